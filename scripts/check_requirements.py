@@ -1,0 +1,67 @@
+"""Say which lines of requirements files the current interpreter does not satisfy; exit code 1 if there are any.
+
+Usage: python scripts/check_requirements.py requirements.txt [requirements-dev.txt]
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import operator
+import re
+import sys
+from pathlib import Path
+
+# Packages that serve instead of the one named.
+ALTERNATIVES = {
+    "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "mindspore": ("mindspore-ascend", "mindspore-gpu"),
+}
+# A MindSpore that the machine brings along is kept: Ascend images carry the one their CANN allows.
+REPLACED = {"mindspore": ">=2.0,<2.11"}
+COMPARE = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt}
+_LINE = re.compile(r"([A-Za-z0-9_.-]+)\s*([^;#]*)")
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, five of them: '2.8.0rc1' gives (2, 8, 0, 0, 0)."""
+    numbers = [int(number) for number in re.match(r"\d+(\.\d+)*", text)[0].split(".")]
+    return tuple((numbers + [0] * 5)[:5])
+
+
+def installed_version(name: str) -> str | None:
+    """Return the version of a package or of one that serves instead, None if there is none."""
+    for candidate in (name, *ALTERNATIVES.get(name, ())):
+        try:
+            return importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def satisfies(version: str, specifier: str) -> bool:
+    """Tell whether `version` meets a specifier such as '>=8.0,<10'."""
+    for part in filter(None, (part.strip() for part in specifier.split(","))):
+        sign, wanted = re.match(r"(==|>=|<=|<|>)\s*(.+)", part).groups()
+        if not COMPARE[sign](version_tuple(version), version_tuple(wanted)):
+            return False
+    return True
+
+
+def unmet(path: Path) -> list[str]:
+    """Return the requirements of a file that are not met, each with what was found."""
+    problems = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = _LINE.match(line.strip())
+        if match:
+            name, specifier = match[1].lower(), match[2].strip()
+            found = installed_version(name)
+            if found is None or not satisfies(found, REPLACED.get(name, specifier)):
+                problems.append(f"{name}{REPLACED.get(name, specifier)} (found {found or 'none'})")
+    return problems
+
+
+if __name__ == "__main__":
+    missing = [problem for name in sys.argv[1:] for problem in unmet(Path(name))]
+    if missing:
+        print("not satisfied: " + ", ".join(missing))
+    sys.exit(1 if missing else 0)

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
+# Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements-dev.txt]
+#    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
+# The current interpreter is used if it satisfies everything. One that only lacks what comes after the first file (an
+# Ascend image with its own MindSpore, say) is seen through by the .venv made here; otherwise .venv gets everything.
+
+repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+_fail() { echo "error: $1" >&2; exit 2; }
+
+_satisfied() { # interpreter, requirements files
+  "$1" "$repo_root/scripts/check_requirements.py" "${@:2}" >/dev/null 2>&1
+}
+
+_supported() { # interpreter: exists, runs, and has a version MindSpore has packages for
+  "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1
+}
+
+_find_base() {
+  local candidate
+  for candidate in python python3 python3.11 python3.12 python3.10 python3.9; do
+    if _supported "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  _fail "no Python 3.9 to 3.12 found (tried python, python3 and python3.9 to python3.12)"
+}
+
+find_python() { # requirements files, relative to the repository
+  local candidate files=("${@/#/$repo_root/}")
+  for candidate in python "$repo_root/.venv/bin/python"; do
+    if _satisfied "$candidate" "${files[@]}"; then
+      PYTHON=$(command -v "$candidate")
+      return
+    fi
+  done
+  _fail "python lacks what $* asks for: python -m pip install -r requirements.txt"
+}
+
+setup_python() { # requirements files, relative to the repository
+  local files=("${@/#/$repo_root/}") base venv="$repo_root/.venv"
+  if (find_python "$@") 2>/dev/null; then
+    find_python "$@"
+    return
+  fi
+  PYTHON="$venv/bin/python"
+  base=$(_find_base)
+  if [[ ! -x "$PYTHON" ]]; then
+    echo "making $venv (once)"
+    local options=()
+    if _satisfied "$base" "${files[0]}" && "$base" -c 'import sys; sys.exit(sys.prefix != sys.base_prefix)'; then
+      options=(--system-site-packages)
+    fi
+    "$base" -m venv "${options[@]}" "$venv" || _fail "cannot make a virtual environment with $base -m venv"
+  fi
+  local arguments=() file
+  for file in "${files[@]}"; do
+    # What the machine brings along is not installed again.
+    _satisfied "$PYTHON" "$file" || arguments+=(-r "$file")
+  done
+  echo "installing: ${arguments[*]}"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" || _fail "pip install failed, see above"
+}
