@@ -1,0 +1,21 @@
+"""Errors that are the user's to mend: shown as one line, without a traceback."""
+
+
+class UserError(Exception):
+    """A mistake in what the user gave; `run_entry` prints its message and exits with code 2."""
+
+
+class ConfigError(UserError):
+    """A configuration key, value or command-line option is wrong."""
+
+
+class DataError(UserError):
+    """An image, a label or a list file is missing, unreadable or inconsistent."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged or belongs to another network."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on, e.g. because the loss stays non-finite."""

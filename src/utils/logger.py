@@ -1,0 +1,41 @@
+"""Logging: rank 0 on standard output, errors on standard error, every rank in a file of its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
+_OWN = "bisenetv2"
+
+
+def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
+    """Send the log to standard output (rank 0) and to ``{save_dir}/logs/rank_{rank}.log``; safe to call again.
+
+    Args:
+        save_dir: folder of the run; None logs to the console only.
+        rank: number of this process.
+    """
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in [h for h in root.handlers if h.get_name() == _OWN]:
+        root.removeHandler(handler)
+        handler.close()
+    console, complaints = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    console.addFilter(lambda record: record.levelno < logging.ERROR)
+    complaints.setLevel(logging.ERROR)
+    handlers: list[logging.Handler] = [console, complaints] if rank == 0 else [complaints]
+    if save_dir is not None:
+        path = Path(save_dir) / "logs" / f"rank_{rank}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    for handler in handlers:
+        handler.set_name(_OWN)
+        handler.setFormatter(logging.Formatter(FORMAT))
+        root.addHandler(handler)
+
+
+def has_logging() -> bool:
+    """Tell whether `setup_logging` was called."""
+    return any(handler.get_name() == _OWN for handler in logging.getLogger().handlers)

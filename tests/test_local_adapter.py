@@ -1,0 +1,122 @@
+"""Device, rank and the oneDNN cap, from made-up environments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import pytest
+
+from src.utils import local_adapter
+from src.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in (*LAUNCHER_VARIABLES, local_adapter.ONEDNN_ISA):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(local_adapter, "_notes", [])
+
+
+@pytest.mark.parametrize(
+    ("version", "avx512", "own", "expected"),
+    [
+        ((2, 8, 0), True, None, None),
+        ((2, 9, 0), True, None, "AVX2"),
+        ((2, 10, 0), True, None, "AVX2"),
+        ((2, 10, 0), False, None, None),
+        ((2, 10, 0), True, "AVX512_CORE", "AVX512_CORE"),
+        ((), True, None, None),
+    ],
+)
+def test_onednn_is_capped_where_it_is_slow(monkeypatch, version, avx512, own, expected):
+    monkeypatch.setattr(local_adapter, "mindspore_version", lambda: version)
+    monkeypatch.setattr(local_adapter, "cpu_has_avx512", lambda: avx512)
+    if own:
+        monkeypatch.setenv(local_adapter.ONEDNN_ISA, own)
+    local_adapter.prepare_environment()
+    assert os.environ.get(local_adapter.ONEDNN_ISA) == expected
+    assert bool(local_adapter._notes) == (expected == "AVX2")
+    monkeypatch.delenv(local_adapter.ONEDNN_ISA, raising=False)
+
+
+def test_the_cap_comes_before_mindspore_loads():
+    code = (
+        "import sys, src.utils.local_adapter as a; assert 'mindspore' not in sys.modules;"
+        "a.mindspore_version = lambda: (2, 10, 0); a.cpu_has_avx512 = lambda: True; a.prepare_environment();"
+        "import os; print(os.environ['ONEDNN_MAX_CPU_ISA'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != local_adapter.ONEDNN_ISA}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "AVX2"
+
+
+def test_avx512_is_read_from_the_flags(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text("processor : 0\nflags : fpu sse4_2 avx2 avx512f avx512bw\n", encoding="utf-8")
+    assert local_adapter.cpu_has_avx512(path)
+    path.write_text("flags : fpu avx2 my_avx512f_not\n", encoding="utf-8")
+    assert not local_adapter.cpu_has_avx512(path)
+    assert not local_adapter.cpu_has_avx512(tmp_path / "missing")
+
+
+def test_version_is_that_of_the_package():
+    assert local_adapter.mindspore_version() == tuple(int(part) for part in ms.__version__.split(".")[:3])
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked", "expected"),
+    [
+        ({}, None, 0),
+        ({"ASCEND_DEVICE_ID": "5"}, None, 5),
+        ({"DEVICE_ID": "3", "ASCEND_DEVICE_ID": "5"}, None, 3),
+        ({"DEVICE_ID": "3"}, 7, 7),
+        ({"DEVICE_ID": ""}, None, 0),
+    ],
+)
+def test_device_id(monkeypatch, environment, asked, expected):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert local_adapter.choose_device("CPU", asked) == ("CPU", expected)
+
+
+@pytest.mark.parametrize(("found", "expected"), [("Ascend", "Ascend"), ("CPU", "CPU"), ("GPU", "CPU")])
+def test_default_device_is_ascend_where_there_is_one(monkeypatch, found, expected):
+    monkeypatch.setattr(ms, "get_context", lambda name: found)
+    assert local_adapter.choose_device(None, None) == (expected, 0)
+
+
+def test_device_id_that_is_no_number(monkeypatch):
+    monkeypatch.setenv("DEVICE_ID", "first")
+    with pytest.raises(UserError, match="DEVICE_ID must be a non-negative integer, got 'first'"):
+        local_adapter.choose_device("CPU", None)
+
+
+def test_missing_device_is_one_clear_line():
+    with pytest.raises(UserError, match="finds no Ascend device 2 here; try --device_target CPU"):
+        local_adapter.set_device("Ascend", 2)
+    local_adapter.set_device("CPU", 0)
+
+
+def test_unknown_mindspore_is_refused(monkeypatch):
+    for version, found in (((1, 9, 0), "1.9.0"), ((2, 11, 0), "2.11.0"), ((), "none")):
+        monkeypatch.setattr(local_adapter, "mindspore_version", lambda version=version: version)
+        with pytest.raises(UserError, match=f"needs MindSpore 2.0 to 2.10, found {found}"):
+            local_adapter.init_device("CPU", None, 0, None)
+
+
+def test_launchers_with_several_processes_are_refused(monkeypatch):
+    assert local_adapter.discover_rank() == (0, 1)
+    monkeypatch.setenv("RANK_SIZE", "1")
+    assert local_adapter.discover_rank() == (0, 1)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    with pytest.raises(UserError, match="OMPI_COMM_WORLD_SIZE=4"):
+        local_adapter.discover_rank()
