@@ -1,0 +1,158 @@
+"""Building blocks of the network, and the cell that runs it at several scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+NormFactory = Callable[[int], nn.Cell]
+
+
+def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Resize feature maps (N, C, H, W) to `size` (height, width); half-pixel centres (align_corners=False)."""
+    if x.shape[2:] == size:
+        return x
+    if mode == "nearest":
+        return ops.interpolate(x, size=size, mode="nearest")
+    return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def conv2d(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, group: int = 1, has_bias: bool = False
+) -> nn.Conv2d:
+    """Make a convolution padded by half its kernel, as PyTorch's ``padding=kernel_size // 2``."""
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        pad_mode="pad",
+        padding=kernel_size // 2,
+        group=group,
+        has_bias=has_bias,
+    )
+
+
+class ConvBNReLU(nn.Cell):
+    """Convolution, batch normalisation and ReLU. (N, Cin, H, W) to (N, Cout, H/stride, W/stride)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1, norm: NormFactory
+    ) -> None:
+        super().__init__()
+        self.conv = conv2d(in_channels, out_channels, kernel_size, stride=stride)
+        self.bn = norm(out_channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.relu(self.bn(self.conv(x)))
+
+
+class RepeatedDepthwiseConv(nn.Conv2d):
+    """Expanding depthwise convolution as repeated channels and a true depthwise convolution.
+
+    Same weight shape and result as a convolution with ``group=in_channels``; MindSpore documents grouped convolution
+    on Ascend only for the true depthwise case (in = out = groups). (N, C, H, W) to (N, C * expansion, H', W').
+    """
+
+    def __init__(self, in_channels: int, expansion: int, *, stride: int = 1) -> None:
+        channels = in_channels * expansion
+        super().__init__(channels, channels, 3, stride=stride, pad_mode="pad", padding=1, group=channels)
+        self.expansion = expansion
+
+    def construct(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        x = x.reshape(batch, channels, 1, height * width)
+        x = ops.tile(x, (1, 1, self.expansion, 1))  # each channel `expansion` times in a row
+        return super().construct(x.reshape(batch, channels * self.expansion, height, width))
+
+
+class MaxPoolPadded(nn.Cell):
+    """3x3 max pooling with stride 2 and padding 1 of non-negative maps. (N, C, H, W) to (N, C, H/2, W/2).
+
+    An explicit zero pad is exact behind a ReLU; MindSpore's own padded pool is a slow 3-D operator.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad = ops.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
+        self.pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="valid")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pool(self.pad(x))
+
+
+class AvgPoolPadded(nn.Cell):
+    """3x3 average pooling with stride 2 and padding 1, pads counted. (N, C, H, W) to (N, C, H/2, W/2).
+
+    A depthwise convolution with the constant 1/9: MindSpore's padded average pool is a 3-D operator that exporters
+    refuse, and its plain AvgPool does not survive in a MindIR that a later version loads.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = Tensor(np.full((channels, 1, 3, 3), 1 / 9), ms.float32)
+        self.conv = ops.Conv2D(channels, 3, pad_mode="pad", pad=1, stride=2, group=channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.conv(x, self.weight)
+
+
+def to_mixed_precision(network: nn.Cell) -> None:
+    """Let the convolutions of `network` compute in float16 and batch normalisation in float32.
+
+    Everything else follows its inputs, which come from batch normalisation. To be called before the first run: once
+    a cell is compiled its precision stays.
+    """
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, nn.Conv2d):
+            cell.to_float(ms.float16)
+        elif isinstance(cell, (nn.BatchNorm2d, AvgPoolPadded)):
+            cell.to_float(ms.float32)
+
+
+def scaled_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """Return `size` times `ratio`, rounded, at least 32 each, as multi-scale inference uses it."""
+    return max(32, round(ratio * size[0])), max(32, round(ratio * size[1]))
+
+
+class MultiScaleInfer(nn.Cell):
+    """Average class probabilities over scales and mirror images.
+
+    Inputs: image (N, 3, H, W) float32. Output: class map (N, H, W) int32.
+
+    Args:
+        network: returns logits (N, num_classes, H, W) in evaluation mode.
+        ratios: scales; (1.0,) for single-scale inference.
+        flip: use the mirrored image too.
+    """
+
+    def __init__(self, network: nn.Cell, ratios: Sequence[float] = (1.0,), flip: bool = False) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.ratios = tuple(ratios)
+        self.flip = flip
+        self.mirror = ops.ReverseV2(axis=[3])
+        self.argmax = ops.ArgMaxWithValue(axis=1)
+        self.set_train(False)
+
+    def probabilities(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return softmax of the logits, brought to `size`: (N, num_classes, *size)."""
+        return ops.softmax(resize(self.network(image), size), 1)
+
+    def _largest(self, scores: Tensor) -> Tensor:
+        return ops.cast(self.argmax(scores)[0], ms.int32)
+
+    def construct(self, image: Tensor) -> Tensor:
+        if len(self.ratios) == 1 and self.ratios[0] == 1.0 and not self.flip:
+            return self._largest(self.network(image))  # softmax would not change the largest
+        size = image.shape[2:]
+        total = ops.zeros((), ms.float32)
+        for ratio in self.ratios:
+            scaled = resize(image, scaled_size(size, ratio))
+            total = total + self.probabilities(scaled, size)
+            if self.flip:
+                total = total + self.mirror(self.probabilities(self.mirror(scaled), size))
+        return self._largest(total)

@@ -1,0 +1,95 @@
+"""One training step as a cell: forward, backward, overflow check, update."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, amp, nn, ops
+
+_SCALE_FACTOR = 2.0
+_MAX_SCALE = 2.0**24
+
+
+class TrainOneStepCell(nn.Cell):
+    """Train one step; runs the same on CPU and Ascend.
+
+    Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs, all of this step: total loss, losses of the
+    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite.
+
+    A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
+    moves on. The counters live on the device, so that a data sink loses none.
+
+    Args:
+        network: a `WithLossCell`.
+        optimizer: updates the weights; its own loss scale stays 1.
+        loss_scaler: 'static', 'dynamic' (halves on overflow, doubles after `scale_window` good steps) or 'none'.
+        loss_scale: the static scale, or the first dynamic one.
+        scale_window: good steps before a dynamic scale doubles.
+        clip_grad_norm: clip the gradients to this global norm; None does not clip.
+        force_update: update whatever the gradients are.
+    """
+
+    def __init__(
+        self, network: nn.Cell, optimizer: nn.Optimizer, *, loss_scaler: str = "none", loss_scale: float = 1024.0,
+        scale_window: int = 2000, clip_grad_norm: float | None = None, force_update: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(auto_prefix=False)  # parameters keep the network's names
+        if loss_scaler not in ("static", "dynamic", "none"):
+            raise ValueError(f"loss_scaler must be static, dynamic or none, got {loss_scaler!r}")
+        self.network = network
+        self.network.set_grad()
+        self.optimizer = optimizer
+        self.weights = optimizer.parameters
+        self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
+        self.map = ops.HyperMap()
+        self.dynamic = loss_scaler == "dynamic"
+        self.scale_window = scale_window
+        self.clip_grad_norm = clip_grad_norm
+        self.force_update = force_update
+        first_scale = 1.0 if loss_scaler == "none" else loss_scale
+        self.loss_scale = Parameter(Tensor(first_scale, ms.float32), name="train_state.loss_scale", requires_grad=False)
+        self.good_steps = self._counter("good_steps")
+        self.overflows = self._counter("overflows")
+        self.bad_streak = self._counter("bad_streak")
+
+    @staticmethod
+    def _counter(name: str) -> Parameter:
+        return Parameter(Tensor(0, ms.int32), name=f"train_state.{name}", requires_grad=False)
+
+    def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        loss, head_losses = self.network(image, label)
+        scale = self.loss_scale * 1.0  # the value of this step, before `_adjust` changes the parameter
+        sensitivity = (ops.ones_like(loss) * scale, ops.zeros_like(head_losses))
+        grads = self.grad(self.network, self.weights)(image, label, sensitivity)
+        finite = amp.all_finite(grads)
+        grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
+        if self.clip_grad_norm is not None:
+            grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
+        if self.force_update:  # noqa: SIM114 - known when compiling; the next condition is a tensor
+            loss = ops.depend(loss, self.optimizer(grads))
+        elif finite:
+            loss = ops.depend(loss, self.optimizer(grads))
+        else:
+            loss = ops.depend(loss, ops.assign_add(self.optimizer.global_step, Tensor([1], ms.int32)))
+        counters = self._count(finite, ops.isfinite(loss))
+        return loss, head_losses, scale, counters[0], counters[1]
+
+    def _count(self, finite: Tensor, loss_finite: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance counters and loss scale by one step; return (overflows, bad_streak)."""
+        good = ops.cast(finite, ms.int32)
+        good_steps = (self.good_steps + good) * good
+        overflows = self.overflows + 1 - good
+        bad_streak = (self.bad_streak + 1) * (1 - good * ops.cast(loss_finite, ms.int32))
+        if self.dynamic:
+            grow = ops.cast(good_steps >= self.scale_window, ms.float32)
+            factor = ops.cast(good, ms.float32) * (1 + grow * (_SCALE_FACTOR - 1)) + (1 - good) / _SCALE_FACTOR
+            new_scale = ops.clip_by_value(
+                self.loss_scale * factor, Tensor(1.0, ms.float32), Tensor(_MAX_SCALE, ms.float32)
+            )
+            good_steps = good_steps * ops.cast(good_steps < self.scale_window, ms.int32)
+            overflows = ops.depend(overflows, ops.assign(self.loss_scale, new_scale))
+        overflows = ops.depend(overflows, ops.assign(self.good_steps, good_steps))
+        return ops.assign(self.overflows, overflows), ops.assign(self.bad_streak, bad_streak)
+
+
+def _unscale(factor: Tensor, grad: Tensor) -> Tensor:
+    return grad * ops.cast(factor, grad.dtype)

@@ -1,0 +1,349 @@
+"""Compute the golden values of the network, loss and optimizer tests with PyTorch.
+
+    pip install -r requirements-torch.txt
+    python tests/golden/make_golden.py [--output DIR]
+
+The network below is written for this purpose alone and shares no code with `src`. Weights, images and labels come
+from seeded.py, so a file holds seeds, settings and results. Results are computed in float32 and stored so; a second
+pass in float64 prints how far rounding alone moves them, relative to the largest value of the same array.
+
+Of a full map the files keep the values at the flat `indices`, the largest magnitude (`*_absmax`) and the sum (`*_sum`).
+Parameters, gradients and running statistics are kept whole under their PyTorch names; `count/<layer>` is over how many
+values per channel that layer normalised, which is what turns an unbiased variance into a biased one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import OrderedDict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from seeded import IGNORE_LABEL, seeded_image, seeded_label, seeded_parameter
+from torch import Tensor, nn
+from torch.nn import functional
+
+logger = logging.getLogger(__name__)
+
+Results = dict[str, Tensor]
+
+NUM_CLASSES = 19
+HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
+CLASS_WEIGHTS = (0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023,
+                 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)  # fmt: skip
+WEIGHT_SEED, LABEL_SEED, INDEX_SEED = 0, 2, 3
+SAMPLES = 2000  # values kept of a full map
+EPSILON = {"bilinear": 1e-3, "nearest": 1e-5}  # of the batch normalisation, by inner upsampling
+# Inner upsampling, height, width, image seed. 90x120 is no multiple of any stride. The gradient jumps where a ReLU
+# switches. With these image seeds none switches by rounding that matters: errors of 1e-7 put on the image, or another
+# convolution algorithm, move no stored gradient by more than 6e-4 of its array's maximum (other seeds: up to 2e-2).
+NETWORKS = (("bilinear", 128, 256, 1), ("bilinear", 90, 120, 1), ("nearest", 128, 256, 6), ("nearest", 90, 120, 1))
+RUNNING = ("detail.S1.0.bn", "segment.S1S2.fuse.bn", "segment.S4.0.dwconv2.1", "segment.S5_5.bn", "bga.left2.1",
+           "head.conv.bn", "aux5_4.conv_out.0.1.bn")  # fmt: skip
+GRADIENTS = ("detail.S1.0.conv.weight", "segment.S1S2.left.0.conv.weight", "segment.S3.0.dwconv1.0.weight",
+             "segment.S4.0.shortcut.0.weight", "segment.S5_5.bn.weight", "segment.S5_5.conv_gap.bn.bias",
+             "bga.left1.0.weight", "bga.right2.1.weight", "head.conv_out.1.bias", "head.conv.bn.weight",
+             "aux2.conv_out.1.weight", "aux4.conv.bn.bias")  # fmt: skip
+# Ten steps at this rate stay predictable: rounding moves the total loss by up to 1e-6 of its value, a head's by 4e-6.
+SCHEDULE = {"lr_init": 0.01, "lr_end": 0.0, "lr_power": 0.9, "total_step": 40, "warmup_step": 3}
+MOMENTUM = 0.9
+TRAINED = ("detail.S1.0.conv.weight", "segment.S3.0.dwconv1.0.weight", "bga.right2.1.weight", "head.conv_out.1.bias",
+           "aux2.conv_out.1.weight", "segment.S4.0.dwconv2.1.running_mean",
+           "segment.S4.0.dwconv2.1.running_var")  # fmt: skip
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Return a convolution that keeps the size (but for its stride) and its batch normalisation."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(outputs)]
+
+
+def named(**modules: nn.Module) -> nn.Sequential:
+    """Chain modules under the given names."""
+    return nn.Sequential(OrderedDict(modules))
+
+
+def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Return convolution, batch normalisation and ReLU."""
+    conv, bn = conv_bn(inputs, outputs, kernel, stride=stride)
+    return named(conv=conv, bn=bn, relu=nn.ReLU())
+
+
+class Stem(nn.Module):
+    """Image (N, 3, H, W) to (N, 16, H/4, W/4), halved once by a convolution and once by two parallel ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv_bn_relu(3, 16, stride=2)
+        self.left = nn.Sequential(conv_bn_relu(16, 8, kernel=1), conv_bn_relu(8, 16, stride=2))
+        self.right = nn.MaxPool2d(3, stride=2, padding=1)
+        self.fuse = conv_bn_relu(32, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return self.fuse(torch.cat((self.left(x), self.right(x)), dim=1))
+
+
+class GatherExpansion(nn.Module):
+    """Gather-and-expansion layer; with stride 2 its depthwise part is doubled and the shortcut is convolved."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        wide = 6 * inputs
+        self.conv1 = conv_bn_relu(inputs, inputs)
+        if stride == 1:
+            self.dwconv = nn.Sequential(*conv_bn(inputs, wide, 3, groups=inputs), nn.ReLU())
+        else:
+            self.dwconv1 = nn.Sequential(*conv_bn(inputs, wide, 3, stride=stride, groups=inputs))
+            self.dwconv2 = nn.Sequential(*conv_bn(wide, wide, 3, groups=wide), nn.ReLU())
+            depthwise = conv_bn(inputs, inputs, 3, stride=stride, groups=inputs)
+            self.shortcut = nn.Sequential(*depthwise, *conv_bn(inputs, outputs, 1))
+        self.conv2 = nn.Sequential(*conv_bn(wide, outputs, 1))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(x)
+        y = self.dwconv(y) if self.stride == 1 else self.dwconv2(self.dwconv1(y))
+        return (self.conv2(y) + (x if self.stride == 1 else self.shortcut(x))).relu()
+
+
+class ContextEmbedding(nn.Module):
+    """Add what the global average of the map says to every position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels)
+        self.conv_gap = conv_bn_relu(channels, channels, kernel=1)
+        self.conv_last = conv_bn_relu(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        context = x.mean(dim=(2, 3), keepdim=True)
+        return self.conv_last(self.conv_gap(self.bn(context)) + x)
+
+
+def resize(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Resize to (height, width); bilinear has half-pixel centres, nearest takes floor(i * old / new)."""
+    return functional.interpolate(x, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
+
+
+class Aggregation(nn.Module):
+    """Bilateral guided aggregation of detail (N, 128, H, W) and semantics (N, 128, about H/4, about W/4)."""
+
+    def __init__(self, inner_upsample: str) -> None:
+        super().__init__()
+        self.left1 = nn.Sequential(*conv_bn(128, 128, 3, groups=128), nn.Conv2d(128, 128, 1, bias=False))
+        self.left2 = nn.Sequential(*conv_bn(128, 128, 3, stride=2), nn.AvgPool2d(3, stride=2, padding=1))
+        self.right1 = nn.Sequential(*conv_bn(128, 128, 3))
+        self.right2 = nn.Sequential(*conv_bn(128, 128, 3, groups=128), nn.Conv2d(128, 128, 1, bias=False))
+        self.conv = nn.Sequential(*conv_bn(128, 128, 3), nn.ReLU())
+        self.mode = inner_upsample
+
+    def forward(self, detail: Tensor, semantic: Tensor) -> Tensor:
+        size = detail.shape[2:]
+        fine = self.left1(detail) * resize(self.right1(semantic), size, self.mode).sigmoid()
+        coarse = self.left2(detail) * self.right2(semantic).sigmoid()
+        return self.conv(fine + resize(coarse, size, self.mode))
+
+
+def aux_head(inputs: int, factor: int, mode: str) -> nn.Sequential:
+    """Class scores of a map at 1/factor, at twice its size."""
+    double = nn.Upsample(scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
+    inner = nn.Sequential(double, conv_bn_relu(128, factor**2))
+    classes = nn.Conv2d(factor**2, NUM_CLASSES, 1)
+    return named(conv=conv_bn_relu(inputs, 128), conv_out=nn.Sequential(inner, classes))
+
+
+class BiSeNetV2(nn.Module):
+    """The network with its four auxiliary heads; in either mode it returns the logits of all five at full size."""
+
+    def __init__(self, inner_upsample: str, bn_epsilon: float) -> None:
+        super().__init__()
+        layer, block = GatherExpansion, conv_bn_relu
+        self.detail = named(
+            S1=nn.Sequential(block(3, 64, stride=2), block(64, 64)),
+            S2=nn.Sequential(block(64, 64, stride=2), block(64, 64), block(64, 64)),
+            S3=nn.Sequential(block(64, 128, stride=2), block(128, 128), block(128, 128)),
+        )
+        self.segment = named(
+            S1S2=Stem(),
+            S3=nn.Sequential(layer(16, 32, 2), layer(32, 32, 1)),
+            S4=nn.Sequential(layer(32, 64, 2), layer(64, 64, 1)),
+            S5_4=nn.Sequential(layer(64, 128, 2), *(layer(128, 128, 1) for _ in range(3))),
+            S5_5=ContextEmbedding(128),
+        )
+        self.bga = Aggregation(inner_upsample)
+        classes = nn.Sequential(nn.Identity(), nn.Conv2d(1024, NUM_CLASSES, 1))
+        self.head = named(conv=conv_bn_relu(128, 1024), conv_out=classes)
+        for name, inputs, factor in (("aux2", 16, 4), ("aux3", 32, 8), ("aux4", 64, 16), ("aux5_4", 128, 32)):
+            self.add_module(name, aux_head(inputs, factor, inner_upsample))
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = bn_epsilon
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x, logits = image, []
+        for stage, name in zip(self.segment, HEADS[1:]):
+            x = stage(x)
+            logits.append(self.get_submodule(name)(x))
+        context = self.segment.S5_5(x)
+        logits.insert(0, self.head(self.bga(self.detail(image), context)))
+        return [resize(scores, image.shape[2:], "bilinear") for scores in logits]
+
+
+def build(inner_upsample: str, dtype: torch.dtype) -> BiSeNetV2:
+    """Return the network with its seeded weights."""
+    model = BiSeNetV2(inner_upsample, EPSILON[inner_upsample])
+    for name, value in model.state_dict().items():
+        if value.dim():  # all but the batch counters
+            value.copy_(torch.from_numpy(seeded_parameter(name, tuple(value.shape), WEIGHT_SEED)))
+    return model.to(dtype)
+
+
+def batch(height: int, width: int, *, image_seed: int, label_seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return two images (2, 3, H, W) and their labels (2, H, W)."""
+    image = seeded_image((2, 3, height, width), image_seed)
+    label = seeded_label((2, height, width), NUM_CLASSES, label_seed)
+    return torch.from_numpy(image).to(dtype), torch.from_numpy(label).long()
+
+
+def cross_entropies(heads: list[Tensor], label: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the loss of every head: the mean over the weights of the valid pixels."""
+    return torch.stack([functional.cross_entropy(x, label, weight, ignore_index=IGNORE_LABEL) for x in heads])
+
+
+def draw_indices(size: int) -> Tensor:
+    """Return the flat positions whose values are kept of a map of `size` values."""
+    return torch.from_numpy(np.random.default_rng(INDEX_SEED).choice(size, SAMPLES, replace=False))
+
+
+def summary(name: str, full: Tensor, indices: Tensor) -> Results:
+    """Return values, largest magnitude and sum of a full map."""
+    flat = full.detach().flatten()
+    return {name: flat[indices], f"{name}_absmax": flat.abs().max(), f"{name}_sum": flat.sum(dtype=torch.float64)}
+
+
+def note_count(results: Results, key: str, _module: nn.Module, _inputs: tuple[Tensor], output: Tensor) -> None:
+    """Store over how many values per channel a layer normalises (a forward hook behind its first two arguments)."""
+    results[key] = torch.tensor(output.numel() // output.shape[1])
+
+
+def network_values(inner_upsample: str, height: int, width: int, image_seed: int, *, dtype: torch.dtype) -> Results:
+    """Run the network in evaluation mode, then one training pass with the gradients of the weighted loss."""
+    seeds = {"image_seed": image_seed, "label_seed": LABEL_SEED}
+    results = {name: torch.tensor(seed) for name, seed in (*seeds.items(), ("weight_seed", WEIGHT_SEED))}
+    image, label = batch(height, width, **seeds, dtype=dtype)
+    results["indices"] = indices = draw_indices(len(image) * NUM_CLASSES * height * width)
+
+    model = build(inner_upsample, dtype).eval()
+    with torch.no_grad():
+        for head, logits in zip(HEADS, model(image)):
+            results |= summary("eval_logits" if head == "main" else f"eval_logits_{head}", logits, indices)
+
+    for name in RUNNING:
+        model.get_submodule(name).register_forward_hook(partial(note_count, results, f"count/{name}"))
+    heads = model.train()(image)
+    for head, logits in zip(HEADS, heads):
+        results |= summary(f"train_logits_{head}", logits, indices)
+    losses = cross_entropies(heads, label, torch.tensor(CLASS_WEIGHTS, dtype=dtype))
+    losses.sum().backward()
+    results |= {"loss_heads": losses, "loss": losses.sum()}
+    results |= {f"grad/{name}": model.get_parameter(name).grad for name in GRADIENTS}
+    for name in (f"{layer}.{kind}" for layer in RUNNING for kind in ("running_mean", "running_var")):
+        results[f"running/{name}"] = model.get_buffer(name)
+    return results
+
+
+def loss_values(*, dtype: torch.dtype) -> Results:
+    """Return the cross entropy of given logits, without and with class weights, and its gradient."""
+    shape, logits_seed = (2, NUM_CLASSES, 17, 23), 1
+    logits = torch.from_numpy(seeded_image(shape, logits_seed)).to(dtype).requires_grad_()
+    label = torch.from_numpy(seeded_label((2, 17, 23), NUM_CLASSES, LABEL_SEED)).long()
+    plain, weighted = (cross_entropies([logits], label, w)[0] for w in (None, torch.tensor(CLASS_WEIGHTS, dtype=dtype)))
+    weighted.backward()
+    indices = draw_indices(logits.numel())
+    results = {"logits_shape": torch.tensor(shape), "logits_seed": torch.tensor(logits_seed), "indices": indices}
+    results |= {"label_seed": torch.tensor(LABEL_SEED), "loss_unweighted": plain, "loss_weighted": weighted}
+    return results | summary("grad", logits.grad, indices)
+
+
+def learning_rate(step: int) -> float:
+    """Return the rate of step 0, 1, ...: polynomial decay times linear warm-up."""
+    decay = (1 - step / SCHEDULE["total_step"]) ** SCHEDULE["lr_power"]
+    rate = (SCHEDULE["lr_init"] - SCHEDULE["lr_end"]) * decay + SCHEDULE["lr_end"]
+    return rate * min(1.0, (step + 1) / SCHEDULE["warmup_step"])
+
+
+def train(steps: int, *, weight_decay: float, nesterov: bool, exempt_1d: bool, dtype: torch.dtype) -> Results:
+    """Train a few steps without class weights; step i uses 100 + i as seed of image and label."""
+    model = build("bilinear", dtype).train()
+    exempt = [p for p in model.parameters() if exempt_1d and p.dim() == 1]
+    decayed = [p for p in model.parameters() if not exempt_1d or p.dim() > 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": exempt, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=nesterov)
+    losses, rates = [], [learning_rate(step) for step in range(steps)]
+    for step, rate in enumerate(rates):
+        image, label = batch(64, 96, image_seed=100 + step, label_seed=100 + step, dtype=dtype)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        losses.append(cross_entropies(model(image), label))
+        losses[-1].sum().backward()
+        optimizer.step()
+    heads = torch.stack(losses)  # (steps, 5)
+    results = {"losses": heads.sum(dim=1), "loss_heads": heads, "lrs": torch.tensor(rates, dtype=torch.float64)}
+    results["weight_decay"] = torch.tensor(weight_decay, dtype=torch.float64)
+    return results | {f"param/{name}": model.state_dict()[name] for name in TRAINED}
+
+
+def sgd_values(*, dtype: torch.dtype) -> Results:
+    """Return ten published-style steps and, below `sgd_filtered/`, three of the other kind.
+
+    The second run decays a hundred times as hard, or exempting a parameter would drown in rounding.
+    """
+    settings = {"momentum": MOMENTUM, "weight_seed": WEIGHT_SEED, "first_seed": 100, **SCHEDULE}
+    results = {name: torch.from_numpy(np.asarray(value)) for name, value in settings.items()}  # int64 or float64
+    results |= train(10, weight_decay=5e-4, nesterov=False, exempt_1d=False, dtype=dtype)
+    filtered = train(3, weight_decay=0.05, nesterov=True, exempt_1d=True, dtype=dtype)
+    return results | {f"sgd_filtered/{name}": value for name, value in filtered.items()}
+
+
+def deviations(single: dict[str, np.ndarray], double: dict[str, np.ndarray]) -> str:
+    """Describe how far float32 is from float64: the worst of each group, relative to the array's largest value."""
+    worst: dict[str, float] = {}
+    for name, value in single.items():
+        if value.dtype == np.float32 and not name.endswith("_absmax"):
+            group = name.rpartition("/")[0] or name
+            relative = float(np.abs(value - double[name]).max() / np.abs(double[name]).max())
+            worst[group] = max(worst.get(group, 0.0), relative)
+    return ", ".join(f"{group} {value:.1e}" for group, value in worst.items())
+
+
+def main() -> None:
+    """Write every golden file."""
+    parser = argparse.ArgumentParser(description="Compute the golden values with PyTorch.")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the .npz files")
+    folder = parser.parse_args().output
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(2)  # fixed, because it decides the order of sums
+
+    jobs = {f"network_{mode}_{h}x{w}": partial(network_values, mode, h, w, seed) for mode, h, w, seed in NETWORKS}
+    for name, compute in {**jobs, "loss": loss_values, "sgd": sgd_values}.items():
+        single, double = (
+            {key: value.detach().numpy() for key, value in compute(dtype=dtype).items()}
+            for dtype in (torch.float32, torch.float64)
+        )
+        path = folder / f"{name}.npz"
+        np.savez_compressed(path, **single)
+        logger.info("%s: %d bytes", path.name, path.stat().st_size)
+        logger.info("    float32 against float64: %s", deviations(single, double))
+        for key, value in single.items():
+            logger.info("    %-60s %-8s %s", key, value.dtype, value.shape)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Cross entropy against NumPy by hand and PyTorch's golden values; the sum over heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.loss import WithLossCell
+from tests.config_values import published_class_weights
+from tests.golden.seeded import seeded_image, seeded_label
+
+GOLDEN = Path(__file__).parent / "golden" / "loss.npz"
+
+
+def by_hand(logits: np.ndarray, label: np.ndarray, weights: list[float], ignore_label: int) -> float:
+    """Average -weight * log(probability of the right class), pixel by pixel."""
+    total, norm = 0.0, 0.0
+    for n, row, column in np.ndindex(*label.shape):
+        cls = int(label[n, row, column])
+        if cls == ignore_label:
+            continue
+        scores = logits[n, :, row, column].astype(np.float64)
+        probability = np.exp(scores[cls]) / np.exp(scores).sum()
+        total -= weights[cls] * np.log(probability)
+        norm += weights[cls]
+    return total / norm
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0, 0.0]])
+@pytest.mark.parametrize("ignore_label", [255, 4])
+def test_by_hand(weights, ignore_label):
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.standard_normal((2, 4, 5, 6)).astype(np.float32)
+    label = rng.choice([0, 1, 2, 3, ignore_label], (2, 5, 6))
+    loss = CrossEntropy(4, weights, ignore_label)(Tensor(logits), Tensor(label, ms.int32))
+    assert loss.dtype == ms.float32
+    np.testing.assert_allclose(loss.asnumpy(), by_hand(logits, label, weights or [1.0] * 4, ignore_label), rtol=1e-5)
+
+
+def test_weighted_loss_and_gradient_equal_pytorch():
+    golden = np.load(GOLDEN)
+    shape = tuple(golden["logits_shape"])
+    logits = Tensor(seeded_image(shape, int(golden["logits_seed"])), ms.float32)
+    label = Tensor(seeded_label((shape[0], *shape[2:]), 19, int(golden["label_seed"])), ms.int32)
+    weighted = CrossEntropy(19, published_class_weights())
+    np.testing.assert_allclose(CrossEntropy(19)(logits, label).asnumpy(), golden["loss_unweighted"], rtol=1e-6)
+    np.testing.assert_allclose(weighted(logits, label).asnumpy(), golden["loss_weighted"], rtol=1e-6)
+    gradient = ops.GradOperation()(weighted)(logits, label).asnumpy()
+    error = np.abs(gradient.ravel()[golden["indices"]] - golden["grad"]).max() / golden["grad_absmax"]
+    assert error < 1e-5
+
+
+def test_large_logits_do_not_overflow():
+    logits = np.zeros((1, 2, 1, 2), np.float32)
+    logits[0, :, 0, 0], logits[0, :, 0, 1] = (3000, -3000), (-3000, 3000)
+    loss = CrossEntropy(2)(Tensor(logits), Tensor(np.array([[[0, 0]]]), ms.int32))
+    np.testing.assert_allclose(loss.asnumpy(), 3000)  # (0 + 6000) / 2
+
+
+def test_no_valid_pixel_gives_zero_and_no_gradient():
+    logits = Tensor(np.random.default_rng(0).standard_normal((1, 3, 4, 4)), ms.float32)
+    label = Tensor(np.full((1, 4, 4), 255), ms.int32)
+    loss = CrossEntropy(3)
+    assert loss(logits, label).asnumpy() == 0
+    assert not ops.GradOperation()(loss)(logits, label).asnumpy().any()
+
+
+def test_number_of_weights_is_checked():
+    with pytest.raises(ValueError, match="expected 3 class weights"):
+        CrossEntropy(3, [1.0, 2.0])
+
+
+class FiveHeads(nn.Cell):
+    """A network whose heads are multiples of its input."""
+
+    def construct(self, image: Tensor) -> tuple[Tensor, ...]:
+        return image, 2 * image, 3 * image, 4 * image, 5 * image
+
+
+def test_total_is_the_weighted_sum_of_the_heads():
+    rng = np.random.default_rng(0)
+    image, label = rng.standard_normal((2, 3, 4, 4)).astype(np.float32), rng.choice([0, 1, 2, 255], (2, 4, 4))
+    cell = WithLossCell(FiveHeads(), CrossEntropy(3), [1.0, 0.4, 0.0, 2.0, 0.5])
+    total, heads = cell(Tensor(image), Tensor(label, ms.int32))
+    expected = [by_hand(factor * image, label, [1.0] * 3, 255) for factor in (1, 2, 3, 4, 5)]
+    np.testing.assert_allclose(heads.asnumpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(total.asnumpy(), np.dot(expected, [1.0, 0.4, 0.0, 2.0, 0.5]), rtol=1e-5)
