@@ -1,0 +1,319 @@
+"""What happens between training steps: logging, guarding, saving, evaluating, drawing, stopping."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+from mindspore.train.callback import Callback
+
+from src.utils.checkpoint import (
+    BEST_NAME,
+    RunInfo,
+    checkpoint_name,
+    list_checkpoints,
+    training_parameters,
+    write_atomically,
+)
+from src.utils.errors import CheckpointError, TrainingError
+from src.utils.evaluation import Evaluation, EvaluationInterruptedError, format_seconds
+from src.utils.metrics import evaluation_lines
+from src.utils.visualize import draw_curves, write_png
+
+logger = logging.getLogger(__name__)
+
+HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
+MAX_BAD_STREAK = 50
+PROGRESS_SECONDS = 60.0
+
+
+@dataclass
+class TrainState:
+    """How far the run is, and whether it was told to stop; shared by the callbacks."""
+
+    step: int
+    total_step: int
+    segment_start: int = 0
+    signal_number: int | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """True once a signal asked the run to stop."""
+        return self.signal_number is not None
+
+
+class StepCounter(Callback):
+    """Keep `TrainState.step`; the first callback, the others read it. A data sink advances by several steps."""
+
+    def __init__(self, state: TrainState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_train_begin(self, run_context: Any) -> None:
+        self.state.segment_start = self.state.step
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        self.state.step = self.state.segment_start + run_context.original_args().cur_step_num
+
+
+class StepLogger(Callback):
+    """Log every `log_interval` steps, to the log and to a file of one JSON object a line.
+
+    Args:
+        state: how far the run is.
+        rates: learning rate of each step, (total_step,).
+        total_batch: images a step over all devices.
+        log_interval: steps between two lines.
+        metrics_path: the JSON lines file, appended to; None writes none.
+    """
+
+    def __init__(
+        self, state: TrainState, rates: np.ndarray, total_batch: int, log_interval: int, metrics_path: Path | None
+    ) -> None:
+        super().__init__()
+        self.state, self.rates, self.total_batch = state, rates, total_batch
+        self.log_interval, self.metrics_path = log_interval, metrics_path
+        self.overflows = 0
+        self.window_start = self.last_end = self.last_progress = time.monotonic()
+        self.window_step = state.step
+        self.data_wait = 0.0
+        self.pace: float | None = None  # seconds a step, without the first interval and its compilation
+
+    def on_train_step_begin(self, run_context: Any) -> None:
+        self.data_wait += time.monotonic() - self.last_end
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        if self.state.step % self.log_interval == 0 or self.state.step == self.state.total_step:
+            self._report([output.asnumpy() for output in run_context.original_args().net_outputs])
+        self.last_end = time.monotonic()
+
+    def resume_clock(self, seconds: float) -> None:
+        """Leave `seconds` spent on something else out of the step times."""
+        self.window_start += seconds
+        self.last_end += seconds
+
+    def _report(self, outputs: list[np.ndarray]) -> None:
+        loss, heads, scale, overflows, _ = outputs
+        step, now = self.state.step, time.monotonic()
+        steps = step - self.window_step
+        per_step = (now - self.window_start) / steps
+        rate = self.rates[step - 1]
+        logger.info(
+            "step %d/%d, loss: %.4f, cur_lr: %.6f, cost %.2f ms",
+            step, self.state.total_step, float(loss), rate, 1000 * per_step,
+        )  # fmt: skip
+        record = {"step": step, "loss": float(loss)}
+        record.update({f"loss_{name}": float(value) for name, value in zip(HEADS, heads)})
+        record.update(
+            lr=float(rate),
+            ms_per_step=1000 * per_step,
+            images_per_s=self.total_batch / per_step,
+            data_wait_ms=1000 * self.data_wait / steps,
+            loss_scale=float(scale),
+            overflows=int(overflows),
+        )
+        self._write(record)
+        if record["overflows"] > self.overflows:
+            logger.warning("%d updates skipped so far for overflow, loss scale %g", overflows, scale)
+        self.overflows = record["overflows"]
+        self._log_progress(per_step, record, now)
+        self.window_start, self.window_step, self.data_wait = now, step, 0.0
+
+    def _log_progress(self, per_step: float, record: dict, now: float) -> None:
+        first = self.window_step == 0 or self.pace is None
+        self.pace = per_step if first or self.pace is None else 0.7 * self.pace + 0.3 * per_step
+        if now - self.last_progress < PROGRESS_SECONDS and not first:
+            return
+        left = (self.state.total_step - self.state.step) * self.pace
+        logger.info(
+            "%.1f %% done, about %s left, %.2f images/s, data wait %.1f ms a step, loss scale %g, %d overflows",
+            100 * self.state.step / self.state.total_step, format_seconds(left), record["images_per_s"],
+            record["data_wait_ms"], record["loss_scale"], record["overflows"],
+        )  # fmt: skip
+        self.last_progress = now
+
+    def _write(self, record: dict) -> None:
+        if self.metrics_path is not None:
+            append_json(self.metrics_path, record)
+
+
+class NonFiniteGuard(Callback):
+    """Stop a run whose loss or gradients stay non-finite for MAX_BAD_STREAK consecutive steps."""
+
+    def __init__(self, state: TrainState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        streak = int(run_context.original_args().net_outputs[4].asnumpy())
+        if streak >= MAX_BAD_STREAK:
+            raise TrainingError(
+                f"step {self.state.step}: loss or gradients were not finite for {streak} consecutive steps; "
+                "try a lower --lr_init, a longer --warmup_step, or --ms_loss_scaler dynamic with --mix True"
+            )
+
+
+class CheckpointSaver(Callback):
+    """Write a checkpoint every `interval` steps, at the last step and before a requested stop.
+
+    Args:
+        state: how far the run is.
+        train_cell: what to save.
+        folder: where to.
+        interval: steps between two checkpoints.
+        keep_max: newest numbered checkpoints to keep.
+        run_info: makes the description of the run for a step.
+    """
+
+    def __init__(
+        self, state: TrainState, train_cell: nn.Cell, folder: Path, *, interval: int, keep_max: int,
+        run_info: Callable[[int], RunInfo],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.state, self.train_cell, self.folder = state, train_cell, folder
+        self.interval, self.keep_max, self.run_info = interval, keep_max, run_info
+        self.saved_step: int | None = None
+
+    def due(self) -> bool:
+        """Tell whether a checkpoint belongs after this step."""
+        step = self.state.step
+        return step % self.interval == 0 or step == self.state.total_step or self.state.stopping
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        if self.due():
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint of this step and remove the oldest ones beyond `keep_max`."""
+        step = self.state.step
+        path = self.folder / checkpoint_name(step)
+        write_atomically(training_parameters(self.train_cell, self.run_info(step)), path)
+        self.saved_step = step
+        logger.info("checkpoint: %s", path)
+        for _, old in list_checkpoints(self.folder)[: -self.keep_max]:
+            old.unlink()
+
+
+class Evaluator(Callback):
+    """Evaluate whenever a checkpoint was written, and keep the best one.
+
+    Args:
+        state: how far the run is.
+        saver: writes the checkpoints; comes before this callback.
+        evaluate: runs the evaluation; gets a function that tells when to give up.
+        step_logger: whose clock must not count the evaluation.
+        results_path: file of one JSON object a line, appended to.
+    """
+
+    def __init__(
+        self, state: TrainState, saver: CheckpointSaver, evaluate: Callable[[Callable[[], bool]], Evaluation],
+        *, step_logger: StepLogger, results_path: Path,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.state, self.saver, self.evaluate, self.step_logger = state, saver, evaluate, step_logger
+        self.results_path = results_path
+        earlier = [
+            r["miou"] for r in read_json_lines(results_path) if r["step"] <= state.step and r["miou"] is not None
+        ]
+        self.best = max(earlier, default=-math.inf)
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        if self.saver.saved_step != self.state.step or self.state.stopping:
+            return
+        start = time.monotonic()
+        try:
+            result = self.evaluate(lambda: self.state.stopping)
+        except EvaluationInterruptedError:
+            logger.info("evaluation abandoned")
+            return
+        for line in evaluation_lines(result.images, result.iou):
+            logger.info("%s", line)
+        miou = None if math.isnan(result.miou) else result.miou
+        append_json(self.results_path, {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy})
+        if result.miou > self.best:
+            self.best = result.miou
+            self._keep_best()
+        self.step_logger.resume_clock(time.monotonic() - start)
+
+    def _keep_best(self) -> None:
+        source, target = self.saver.folder / checkpoint_name(self.state.step), self.saver.folder / BEST_NAME
+        temporary = target.with_name(f".{target.stem}.partial.ckpt")
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        except OSError as err:
+            raise CheckpointError(f"cannot write checkpoint {target}: {err.strerror}") from err
+        logger.info("best so far: %s", target)
+
+
+class CurvePlotter(Callback):
+    """Draw the learning curves whenever a checkpoint was written."""
+
+    def __init__(self, state: TrainState, saver: CheckpointSaver, save_dir: Path) -> None:
+        super().__init__()
+        self.state, self.saver, self.save_dir = state, saver, save_dir
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        if self.saver.saved_step == self.state.step:
+            records = read_json_lines(self.save_dir / "metrics.jsonl")
+            evaluations = read_json_lines(self.save_dir / "evaluations.jsonl")
+            write_png(self.save_dir / "curves.png", draw_curves(records, evaluations))
+
+
+class SignalStopper(Callback):
+    """Let SIGTERM and Ctrl-C finish the step; the last callback, so that the checkpoint is there."""
+
+    def __init__(self, state: TrainState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        if self.state.stopping:
+            run_context.request_stop()
+
+
+def catch_signals(state: TrainState) -> None:
+    """Make SIGTERM and SIGINT set `state.signal_number`; a second one ends the process at once."""
+
+    def handle(number: int, frame: Any) -> None:
+        if state.stopping:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        state.signal_number = number
+        logger.info("%s: finishing the step, then a checkpoint", signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def append_json(path: Path, record: dict) -> None:
+    """Append `record` to `path` as one line; numbers that JSON does not know become null."""
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(clean) + "\n")
+
+
+def read_json_lines(path: Path) -> list[dict]:
+    """Return the records of `path`, by step, the last one of each step: a resumed run may have written a step again.
+
+    A half-written last line, of a run that was killed, is left out.
+    """
+    records: dict[int, dict] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            records[record["step"]] = record
+    return [records[step] for step in sorted(records)]

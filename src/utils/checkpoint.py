@@ -1,0 +1,171 @@
+"""Checkpoints: written atomically, read with every tensor accounted for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from src.utils.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+STATE_PREFIX = "train_state."
+MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.")  # of nn.Momentum and nn.SGD
+OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum")
+BEST_NAME = "BiSeNetV2_best.ckpt"
+_NAME = re.compile(r"BiSeNetV2_(\d+)_rank0\.ckpt")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a resumed run must have in common with the run that wrote the checkpoint, or should be warned about."""
+
+    step: int
+    total_step: int
+    total_batch: int
+    seed: int
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the file name of the checkpoint after `step` steps."""
+    return f"BiSeNetV2_{step}_rank0.ckpt"
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Return (step, path) of the numbered checkpoints in `folder`, by step."""
+    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := _NAME.fullmatch(path.name))]
+    return sorted(found)
+
+
+def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
+    """Write a checkpoint so that no reader ever sees a part of it under its name.
+
+    Raises:
+        CheckpointError: it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.stem}.partial.ckpt")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        ms.save_checkpoint(
+            [{"name": name, "data": Tensor(value)} for name, value in parameters.items()], str(temporary)
+        )
+        temporary.chmod(0o644)  # MindSpore makes it readable by its owner alone
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError, ValueError) as err:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        reason = " ".join(str(err).split())[:200]
+        raise CheckpointError(f"cannot write checkpoint {path}: {reason}") from err
+
+
+def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a checkpoint by name.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or no checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no such checkpoint: {path}")
+    try:
+        values = ms.load_checkpoint(str(path))
+    except (OSError, RuntimeError, TypeError, ValueError) as err:
+        raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint (*.ckpt)") from err
+    return {name: value.asnumpy() for name, value in values.items()}
+
+
+def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndarray]:
+    """Return everything a run needs to continue: weights, statistics, momentum, step, loss-scale state."""
+    skip = ("learning_rate",)  # made anew from the configuration
+    values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if p.name not in skip}
+    for name in ("step", "total_step", "total_batch", "seed"):
+        values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
+    return values
+
+
+def is_training_state(name: str) -> bool:
+    """Tell whether a checkpoint entry belongs to the training run rather than to the network."""
+    return name.startswith((STATE_PREFIX, *MOMENTUM_PREFIXES)) or name in OPTIMIZER_NAMES
+
+
+def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
+    """Return what a checkpoint says about its run.
+
+    Raises:
+        CheckpointError: it holds weights only.
+    """
+    try:
+        numbers = [int(values[STATE_PREFIX + name][0]) for name in ("step", "total_step", "total_batch", "seed")]
+    except KeyError as err:
+        raise CheckpointError(
+            f"{path}: holds no training state to resume from; --finetune_ckpt takes its weights"
+        ) from err
+    return RunInfo(*numbers)
+
+
+def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
+    """Put a checkpoint into the train cell, everything of it.
+
+    Raises:
+        CheckpointError: something is missing or has another shape.
+    """
+    _fill((p for p in train_cell.get_parameters() if p.name != "learning_rate"), values, path)
+
+
+def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
+    """Put the weights and statistics of a checkpoint into `network`; what the network has not is left out.
+
+    Raises:
+        CheckpointError: the checkpoint lacks a weight of the network or has it in another shape.
+    """
+    _fill(network.get_parameters(), values, path)
+
+
+def _fill(parameters: Iterable[Parameter], values: dict[str, np.ndarray], path: str | Path) -> None:
+    parameters = list(parameters)
+    missing = [p.name for p in parameters if p.name not in values]
+    if missing:
+        raise CheckpointError(f"{path}: lacks {len(missing)} of {len(parameters)} tensors, e.g. {missing[0]}")
+    for p in parameters:
+        if values[p.name].shape != p.shape:
+            raise CheckpointError(f"{path}: {p.name} has shape {values[p.name].shape}, the network needs {p.shape}")
+    for p in parameters:
+        _set(p, values[p.name])
+
+
+def finetune_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
+    """Put those weights of a checkpoint into `network` that fit, and log which did not.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    weights = {name: value for name, value in values.items() if not is_training_state(name)}
+    parameters = {p.name: p for p in network.get_parameters()}
+    loaded = [name for name, p in parameters.items() if name in weights and weights[name].shape == p.shape]
+    reshaped = [name for name, p in parameters.items() if name in weights and weights[name].shape != p.shape]
+    missing = [name for name in parameters if name not in weights]
+    unused = [name for name in weights if name not in parameters]
+    if not loaded:
+        raise CheckpointError(f"{path}: none of its {len(weights)} tensors fits the network")
+    for name in loaded:
+        _set(parameters[name], weights[name])
+    logger.info("fine-tuning from %s: %d of %d tensors loaded", path, len(loaded), len(parameters))
+    for label, names in (("skipped, other shape", reshaped), ("missing, initialised", missing), ("not used", unused)):
+        if names:
+            logger.info("%s: %d (%s)", label, len(names), ", ".join(names))
+
+
+def _set(parameter: Parameter, value: np.ndarray) -> None:
+    parameter.set_data(Tensor(value, parameter.dtype))

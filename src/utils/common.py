@@ -1,0 +1,126 @@
+"""What every entry script does first and last: device, folders, log, seeds; errors and exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import mindspore as ms
+import numpy as np
+
+from src.data.cityscapes import CITYSCAPES, CLASSES
+from src.modules.base_modules import to_mixed_precision
+from src.modules.bisenetv2 import BiSeNetV2
+from src.utils import config as config_module
+from src.utils import schema
+from src.utils.checkpoint import list_checkpoints
+from src.utils.errors import ConfigError, UserError
+from src.utils.local_adapter import Runtime, discover_rank, init_device
+from src.utils.logger import has_logging, setup_logging
+from src.utils.visualize import generic_palette
+
+logger = logging.getLogger(__name__)
+
+NETWORKS = {"BiSeNetV2": BiSeNetV2}
+
+
+def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
+    """Run an entry script and exit with its code: 2 and one line for a mistake of the user's, a traceback for a bug."""
+    try:
+        code = main(None)
+    except UserError as err:
+        if has_logging():
+            logger.error("%s", err)
+        else:
+            sys.stderr.write(f"error: {err}\n")
+        code = 2
+    except Exception:
+        if not has_logging():
+            raise
+        logger.exception("unexpected error")
+        code = 1
+    sys.exit(code)
+
+
+def start(config: schema.Config, save_dir: Path) -> tuple[schema.Config, Runtime]:
+    """Set up folder, log, device and seeds, in this order; return the resolved configuration and the runtime.
+
+    Raises:
+        UserError: the folder cannot be made or the device is not there.
+    """
+    rank, _ = discover_rank()
+    try:
+        save_dir.mkdir(parents=True, exist_ok=True)
+        setup_logging(save_dir, rank)
+    except OSError as err:
+        raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
+    runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
+    cv2.setNumThreads(1)  # parallelism comes from processes; OpenCV's own threads would fight over the cores
+    ms.set_seed(config.seed)
+    np.random.seed(config.seed % 2**32)
+    config = dataclasses.replace(
+        config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=str(save_dir)
+    )
+    logger.info("configuration:\n%s", config_module.to_yaml(config).rstrip())
+    return config, runtime
+
+
+def dated_folder(parent: str) -> Path:
+    """Return a folder name below `parent` that is not taken, after the date and time."""
+    base = Path(parent) / time.strftime("%Y%m%d-%H%M%S")
+    candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def training_folder(config: schema.Config) -> Path:
+    """Return the folder of a training run: as asked for, that of the run to resume, or a new dated one.
+
+    Raises:
+        ConfigError: it holds another run already, or steps beyond those to resume from.
+    """
+    if config.resume_ckpt and config.save_dir is None and Path(config.resume_ckpt).parent.name == "checkpoints":
+        return Path(config.resume_ckpt).parent.parent
+    if config.save_dir is None:
+        return dated_folder("runs")
+    save_dir = Path(config.save_dir)
+    if not config.resume_ckpt and (list_checkpoints(save_dir / "checkpoints") or (save_dir / "metrics.jsonl").exists()):
+        raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
+    return save_dir
+
+
+def write_config(config: schema.Config, save_dir: Path, name: str) -> None:
+    """Write the resolved configuration to `save_dir`, without replacing one that is there."""
+    path = save_dir / f"{name}.yml"
+    if path.exists():
+        path = save_dir / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.yml"
+    path.write_text(config_module.to_yaml(config), encoding="utf-8")
+
+
+def create_network(config: schema.Config, *, aux_heads: bool) -> BiSeNetV2:
+    """Make the configured network, in mixed precision if so configured."""
+    arguments = dataclasses.asdict(config.net_args)
+    network = NETWORKS[config.net](config.num_classes, aux_heads=aux_heads, seed=config.seed, **arguments)
+    if config.mix:
+        to_mixed_precision(network)
+    return network
+
+
+def class_names(config: schema.Config) -> tuple[str, ...]:
+    """Return the names of the classes, by train id."""
+    if config.data.class_names:
+        return config.data.class_names
+    if config.data.name == CITYSCAPES:
+        return tuple(cls.name for cls in CLASSES)
+    return tuple(f"class {number}" for number in range(config.num_classes))
+
+
+def class_palette(config: schema.Config) -> np.ndarray:
+    """Return the RGB colour of each class, (num_classes, 3) uint8."""
+    if config.data.name == CITYSCAPES:
+        return np.array([cls.color for cls in CLASSES], np.uint8)
+    return generic_palette(config.num_classes)

@@ -1,0 +1,104 @@
+"""Evaluation of a network over a data set: one evaluator for eval.py and for training."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
+from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one evaluation; `iou` is NaN for classes absent from prediction and ground truth."""
+
+    images: int
+    miou: float
+    iou: np.ndarray
+    pixel_accuracy: float
+    images_per_second: float
+
+
+class EvaluationInterruptedError(Exception):
+    """The evaluation was abandoned because its caller asked for it."""
+
+
+class Progress:
+    """Log how far a long loop is and how long it will take, at most every PROGRESS_SECONDS."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what, self.done = total, what, 0
+        self.start = self.last = time.monotonic()
+
+    def advance(self) -> None:
+        """Count one more item done."""
+        self.done += 1
+        now = time.monotonic()
+        if self.done == 1:
+            self.first = now  # the first item includes compilation
+        elif now - self.last >= PROGRESS_SECONDS:
+            self.last = now
+            rate = (self.done - 1) / (now - self.first)
+            left = (self.total - self.done) / rate
+            logger.info(
+                "%s %d/%d, %.2f images/s, %s left", self.what, self.done, self.total, rate, format_seconds(left)
+            )
+
+    def rate(self) -> float:
+        """Return items per second, the first one left out where there are more."""
+        start, done = (self.first, self.done - 1) if self.done > 1 else (self.start, self.done)
+        return done / max(time.monotonic() - start, 1e-9)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def evaluate(
+    infer: nn.Cell,
+    samples: EvalSamples,
+    *,
+    num_classes: int,
+    ignore_label: int,
+    on_prediction: Callable[[EvalSample, np.ndarray], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Run `infer` over `samples` and count one confusion matrix, each image at its label's own size.
+
+    Args:
+        infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
+        samples: what to evaluate, with labels.
+        num_classes: number of classes.
+        ignore_label: label of pixels that do not count.
+        on_prediction: called with each sample and its class map (h, w) uint8 at the label's size.
+        should_stop: asked before each image.
+
+    Raises:
+        EvaluationInterruptedError: `should_stop` said so.
+    """
+    matrix = ConfusionMatrix(num_classes, ignore_label)
+    progress = Progress(len(samples), "evaluated")
+    for sample in samples.read_ahead():
+        if should_stop():
+            raise EvaluationInterruptedError
+        prediction = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
+        prediction = restore_class_map(prediction, sample.fitted, sample.original)
+        matrix.update(sample.label, prediction)
+        if on_prediction:
+            on_prediction(sample, prediction)
+        progress.advance()
+    scores = iou(matrix.counts)
+    return Evaluation(progress.done, mean_iou(scores), scores, pixel_accuracy(matrix.counts), progress.rate())

@@ -1,0 +1,191 @@
+"""Train BiSeNetV2: ``python train.py data.dataset_dir=/path/to/cityscapes``; ``--help`` lists every option."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mindspore as ms
+
+from src.data.dataset_factory import EvalSamples, create_train_dataset, data_error_from
+from src.data.preflight import preflight
+from src.modules.base_modules import MultiScaleInfer
+from src.modules.bisenetv2 import BiSeNetV2
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.loss import WithLossCell
+from src.modules.optimizer import create_optimizer, learning_rates
+from src.modules.train_warpper import TrainOneStepCell
+from src.utils import callback, checkpoint, schema
+from src.utils.common import create_network, run_entry, start, training_folder, write_config
+from src.utils.config import load_config
+from src.utils.errors import CheckpointError
+from src.utils.evaluation import Evaluation, evaluate
+from src.utils.local_adapter import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
+    config = load_config(argv, schema.TRAIN)
+    save_dir = training_folder(config)
+    config, runtime = start(config, save_dir)
+    splits = ("train", "val") if config.run_eval else ("train",)
+    preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
+
+    network = create_network(config, aux_heads=True)
+    train_cell = create_train_cell(network, config)
+    state = callback.TrainState(restore(network, train_cell, config, runtime), config.total_step)
+    write_config(config, save_dir, "config")
+    callbacks = create_callbacks(state, network, train_cell, config, runtime)
+    callback.catch_signals(state)
+    logger.info("Start Training")
+    run_training(train_cell, state, callbacks, config, runtime)
+    return finish(state, save_dir)
+
+
+def create_train_cell(network: BiSeNetV2, config: schema.Config) -> TrainOneStepCell:
+    """Make the cell of one training step: network, loss, optimizer, loss scale."""
+    criterion = CrossEntropy(config.num_classes, config.data.map_label, config.data.ignore_label)
+    rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
+    train_cell = TrainOneStepCell(
+        WithLossCell(network, criterion, config.loss_weight),
+        create_optimizer(network, config.optimizer, rates),
+        loss_scaler=config.loss_scaler,
+        loss_scale=config.ms_loss_scaler_value,
+        scale_window=config.ms_loss_scaler_window,
+        clip_grad_norm=config.clip_grad_norm,
+        force_update=config.force_update,
+    )
+    return train_cell.set_train(True)
+
+
+def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Config, runtime: Runtime) -> int:
+    """Load the checkpoint to resume or to fine-tune from, if any; return the steps already done.
+
+    Raises:
+        CheckpointError: it does not fit, or there is nothing left to train.
+    """
+    if config.finetune_ckpt:
+        checkpoint.finetune_network(network, checkpoint.read_checkpoint(config.finetune_ckpt), config.finetune_ckpt)
+    if not config.resume_ckpt:
+        return 0
+    values = checkpoint.read_checkpoint(config.resume_ckpt)
+    info = checkpoint.read_run_info(values, config.resume_ckpt)
+    if info.step >= config.total_step:
+        raise CheckpointError(f"{config.resume_ckpt}: {info.step} steps done, nothing left of {config.total_step}")
+    newer = [path for step, path in checkpoint.list_checkpoints(checkpoint_folder(config)) if step > info.step]
+    if newer:
+        raise CheckpointError(f"{newer[-1]} is newer than {config.resume_ckpt}; resume it, or take another --save_dir")
+    now = run_info(config, runtime, info.step)
+    for name in ("total_step", "total_batch", "seed"):
+        if getattr(now, name) != getattr(info, name):
+            logger.warning("%s was %s, is %s now: not the same run", name, getattr(info, name), getattr(now, name))
+    checkpoint.restore_training(train_cell, values, config.resume_ckpt)
+    logger.info("resumed from %s after step %d", config.resume_ckpt, info.step)
+    return info.step
+
+
+def run_info(config: schema.Config, runtime: Runtime, step: int) -> checkpoint.RunInfo:
+    """Describe the run for a checkpoint after `step` steps."""
+    return checkpoint.RunInfo(step, config.total_step, config.batch_size * runtime.rank_size, config.seed)
+
+
+def checkpoint_folder(config: schema.Config) -> Path:
+    """Return the folder of the run's checkpoints."""
+    return Path(config.save_dir) / "checkpoints"
+
+
+def create_callbacks(
+    state: callback.TrainState,
+    network: BiSeNetV2,
+    train_cell: TrainOneStepCell,
+    config: schema.Config,
+    runtime: Runtime,
+) -> list[ms.train.Callback]:
+    """Make the callbacks in the order in which they have to run."""
+    save_dir = Path(config.save_dir)
+    rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
+    total_batch = config.batch_size * runtime.rank_size
+    step_logger = callback.StepLogger(state, rates, total_batch, config.log_interval, save_dir / "metrics.jsonl")
+    saver = callback.CheckpointSaver(
+        state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
+        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, runtime, step),
+    )  # fmt: skip
+    callbacks = [callback.StepCounter(state), step_logger, callback.NonFiniteGuard(state), saver]
+    if config.run_eval:
+        results = save_dir / "evaluations.jsonl"
+        run = make_evaluation(network, config)
+        callbacks.append(callback.Evaluator(state, saver, run, step_logger=step_logger, results_path=results))
+    return [*callbacks, callback.CurvePlotter(state, saver, save_dir), callback.SignalStopper(state)]
+
+
+def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Callable[[], bool]], Evaluation]:
+    """Return a function that evaluates `network` single-scale, as ``eval.py --single_scale True`` does."""
+    infer = MultiScaleInfer(network)
+    samples = EvalSamples(config.data, num_classes=config.num_classes)
+    settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label}
+
+    def run(should_stop: Callable[[], bool]) -> Evaluation:
+        infer.set_train(False)
+        try:
+            return evaluate(infer, samples, should_stop=should_stop, **settings)
+        finally:
+            network.set_train(True)
+
+    return run
+
+
+def sink_segments(first: int, last: int, sink_size: int) -> list[tuple[int, int, int]]:
+    """Cut steps first ... last into (start, end, sink size) so that every multiple of `sink_size` ends a sink.
+
+    Only the first and the last segment may be shorter than `sink_size`.
+    """
+    on_grid, off_grid = min(-(-first // sink_size) * sink_size, last), max(last // sink_size * sink_size, first)
+    cuts = sorted({first, on_grid, off_grid, last})
+    return [(start, end, min(sink_size, end - start)) for start, end in zip(cuts, cuts[1:])]
+
+
+def run_training(
+    train_cell: TrainOneStepCell, state: callback.TrainState, callbacks: list, config: schema.Config, runtime: Runtime
+) -> None:
+    """Train from `state.step` to the end or to a stop signal.
+
+    Raises:
+        DataError: an image or label turned out to be unusable.
+    """
+    sink = runtime.device_target == "Ascend" and config.ms_mode == 0
+    sink_size = math.gcd(config.log_interval, config.checkpoint_interval)
+    whole = [(state.step, config.total_step, -1)]
+    for start_step, end_step, size in sink_segments(*whole[0][:2], sink_size) if sink else whole:
+        if state.stopping:
+            return
+        dataset = create_train_dataset(
+            config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=start_step,
+            total_step=end_step, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
+        )  # fmt: skip
+        epochs = (end_step - start_step) // size if sink else 1
+        try:
+            ms.Model(train_cell).train(epochs, dataset, callbacks=callbacks, dataset_sink_mode=sink, sink_size=size)
+        except RuntimeError as err:
+            data_error = data_error_from(err)
+            if data_error is None:
+                raise
+            raise data_error from err
+
+
+def finish(state: callback.TrainState, save_dir: Path) -> int:
+    """Say where the results are, or how to resume; return the exit code."""
+    if state.signal_number is None:
+        logger.info("training finished: %s", save_dir)
+        return 0
+    saved = checkpoint.list_checkpoints(save_dir / "checkpoints")
+    how = f"resume with --resume_ckpt {saved[-1][1]}" if saved else "no step was finished, nothing was saved"
+    logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, how)
+    return 128 + state.signal_number
+
+
+if __name__ == "__main__":
+    run_entry(main)
