@@ -1,4 +1,7 @@
-"""Evaluate a checkpoint: ``python eval.py --checkpoint_path X.ckpt data.dataset_dir=/path``; ``--help`` lists options."""
+"""Evaluate a checkpoint: ``python eval.py --checkpoint_path X data.dataset_dir=DIR``; ``--help`` lists every option.
+
+Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from src.data.cityscapes import CITYSCAPES, map_label, train_id_to_label_id
-from src.data.eval_samples import EvalSample, EvalSamples
-from src.data.image_files import read_image
+from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.utils import checkpoint, schema
-from src.utils.common import class_names, class_palette, create_network, dated_folder, run_entry, start, write_config
+from src.utils.common import PredictionWriter, class_names, create_network, dated_folder, run_entry, start, write_config
 from src.utils.config import load_config
 from src.utils.errors import ConfigError
 from src.utils.evaluation import Evaluation, evaluate
 from src.utils.metrics import class_table, evaluation_lines
-from src.utils.visualize import comparison, write_png
 
 logger = logging.getLogger(__name__)
 
@@ -79,30 +77,6 @@ def evaluation_protocol(config: schema.Config) -> dict:
         "flip": transforms.flip,
         "image_size": list(transforms.item_transforms[0].target_size),
     }
-
-
-class PredictionWriter:
-    """Write what `save_images` and `save_predictions` ask for, image by image."""
-
-    def __init__(self, config: schema.Config) -> None:
-        self.images = Path(config.save_dir) / "images" if config.save_images else None
-        self.predictions = Path(config.save_predictions) if config.save_predictions else None
-        self.names, self.palette = class_names(config), class_palette(config)
-        self.ignore_label = config.data.ignore_label
-        self.to_file_values = (
-            train_id_to_label_id() if config.data.name == CITYSCAPES else np.arange(256, dtype=np.uint8)
-        )
-
-    def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
-        """Write the pictures of one sample; `prediction` (H, W) uint8 has the label's size."""
-        if self.predictions:
-            name = sample.stem.replace("_leftImg8bit", "") + "_pred_labelIds.png"
-            write_png(self.predictions / name, map_label(prediction, self.to_file_values))
-        if self.images:
-            picture = comparison(
-                read_image(sample.image_path), sample.label, prediction, self.palette, self.names, self.ignore_label
-            )
-            write_png(self.images / f"{sample.stem}.png", picture)
 
 
 def report(result: Evaluation, protocol: dict, config: schema.Config) -> None:

@@ -1,15 +1,15 @@
-"""Train BiSeNetV2: ``python train.py data.dataset_dir=/path/to/cityscapes``; ``--help`` lists every option."""
+"""Train BiSeNetV2: ``python train.py data.dataset_dir=/path/to/cityscapes``; ``--help`` lists every option.
+
+Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+"""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import mindspore as ms
-
-from src.data.dataset_factory import EvalSamples, create_train_dataset, data_error_from
+from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.bisenetv2 import BiSeNetV2
@@ -23,6 +23,7 @@ from src.utils.config import load_config
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate
 from src.utils.local_adapter import Runtime
+from src.utils.training import run_training
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     state = callback.TrainState(restore(network, train_cell, config, runtime), config.total_step)
     write_config(config, save_dir, "config")
     callbacks = create_callbacks(state, network, train_cell, config, runtime)
-    callback.catch_signals(state)
+    total_batch = config.batch_size * runtime.rank_size
+    logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
     logger.info("Start Training")
-    run_training(train_cell, state, callbacks, config, runtime)
+    with callback.catch_signals(state):
+        run_training(train_cell, state, callbacks, config, runtime)
     return finish(state, save_dir)
 
 
@@ -104,7 +107,7 @@ def create_callbacks(
     train_cell: TrainOneStepCell,
     config: schema.Config,
     runtime: Runtime,
-) -> list[ms.train.Callback]:
+) -> list:
     """Make the callbacks in the order in which they have to run."""
     save_dir = Path(config.save_dir)
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
@@ -136,44 +139,6 @@ def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Call
             network.set_train(True)
 
     return run
-
-
-def sink_segments(first: int, last: int, sink_size: int) -> list[tuple[int, int, int]]:
-    """Cut steps first ... last into (start, end, sink size) so that every multiple of `sink_size` ends a sink.
-
-    Only the first and the last segment may be shorter than `sink_size`.
-    """
-    on_grid, off_grid = min(-(-first // sink_size) * sink_size, last), max(last // sink_size * sink_size, first)
-    cuts = sorted({first, on_grid, off_grid, last})
-    return [(start, end, min(sink_size, end - start)) for start, end in zip(cuts, cuts[1:])]
-
-
-def run_training(
-    train_cell: TrainOneStepCell, state: callback.TrainState, callbacks: list, config: schema.Config, runtime: Runtime
-) -> None:
-    """Train from `state.step` to the end or to a stop signal.
-
-    Raises:
-        DataError: an image or label turned out to be unusable.
-    """
-    sink = runtime.device_target == "Ascend" and config.ms_mode == 0
-    sink_size = math.gcd(config.log_interval, config.checkpoint_interval)
-    whole = [(state.step, config.total_step, -1)]
-    for start_step, end_step, size in sink_segments(*whole[0][:2], sink_size) if sink else whole:
-        if state.stopping:
-            return
-        dataset = create_train_dataset(
-            config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=start_step,
-            total_step=end_step, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
-        )  # fmt: skip
-        epochs = (end_step - start_step) // size if sink else 1
-        try:
-            ms.Model(train_cell).train(epochs, dataset, callbacks=callbacks, dataset_sink_mode=sink, sink_size=size)
-        except RuntimeError as err:
-            data_error = data_error_from(err)
-            if data_error is None:
-                raise
-            raise data_error from err
 
 
 def finish(state: callback.TrainState, save_dir: Path) -> int:

@@ -2,5 +2,5 @@
 
 from src.utils.local_adapter import prepare_environment
 
-# Before any module of this package can import MindSpore: some variables only count while its kernels load.
+# Before any module of this package can import NumPy or MindSpore: some things only count while they load.
 prepare_environment()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
 import signal
 import subprocess
@@ -234,15 +233,32 @@ def test_json_lines_keep_the_last_of_a_step_and_leave_out_a_torn_line(tmp_path):
     assert callback.read_json_lines(tmp_path / "missing") == []
 
 
-def test_first_signal_is_noted_second_one_ends_the_process():
-    code = (
-        "import os, signal, src.utils.callback as c; s = c.TrainState(0, 1); c.catch_signals(s);"
-        "os.kill(os.getpid(), signal.SIGTERM); print('noted', s.signal_number, flush=True);"
-        "os.kill(os.getpid(), signal.SIGTERM); print('not reached')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ))
-    assert done.stdout.strip() == "noted 15"
-    assert done.returncode == -signal.SIGTERM
+SIGNAL_SCRIPT = """
+import os, signal, src.utils.callback as c
+number = signal.Signals[{name!r}]
+state = c.TrainState(0, 1)
+with c.catch_signals(state):
+    print(state.stopping, flush=True)
+    os.kill(os.getpid(), number)
+    print(state.stopping, state.signal_number == number, flush=True)
+    os.kill(os.getpid(), number)
+    print("not reached")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_first_signal_is_noted_second_one_ends_the_process(name):
+    script = [sys.executable, "-c", SIGNAL_SCRIPT.format(name=name)]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "True", "True"]
+    assert done.returncode == -signal.Signals[name]
+
+
+def test_signals_are_as_before_after_training():
+    before = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with callback.catch_signals(callback.TrainState(0, 1)):
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert (signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
 
 
 def test_format_seconds():

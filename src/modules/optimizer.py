@@ -20,16 +20,11 @@ def learning_rates(optimizer: schema.Optimizer, total_step: int, warmup_step: in
     return rates * np.minimum(1, (step + 1) / warmup_step) if warmup_step else rates
 
 
-def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.ndarray) -> nn.Optimizer:
+def _create_sgd(network: nn.Cell, optimizer: schema.Optimizer, rates: np.ndarray) -> nn.Optimizer:
     """Make SGD with momentum over the trainable parameters of `network`, as PyTorch defines it.
 
     velocity = momentum * velocity + gradient + weight_decay * weight, then weight -= rate * velocity (or, with
     Nesterov, rate * (gradient + weight_decay * weight + momentum * velocity)).
-
-    Args:
-        network: the network.
-        optimizer: the settings.
-        rates: learning rate of every step of the run, (total_step,).
     """
     params = network.trainable_params()
     groups = [{"params": params}]
@@ -45,3 +40,17 @@ def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.nd
         return nn.SGD(groups, momentum=optimizer.momentum, nesterov=True, **options)
     # Not nn.SGD: the same steps with one more state as large as the weights.
     return nn.Momentum(groups, momentum=optimizer.momentum, **options)
+
+
+OPTIMIZERS = {"sgd": _create_sgd}
+
+
+def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.ndarray) -> nn.Optimizer:
+    """Make the optimizer named by ``optimizer.type`` over the trainable parameters of `network`.
+
+    Args:
+        network: the network.
+        optimizer: the settings.
+        rates: learning rate of every step of the run, (total_step,).
+    """
+    return OPTIMIZERS[optimizer.type](network, optimizer, rates)

@@ -13,7 +13,9 @@ import cv2
 import mindspore as ms
 import numpy as np
 
-from src.data.cityscapes import CITYSCAPES, CLASSES
+from src.data.cityscapes import CITYSCAPES, CLASSES, map_label, train_id_to_label_id
+from src.data.eval_samples import EvalSample
+from src.data.image_files import read_image
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
@@ -22,7 +24,7 @@ from src.utils.checkpoint import list_checkpoints
 from src.utils.errors import ConfigError, UserError
 from src.utils.local_adapter import Runtime, discover_rank, init_device
 from src.utils.logger import has_logging, setup_logging
-from src.utils.visualize import generic_palette
+from src.utils.visualize import comparison, generic_palette, write_png
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,10 @@ NETWORKS = {"BiSeNetV2": BiSeNetV2}
 
 
 def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
-    """Run an entry script and exit with its code: 2 and one line for a mistake of the user's, a traceback for a bug."""
+    """Run an entry script and exit with its code.
+
+    A mistake of the user's gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
+    """
     try:
         code = main(None)
     except UserError as err:
@@ -39,6 +44,8 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
         else:
             sys.stderr.write(f"error: {err}\n")
         code = 2
+    except KeyboardInterrupt:
+        code = 130
     except Exception:
         if not has_logging():
             raise
@@ -124,3 +131,29 @@ def class_palette(config: schema.Config) -> np.ndarray:
     if config.data.name == CITYSCAPES:
         return np.array([cls.color for cls in CLASSES], np.uint8)
     return generic_palette(config.num_classes)
+
+
+class PredictionWriter:
+    """Write what `save_images` and `save_predictions` ask for, image by image."""
+
+    def __init__(self, config: schema.Config) -> None:
+        self.images = Path(config.save_dir) / "images" if config.save_images else None
+        self.predictions = Path(config.save_predictions) if config.save_predictions else None
+        for folder in filter(None, (self.images, self.predictions)):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.names, self.palette = class_names(config), class_palette(config)
+        self.ignore_label = config.data.ignore_label
+        self.to_file_values = (
+            train_id_to_label_id() if config.data.name == CITYSCAPES else np.arange(256, dtype=np.uint8)
+        )
+
+    def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
+        """Write the pictures of one sample; `prediction` (H, W) uint8 has the label's size."""
+        if self.predictions:
+            name = sample.stem.replace("_leftImg8bit", "") + "_pred_labelIds.png"
+            write_png(self.predictions / name, map_label(prediction, self.to_file_values))
+        if self.images:
+            picture = comparison(
+                read_image(sample.image_path), sample.label, prediction, self.palette, self.names, self.ignore_label
+            )
+            write_png(self.images / f"{sample.stem}.png", picture)

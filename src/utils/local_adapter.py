@@ -6,10 +6,12 @@ MindSpore is imported inside the functions: this module runs before MindSpore lo
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import os
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +55,23 @@ def cpu_has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
+def hold_signals() -> None:
+    """Import NumPy and OpenCV so that the threads they start never receive SIGINT.
+
+    It is for the main thread alone, which takes it between two training steps. On any other thread MindSpore's own
+    handler, which is in force while a graph runs, would turn it into SIGTERM.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        import cv2  # noqa: F401
+        import numpy as np  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def prepare_environment() -> None:
-    """Set the environment variables that must be there before MindSpore loads; a user's own values stay."""
+    """Do what must be done before MindSpore loads; environment variables that the user has set stay."""
+    hold_signals()
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():
@@ -134,6 +151,7 @@ def set_device(device_target: str, device_id: int) -> None:
         ) from err
 
 
+@functools.cache  # MindSpore 2.5 and later take the number once in a process
 def set_cpu_threads(number: int) -> None:
     """Let the CPU kernels use `number` threads."""
     import mindspore as ms

@@ -216,9 +216,7 @@ class Data(Section):
         "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids",
         choices=("cityscapes", "generic"),
     )
-    num_parallel_workers: int = key(
-        8, "worker processes that decode and augment; cut to the number of cores", check=at_least(1)
-    )
+    num_parallel_workers: int = key(8, "threads that decode and augment; cut to the number of cores", check=at_least(1))
     map_label: Optional[tuple[float, ...]] = key(
         None, "weight of each class in the loss, in train-id order; null = all 1", check=at_least(0)
     )

@@ -1,0 +1,201 @@
+"""Training and evaluation as a user runs them: processes, files, exit codes, exact resume."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from src.utils import checkpoint
+from tests.dataset_helpers import write_cityscapes
+from tests.official_evaluation import official_scores
+from tests.run_helpers import ROOT, command, read_metrics, run_script, tiny_options
+
+STEPS = 20
+EXACT = ("loss", "loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4", "lr", "loss_scale", "overflows")
+SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 10]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_cityscapes(folder, {"train": 7, "val": 3})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, dataset) -> Path:
+    """A run of 20 steps, undisturbed, that evaluates on the way."""
+    save_dir = tmp_path_factory.mktemp("straight") / "run"
+    options = [*SETTINGS, "--run_eval", "True", "--save_dir", save_dir, *tiny_options(dataset)]
+    done = run_script("train.py", *options, "data.num_parallel_workers=2")
+    assert "[INFO] Start Training" in done.stdout
+    return save_dir
+
+
+def test_files_of_a_run(straight):
+    present = {str(path.relative_to(straight)) for path in straight.rglob("*") if path.is_file()}
+    assert present == {
+        "config.yml",
+        "curves.png",
+        "evaluations.jsonl",
+        "metrics.jsonl",
+        "logs/rank_0.log",
+        "checkpoints/BiSeNetV2_10_rank0.ckpt",
+        "checkpoints/BiSeNetV2_20_rank0.ckpt",
+        "checkpoints/BiSeNetV2_best.ckpt",
+    }
+    log = (straight / "logs" / "rank_0.log").read_text(encoding="utf-8")
+    time_and_level = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] "
+    shape = r"step 20/20, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+\.\d\d ms$"
+    assert re.search(time_and_level + shape, log, re.MULTILINE)
+    assert re.search(r"\[INFO\] miou: 0\.\d+$", log, re.MULTILINE)
+    losses = [record["loss"] for record in read_metrics(straight).values()]
+    assert abs(losses[0] - 5 * np.log(19)) < 0.5
+    assert np.mean(losses[-5:]) < losses[0] - 1
+
+
+def test_stop_and_resume_continue_exactly(straight, dataset, tmp_path):
+    """SIGTERM somewhere, then a new process with another number of workers: the same losses, bit for bit."""
+    save_dir = tmp_path / "run"
+    options = [*SETTINGS, "--save_dir", save_dir, *tiny_options(dataset), "data.num_parallel_workers=1"]
+    process = subprocess.Popen(
+        command("train.py", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "step 6/20" in line:
+            process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM, "".join(lines[-20:])
+    saved = checkpoint.list_checkpoints(save_dir / "checkpoints")
+    step, path = saved[-1]
+    assert 6 <= step < STEPS
+    assert f"resume with --resume_ckpt {path}" in lines[-1]
+
+    # --save_dir is not given: the run goes on in its own folder
+    options = [*SETTINGS, "--resume_ckpt", path, *tiny_options(dataset), "data.num_parallel_workers=3"]
+    done = run_script("train.py", *options)
+    assert f"after step {step}" in done.stdout
+    expected, actual = read_metrics(straight), read_metrics(save_dir)
+    assert sorted(actual) == sorted(expected) == list(range(1, STEPS + 1))
+    for number in expected:
+        for name in EXACT:
+            assert actual[number][name] == expected[number][name], (number, name)
+    last = f"checkpoints/{checkpoint.checkpoint_name(STEPS)}"
+    values, same = checkpoint.read_checkpoint(straight / last), checkpoint.read_checkpoint(save_dir / last)
+    assert values.keys() == same.keys()
+    for name in values:
+        np.testing.assert_array_equal(values[name], same[name], err_msg=name)
+
+
+def test_ctrl_c_ends_with_130(dataset, tmp_path):
+    options = [*SETTINGS, "--save_dir", tmp_path / "run", *tiny_options(dataset)]
+    process = subprocess.Popen(
+        command("train.py", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        if "step 2/20" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_a_run_is_never_wiped(straight, dataset):
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+    done = run_script("train.py", *SETTINGS, "--save_dir", straight, *tiny_options(dataset), check=False)
+    assert done.returncode == 2
+    assert "holds a run already; continue it with --resume_ckpt, or take another --save_dir" in done.stderr
+    first = straight / "checkpoints" / checkpoint.checkpoint_name(10)
+    done = run_script("train.py", *SETTINGS, "--resume_ckpt", first, *tiny_options(dataset), check=False)
+    assert done.returncode == 2
+    assert "is newer than" in done.stderr
+    after = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.name != "rank_0.log"}
+    assert all(before[path] == mtime for path, mtime in after.items() if path.is_file())
+
+
+def test_evaluation_equals_the_one_while_training_and_the_official_one(straight, dataset, tmp_path):
+    path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
+    predictions = tmp_path / "predictions"
+    options = ["--checkpoint_path", path, "--single_scale", "True", "--save_predictions", predictions]
+    options += ["--save_images", "True", "--save_dir", tmp_path / "eval", *tiny_options(dataset)]
+    done = run_script("eval.py", *options)
+    assert re.search(r"\[INFO\] Total number of images: 3\n", done.stdout)
+    assert re.search(r"\[INFO\] =========== Evaluation Result ===========\n", done.stdout)
+    assert re.search(r"\[INFO\] iou array: \n \[", done.stdout)
+    assert "protocol: image size 64x96 (height x width), scales 1.0, flip False" in done.stdout
+    result = json.loads((tmp_path / "eval" / "eval.json").read_text(encoding="utf-8"))
+    in_training = (straight / "evaluations.jsonl").read_text(encoding="utf-8").splitlines()
+    assert result["miou"] == json.loads(in_training[-1])["miou"]
+    assert result["images"] == 3
+    assert result["protocol"] == {"multi_scale": False, "img_ratios": [1.0], "flip": False, "image_size": [64, 96]}
+    assert result["checkpoint"] == str(path)
+
+    labels = sorted(dataset.rglob("gtFine/val/*/*_gtFine_labelIds.png"))
+    official = official_scores(predictions, labels)
+    scores = list(official["classScores"].values())
+    ours = [np.nan if score is None else score for score in result["iou"]]
+    np.testing.assert_allclose(ours, scores, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(result["miou"], official["averageScoreClasses"], rtol=0, atol=1e-9)
+    pictures = sorted((tmp_path / "eval" / "images").glob("*.png"))
+    assert len(pictures) == 3
+    assert all(cv2.imread(str(picture)) is not None for picture in pictures)
+
+    done = run_script("eval.py", *options, check=False)
+    assert done.returncode == 2
+    assert "holds an evaluation already" in done.stderr
+
+
+def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
+    path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
+    results = []
+    for flip in ("True", "False"):
+        save_dir = tmp_path / flip
+        run_script("eval.py", "--checkpoint_path", path, "--flip", flip, "--save_dir", save_dir, *tiny_options(dataset))
+        results.append(json.loads((save_dir / "eval.json").read_text(encoding="utf-8")))
+    assert results[0]["protocol"]["img_ratios"] == [0.75, 1.0]
+    assert [result["protocol"]["flip"] for result in results] == [True, False]
+    assert results[0]["iou"] != results[1]["iou"]
+
+
+def test_scripts_pass_options_on(straight, dataset, tmp_path):
+    path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
+    script = ["bash", str(ROOT / "scripts" / "run_eval.sh"), "0", str(path), "--single_scale", "True"]
+    environment = {"PATH": f"{Path(command('x')[0]).parent}:/usr/bin:/bin", "DEVICE_TARGET": "CPU"}
+    done = subprocess.run(
+        [*script, *tiny_options(dataset)[1:]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (written,) = (tmp_path / "eval").iterdir()
+    assert {"eval.json", "config.yml", "logs"} <= {entry.name for entry in written.iterdir()}
+
+    script = ["bash", str(ROOT / "scripts" / "run_standalone_train.sh"), "out", "--total_step", "2", "--mix", "True"]
+    done = subprocess.run(
+        [*script, *tiny_options(dataset)[1:]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "checkpoints" / "BiSeNetV2_2_rank0.ckpt").exists()
+
+
+def test_pynative_mode_gives_the_same_first_loss(straight, dataset, tmp_path):
+    options = ["--ms_mode", 1, "--total_step", 1, "--log_interval", 1, "--save_dir", tmp_path / "run"]
+    run_script("train.py", *options, *tiny_options(dataset))
+    assert read_metrics(tmp_path / "run")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)

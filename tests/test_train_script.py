@@ -1,0 +1,124 @@
+"""Parts of train.py and common.py that need no training."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.utils.common import dated_folder, training_folder, write_config
+from src.utils.config import load_config, read_yaml
+from src.utils.errors import ConfigError
+from src.utils.training import sink_segments
+from tests.run_helpers import ROOT, run_script, tiny_options
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "size", "expected"),
+    [
+        (0, 20, 10, [(0, 20, 10)]),
+        (3, 25, 10, [(3, 10, 7), (10, 20, 10), (20, 25, 5)]),
+        (10, 25, 10, [(10, 20, 10), (20, 25, 5)]),
+        (3, 8, 10, [(3, 8, 5)]),
+        (3, 13, 10, [(3, 10, 7), (10, 13, 3)]),
+        (19, 20, 1, [(19, 20, 1)]),
+    ],
+)
+def test_sinks_end_on_the_grid(first, last, size, expected):
+    assert sink_segments(first, last, size) == expected
+
+
+@pytest.mark.parametrize("first", range(0, 14))
+@pytest.mark.parametrize("last", range(14, 40, 3))
+def test_no_log_or_checkpoint_is_missed_by_a_sink(first, last):
+    log_interval, checkpoint_interval = 4, 6
+    ends = []
+    for start, end, size in sink_segments(first, last, math.gcd(log_interval, checkpoint_interval)):
+        assert (end - start) % size == 0
+        ends += range(start + size, end + 1, size)
+    wanted = {
+        step for step in range(first + 1, last + 1) if step % log_interval == 0 or step % checkpoint_interval == 0
+    }
+    assert wanted | {last} <= set(ends)
+    assert ends == sorted(ends)
+
+
+def test_dated_folders_do_not_collide(tmp_path):
+    first = dated_folder(str(tmp_path))
+    first.mkdir()
+    assert dated_folder(str(tmp_path)) != first
+    assert dated_folder(str(tmp_path)).parent == tmp_path
+
+
+def test_training_folder(tmp_path):
+    assert training_folder(load_config([], "train")).parent == Path("runs")
+    assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
+    ckpt = tmp_path / "old" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt"
+    assert training_folder(load_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
+    arguments = ["--resume_ckpt", str(ckpt), "--save_dir", str(tmp_path / "new")]
+    assert training_folder(load_config(arguments, "train")) == tmp_path / "new"
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "notes.txt").touch()  # a folder without a run may be used
+    assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
+    (tmp_path / "x" / "metrics.jsonl").touch()
+    with pytest.raises(ConfigError, match="holds a run already"):
+        training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train"))
+
+
+def test_a_configuration_is_not_replaced(tmp_path):
+    config = load_config([], "train")
+    write_config(config, tmp_path, "config")
+    write_config(config, tmp_path, "config")
+    assert len(list(tmp_path.glob("config*.yml"))) == 2
+    assert read_yaml(tmp_path / "config.yml")["total_step"] == 160000
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_help(script):
+    done = run_script(script, "--help")
+    assert "--device_target" in done.stdout
+    assert "optimizer.lr_init: learning rate at step 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train.py", ["--totl_step", "3"], "error: unknown option --totl_step; did you mean '--total_step'?"),
+        ("eval.py", [], "error: --checkpoint_path: required"),
+        ("eval.py", ["--checkpoint_path", "no.ckpt"], "error: no such checkpoint: no.ckpt"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(script, arguments, message):
+    done = run_script(script, *arguments, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == message
+
+
+def test_a_missing_data_set_gets_one_line(tmp_path):
+    done = run_script("train.py", "--save_dir", tmp_path / "x", *tiny_options(tmp_path / "nothing"), check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "[ERROR]" in line
+    assert str(tmp_path / "nothing") in line
+
+
+def test_every_module_imports():
+    root = Path(__file__).resolve().parents[1]
+    names = [str(path.relative_to(root).with_suffix("")).replace("/", ".") for path in root.glob("src/**/*.py")]
+    code = "import importlib\n" + "\n".join(
+        f"importlib.import_module({n.removesuffix('.__init__')!r})" for n in sorted(names)
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_the_environment_is_prepared_before_numpy_and_mindspore_load(script):
+    """Their threads and kernels keep what they find then: the held-back signal, the oneDNN cap."""
+    options = [sys.executable, "-X", "importtime", str(ROOT / script), "--help"]
+    done = subprocess.run(options, capture_output=True, text=True, check=True)
+    imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    wanted = ["src.utils.local_adapter", "numpy", "mindspore"]
+    assert sorted(wanted, key=imported.index) == wanted
