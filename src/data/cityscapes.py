@@ -1,0 +1,226 @@
+"""The classes and label ids of Cityscapes, and the list of image/label pairs of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from src.data.image_files import read_image, read_label
+from src.utils.errors import DataError
+
+IMAGE_SUFFIX = "_leftImg8bit.png"
+LABEL_SUFFIX = "_gtFine_labelIds.png"
+LABELLED_SPLITS = ("train", "val")
+CITYSCAPES, GENERIC = "cityscapes", "generic"
+LABEL_IDS = 34  # Cityscapes label ids are 0..33, and -1 (license plate), which is 255 in a file
+LICENSE_PLATE = 255
+
+
+class CityscapesClass(NamedTuple):
+    """One evaluated class; its train id is its position in `CLASSES`, the colour is RGB."""
+
+    name: str
+    label_id: int
+    color: tuple[int, int, int]
+
+
+CLASSES = (
+    CityscapesClass("road", 7, (128, 64, 128)),
+    CityscapesClass("sidewalk", 8, (244, 35, 232)),
+    CityscapesClass("building", 11, (70, 70, 70)),
+    CityscapesClass("wall", 12, (102, 102, 156)),
+    CityscapesClass("fence", 13, (190, 153, 153)),
+    CityscapesClass("pole", 17, (153, 153, 153)),
+    CityscapesClass("traffic light", 19, (250, 170, 30)),
+    CityscapesClass("traffic sign", 20, (220, 220, 0)),
+    CityscapesClass("vegetation", 21, (107, 142, 35)),
+    CityscapesClass("terrain", 22, (152, 251, 152)),
+    CityscapesClass("sky", 23, (70, 130, 180)),
+    CityscapesClass("person", 24, (220, 20, 60)),
+    CityscapesClass("rider", 25, (255, 0, 0)),
+    CityscapesClass("car", 26, (0, 0, 142)),
+    CityscapesClass("truck", 27, (0, 0, 70)),
+    CityscapesClass("bus", 28, (0, 60, 100)),
+    CityscapesClass("train", 31, (0, 80, 100)),
+    CityscapesClass("motorcycle", 32, (0, 0, 230)),
+    CityscapesClass("bicycle", 33, (119, 11, 32)),
+)
+
+
+def label_id_to_train_id(ignore_label: int) -> np.ndarray:
+    """Return a (256,) uint8 table: Cityscapes label id to train id, `ignore_label` where there is none."""
+    table = np.full(256, ignore_label, np.uint8)
+    for train_id, cls in enumerate(CLASSES):
+        table[cls.label_id] = train_id
+    return table
+
+
+def train_id_to_label_id() -> np.ndarray:
+    """Return a (256,) uint8 table: train id to Cityscapes label id, 0 ("unlabeled") for everything else."""
+    table = np.zeros(256, np.uint8)
+    table[: len(CLASSES)] = [cls.label_id for cls in CLASSES]
+    return table
+
+
+def map_label(label: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Replace every value of a (H, W) uint8 label by its entry in a (256,) uint8 table."""
+    return cv2.LUT(label, table)
+
+
+class LabelCoding:
+    """What the values in label files mean: Cityscapes label ids, or train ids for any other data set."""
+
+    def __init__(self, name: str, num_classes: int, ignore_label: int) -> None:
+        self.name = name
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        is_cityscapes = name == CITYSCAPES
+        self.table = label_id_to_train_id(ignore_label) if is_cityscapes else None
+        self.num_values, self.void = (LABEL_IDS, LICENSE_PLATE) if is_cityscapes else (num_classes, ignore_label)
+
+    def invalid_values(self, label: np.ndarray) -> list[int]:
+        """Return the values in a (H, W) uint8 label that mean nothing, sorted."""
+        if label.max() < self.num_values:
+            return []
+        return np.unique(label[(label >= self.num_values) & (label != self.void)]).tolist()
+
+    def check(self, label: np.ndarray, path: str) -> None:
+        """Raise a DataError that names the file and the values that mean nothing in it."""
+        values = self.invalid_values(label)
+        if values:
+            shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+            raise DataError(f"{path}: label values {shown}: {self._explain(values)}")
+
+    def to_train_ids(self, label: np.ndarray, path: str) -> np.ndarray:
+        """Check a (H, W) uint8 label as read from `path` and return its train ids."""
+        self.check(label, path)
+        return label if self.table is None else map_label(label, self.table)
+
+    def _explain(self, values: list[int]) -> str:
+        if self.name == CITYSCAPES:
+            return (
+                "no Cityscapes label ids (0..33 and 255); give *_gtFine_labelIds.png, "
+                "or data.name=generic for train ids of your own"
+            )
+        text = f"outside 0..{self.num_classes - 1} and ignore_label {self.ignore_label}"
+        if self.num_classes == len(CLASSES) and values[-1] < LABEL_IDS:
+            text += "; if these are Cityscapes label ids, set data.name=cityscapes"
+        return text
+
+
+class Samples:
+    """The image and label paths of one split.
+
+    Held in NumPy arrays: a process forked from this one shares them, but copies a list by counting its references.
+    """
+
+    def __init__(self, split: str, pairs: list[tuple[str, str | None]]) -> None:
+        self.split = split
+        self.images = np.array([image for image, _ in pairs], dtype=np.str_)
+        self.labels = np.array([label or "" for _, label in pairs], dtype=np.str_)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[str, str | None]:
+        return str(self.images[index]), str(self.labels[index]) or None
+
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        return (self[index] for index in range(len(self)))
+
+
+def read_pair(image_path: str, label_path: str | None, coding: LabelCoding) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
+    image = read_image(image_path)
+    if label_path is None:
+        return image, None
+    label = read_label(label_path)
+    check_same_size(image_path, image.shape[:2], label_path, label.shape)
+    return image, coding.to_train_ids(label, label_path)
+
+
+def check_same_size(image_path: str, image_size: tuple[int, int], label_path: str, label_size: tuple[int, int]) -> None:
+    """Raise a DataError if image and label, given as (height, width), differ in size."""
+    if image_size != label_size:
+        (height, width), (label_height, label_width) = image_size, label_size
+        raise DataError(f"{image_path} has {height}x{width} pixels but {label_path} {label_height}x{label_width}")
+
+
+def list_samples(dataset_dir: str, split: str, name: str = CITYSCAPES) -> Samples:
+    """List the pairs of a split: by ``{split}.lst`` in the root if there is one, else by scanning Cityscapes folders.
+
+    Args:
+        dataset_dir: root of the data set.
+        split: 'train', 'val', or another one, which need not have labels.
+        name: 'cityscapes' or 'generic'; the latter needs the list.
+
+    Raises:
+        DataError: nothing is there, or the list is malformed. Whether each file exists is not checked.
+    """
+    root = Path(dataset_dir).expanduser()
+    if not root.is_dir():
+        raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, name)}")
+    list_file = root / f"{split}.lst"
+    if list_file.is_file():
+        return Samples(split, _read_list(list_file, split, name))
+    if name == GENERIC:
+        raise DataError(f"{list_file}: no such file; {_expected(split, name)}")
+    return Samples(split, _scan_folders(root, split))
+
+
+def _expected(split: str, name: str) -> str:
+    text = f"it must hold {split}.lst with one 'image<TAB>label' a line, relative to it"
+    if name == CITYSCAPES:
+        text += f", or leftImg8bit/{split}/<city>/*{IMAGE_SUFFIX} and gtFine/{split}/<city>/*{LABEL_SUFFIX}"
+    return text
+
+
+def _read_list(path: Path, split: str, name: str) -> list[tuple[str, str | None]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {err}") from err
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            image, label = _parse_line(line, f"{path}, line {number}", split)
+            if name == CITYSCAPES and label is not None and "labelTrainIds" in label:
+                hint = f"list *{LABEL_SUFFIX}, or set data.name=generic"
+                raise DataError(f"{path}, line {number}: {label} holds train ids already; {hint}")
+            pairs.append((str(path.parent / image), label and str(path.parent / label)))
+    if not pairs:
+        raise DataError(f"{path}: the list is empty; it needs one 'image<TAB>label' a line")
+    return pairs
+
+
+def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
+    """Split a line at TABs or, if it has none, at spaces: names with spaces need the TAB."""
+    fields = [field.strip() for field in line.split("\t") if field.strip()] if "\t" in line else line.split()
+    if len(fields) > 2:
+        raise DataError(
+            f"{where}: expected image and label, got {len(fields)} fields; names with spaces need a TAB between"
+        )
+    if len(fields) == 2:
+        return fields[0], fields[1]
+    if split in LABELLED_SPLITS:
+        raise DataError(f"{where}: no label for {fields[0]}; the {split} split needs 'image<TAB>label'")
+    return fields[0], None
+
+
+def _scan_folders(root: Path, split: str) -> list[tuple[str, str | None]]:
+    images = sorted((root / "leftImg8bit" / split).glob(f"*/*{IMAGE_SUFFIX}"))
+    if not images:
+        raise DataError(f"{root}: no images of the {split} split; {_expected(split, CITYSCAPES)}")
+    label_root = root / "gtFine" / split
+    if split in LABELLED_SPLITS and not label_root.is_dir():
+        raise DataError(f"{label_root}: no such folder, but leftImg8bit/{split} has images; unpack gtFine, too")
+    pairs = []
+    for image in images:
+        label = label_root / image.parent.name / (image.name[: -len(IMAGE_SUFFIX)] + LABEL_SUFFIX)
+        has_label = split in LABELLED_SPLITS or label.is_file()
+        pairs.append((str(image), str(label) if has_label else None))
+    return pairs

@@ -1,0 +1,69 @@
+"""The training data set as MindSpore sees it. What needs no MindSpore lives in train_samples and eval_samples."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import mindspore.dataset as ds
+
+from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
+from src.data.prefetch import usable_workers
+from src.data.train_samples import TrainBatches, create_train_samples
+from src.utils import schema
+from src.utils.errors import DataError
+
+__all__ = ["EvalSample", "EvalSamples", "create_train_dataset", "data_error_from", "restore_class_map"]
+
+logger = logging.getLogger(__name__)
+COLUMNS = ["image", "label"]
+BATCHES_AHEAD = 2  # MindSpore's own 16 would hold a gigabyte of 1024x1024 batches back
+
+
+def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is told by this many numbers
+    data: schema.Data,
+    *,
+    num_classes: int,
+    batch_size: int,
+    total_step: int,
+    start_step: int = 0,
+    seed: int = 1,
+    rank: int = 0,
+    rank_size: int = 1,
+    ranks_on_host: int | None = None,
+) -> ds.GeneratorDataset:
+    """Create the batches of steps `start_step` ... `total_step` - 1 for one rank.
+
+    Columns: "image" (N, 3, H, W) float32 and "label" (N, H, W) int32 train ids. The same seed gives the same batches,
+    whatever the number of workers; starting later skips batches without decoding them.
+
+    Args:
+        data: the data section of the configuration.
+        num_classes: number of classes, without the ignored one.
+        batch_size: images a step and rank.
+        total_step: where the run ends.
+        start_step: where it starts or goes on.
+        seed: seed of order and augmentation.
+        rank: number of this process.
+        rank_size: number of processes.
+        ranks_on_host: how many of them share this machine's cores; default: all, up to the 8 an Ascend host has.
+
+    Raises:
+        DataError: the data set is not there or its list is malformed.
+    """
+    source = create_train_samples(data, num_classes=num_classes, seed=seed)
+    steps = range(start_step, total_step)
+    workers = usable_workers(data.num_parallel_workers, len(steps) * batch_size, ranks_on_host or min(rank_size, 8))
+    logger.info("training data: %d samples, %d reading threads", len(source), workers)
+    batches = TrainBatches(source, steps, batch_size=batch_size, rank=rank, rank_size=rank_size, workers=workers)
+    ds.config.set_prefetch_size(BATCHES_AHEAD)
+    # `batches` has its own threads, MindSpore only fetches: no processes, no shared memory, no 6 MB limit on a row
+    return ds.GeneratorDataset(batches, COLUMNS, shuffle=False, num_parallel_workers=1, python_multiprocessing=False)
+
+
+def data_error_from(exception: BaseException) -> DataError | None:
+    """Find the DataError in the long text MindSpore makes of an exception in the pipeline; None if there is none."""
+    if isinstance(exception, DataError):
+        return exception
+    found = re.search(r"\bDataError: (.+)", str(exception))
+    return DataError(found.group(1).strip()) if found else None

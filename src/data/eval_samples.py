@@ -1,0 +1,93 @@
+"""Evaluation: images brought to the network's size, labels at their own, and class maps brought back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.data.cityscapes import LabelCoding, list_samples, read_pair
+from src.data.prefetch import map_ahead, usable_workers
+from src.data.transforms.resize import Resize
+from src.data.transforms_factory import create_transforms
+from src.utils import schema
+
+
+class EvalSample(NamedTuple):
+    """One image ready for the network, with what is needed to score or to draw the result."""
+
+    image: np.ndarray  # (3, H, W) float32, H and W of Resize.target_size
+    label: np.ndarray | None  # (h, w) uint8 train ids, never resized; None where the split has no labels
+    fitted: tuple[int, int]  # height and width of the picture inside H and W; the rest is padding
+    original: tuple[int, int]  # height and width of the image file, and of the label
+    image_path: str
+    label_path: str | None
+    stem: (
+        str  # name of every result: the image's file name without its suffix, with folders if that alone is not unique
+    )
+
+
+def unique_stems(paths: Sequence[str]) -> list[str]:
+    """Return a name for each path: its stem, or where two files share one the path below their common folder."""
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    common = os.path.commonpath(paths)
+    return ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
+
+
+class EvalSamples:
+    """The samples of one split by index, in the order of the list."""
+
+    def __init__(self, data: schema.Data, *, num_classes: int, split: str = "val") -> None:
+        self.samples = list_samples(data.dataset_dir, split, data.name)
+        self.stems = unique_stems(self.samples.images.tolist())
+        self.coding = LabelCoding(data.name, num_classes, data.ignore_label)
+        self.transforms = create_transforms(data.eval_transforms.item_transforms, data.ignore_label)
+        self.resize = next(t for t in self.transforms.transforms if isinstance(t, Resize))
+        self.num_parallel_workers = data.num_parallel_workers
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> EvalSample:
+        image_path, label_path = self.samples[index]
+        image, label = read_pair(image_path, label_path, self.coding)
+        original = image.shape[:2]
+        image, label = self.transforms(image, label)
+        fitted = self.resize.fitted_size(*original)
+        return EvalSample(image, label, fitted, original, image_path, label_path, self.stems[index])
+
+    def read_ahead(self, indices: Iterable[int] | None = None, *, ranks_on_host: int = 1) -> Iterator[EvalSample]:
+        """Yield the samples at `indices` (default: all), reading the next ones in threads meanwhile.
+
+        Raises:
+            DataError: a file is missing, damaged or holds values that mean nothing.
+        """
+        indices = range(len(self)) if indices is None else list(indices)
+        workers = usable_workers(self.num_parallel_workers, len(indices), ranks_on_host)
+        return map_ahead(self.__getitem__, indices, workers)
+
+
+def restore_class_map(pred: np.ndarray, fitted: tuple[int, int], label_size: tuple[int, int]) -> np.ndarray:
+    """Bring a class map of the network's size to the label's: cut off the padding, then nearest neighbour.
+
+    Row y of the result is row floor(y * fitted / label_size), likewise the columns: cv2.INTER_NEAREST, but in whole
+    numbers, where OpenCV's product can fall just short of one. Where the sizes agree nothing is resampled.
+
+    Args:
+        pred: (H, W) train ids of any integer type.
+        fitted: height and width of the picture inside (H, W), see `EvalSample`.
+        label_size: height and width of the result.
+
+    Returns:
+        uint8 train ids of size `label_size`.
+    """
+    class_map = pred[: fitted[0], : fitted[1]].astype(np.uint8)
+    if class_map.shape == tuple(label_size):
+        return class_map
+    rows, columns = (np.arange(length) * source // length for length, source in zip(label_size, fitted))
+    return class_map.take(rows, axis=0).take(columns, axis=1)

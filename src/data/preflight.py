@@ -1,0 +1,123 @@
+"""A look at the data set before training starts: minutes saved for every mistake that would surface hours later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from src.data.cityscapes import CITYSCAPES, CLASSES, LICENSE_PLATE, LabelCoding, Samples, check_same_size, list_samples
+from src.data.image_files import check_image_header, check_label_header, read_image, read_label, read_png_header
+from src.data.prefetch import map_ahead, usable_workers
+from src.utils import schema
+from src.utils.errors import DataError
+
+logger = logging.getLogger(__name__)
+SAMPLED_LABELS = 30  # a split, besides the first and the last, whose pixels are looked at
+SHOWN_PROBLEMS = 10
+
+
+def preflight(data: schema.Data, *, num_classes: int, splits: Iterable[str], seed: int) -> dict[str, int]:
+    """Check the data set without decoding all of it, and log the number of pairs a split.
+
+    Looked at are the existence, header and end of every file, the sizes of every pair, and the pixel values of the
+    first, the last and 30 labels a split, drawn with `seed`.
+
+    Returns:
+        The number of pairs of each of the `splits`.
+
+    Raises:
+        DataError: with all problems found, up to ten lines.
+    """
+    coding = LabelCoding(data.name, num_classes, data.ignore_label)
+    counts: dict[str, int] = {}
+    problems: list[str] = []
+    for split in splits:
+        try:
+            samples = list_samples(data.dataset_dir, split, data.name)
+        except DataError as err:
+            problems.append(str(err))
+            continue
+        logger.info("%s: %d pairs of image and label in %s", split, len(samples), data.dataset_dir)
+        counts[split] = len(samples)
+        problems += _problems_of_files(samples, data.num_parallel_workers)
+        problems += _problems_of_values(samples, coding, seed, data.num_parallel_workers)
+    _refuse(list(dict.fromkeys(problems)))  # a bad label can be found twice
+    return counts
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        shown = [*problems[:SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else [])]
+        raise DataError("\n".join(shown))
+
+
+def _problems_of_files(samples: Samples, workers: int) -> list[str]:
+    """Check existence, headers and sizes of every pair; all missing files make one problem."""
+    missing = {pair: [path for path in pair if path and not Path(path).exists()] for pair in samples}
+    incomplete = [paths[0] for paths in missing.values() if paths]
+    problems = list(_problems(_check_pair, [pair for pair, paths in missing.items() if not paths], workers))
+    if incomplete:
+        count = f"{len(incomplete)} of {len(samples)} pairs lack a file"
+        problems.insert(0, f"{samples.split}: {count}, the first one missing is {incomplete[0]}")
+    return problems
+
+
+def _problems_of_values(samples: Samples, coding: LabelCoding, seed: int, workers: int) -> list[str]:
+    """Check the pixel values of a few labels."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(samples), min(SAMPLED_LABELS, len(samples)), replace=False)
+    labels = [samples[index][1] for index in sorted({0, len(samples) - 1, *chosen.tolist()})]
+    labels = [path for path in labels if path and Path(path).exists()]
+    seen = np.zeros(256, bool)
+    check = partial(_check_values, coding=coding, seen=seen)
+    problems = list(_problems(check, labels, workers))
+    if coding.name == CITYSCAPES and not problems:
+        _warn_of_train_ids(samples.split, np.flatnonzero(seen).tolist())
+    return problems
+
+
+def _problems(check: Callable, items: Sequence, workers: int) -> Iterator[str]:
+    """Call `check` with every item, in threads, and yield the message of every DataError."""
+
+    def caught(item: object) -> str | None:
+        try:
+            check(item)
+        except DataError as err:
+            return str(err)
+        return None
+
+    return filter(None, map_ahead(caught, items, usable_workers(workers, len(items))))
+
+
+def _check_pair(paths: tuple[str, str | None]) -> None:
+    image_path, label_path = paths
+    image_header = read_png_header(image_path)
+    if image_header is not None:
+        check_image_header(image_path, image_header)
+    if label_path is None:
+        return
+    label_header = read_png_header(label_path)
+    check_label_header(label_path, label_header)
+    image_size = read_image(image_path).shape[:2] if image_header is None else image_header.size
+    check_same_size(image_path, image_size, label_path, label_header.size)
+
+
+def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
+    label = read_label(path)
+    seen |= np.bincount(label.ravel(), minlength=256) > 0
+    coding.check(label, path)
+
+
+def _warn_of_train_ids(split: str, values: Sequence[int]) -> None:
+    """Warn if labels that should hold Cityscapes label ids look like train ids: those are label ids as well."""
+    if values and all(value < len(CLASSES) or value == LICENSE_PLATE for value in values):
+        logger.warning(
+            "%s: the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, ...); "
+            "if these are train ids, set data.name=generic",
+            split,
+        )

@@ -1,0 +1,119 @@
+"""Transforms that change the size: random scale and crop for training, a fixed size for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+
+class RandomResizeCrop:
+    """Scale image and label at random, pad right and bottom, cut one random window.
+
+    The long side becomes ``int(base_size * (0.5 + k / 10) + 0.5)`` with k uniform in 0 ... scale_factor - 1 and the
+    short side follows in proportion, rounded half up, at least 1. The image is resized bilinearly, the label by nearest
+    neighbour; what is smaller than the window is padded with zeros and `ignore_label`. Every window position is equally
+    likely, the last one included.
+
+    Args:
+        crop_size: height and width of the window.
+        multi_scale: draw a scale; False keeps the size.
+        base_size: long side at scale 1.
+        scale_factor: number of scales.
+        ignore_label: label of the padding.
+    """
+
+    def __init__(
+        self,
+        crop_size: Sequence[int],
+        multi_scale: bool = True,
+        base_size: int = 2048,
+        scale_factor: int = 16,
+        ignore_label: int = 255,
+    ) -> None:
+        if min(crop_size) < 1:
+            raise ValueError(f"RandomResizeCrop: crop_size must be positive, got {tuple(crop_size)}")
+        self.crop_size = tuple(crop_size)
+        self.multi_scale = multi_scale
+        self.base_size = base_size
+        self.scale_factor = scale_factor
+        self.ignore_label = ignore_label
+
+    def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        size = self._draw_size(label.shape, rng)
+        top, left = (int(rng.integers(max(length - window, 0) + 1)) for length, window in zip(size, self.crop_size))
+        end = (min(top + self.crop_size[0], size[0]), min(left + self.crop_size[1], size[1]))
+        image = resize_corner(image, size, end, cv2.INTER_LINEAR)[top:, left:]
+        label = resize_corner(label, size, end, cv2.INTER_NEAREST)[top:, left:]
+        return pad(image, self.crop_size, 0), pad(label, self.crop_size, self.ignore_label)
+
+    def _draw_size(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """Draw the height and width to resize to."""
+        if not self.multi_scale:
+            return size
+        k = int(rng.integers(self.scale_factor))
+        long_side = int(self.base_size * (0.5 + k / 10) + 0.5)
+        return scaled_size(size, long_side / max(size))
+
+
+class Resize:
+    """Bring the image to `target_size` bilinearly; the label stays as it is.
+
+    With `keep_ratio` the image is made as large as fits into the target and padded with zeros at the right and bottom;
+    `fitted_size` tells which part of the result is picture. Without it the image is stretched. The label is not
+    touched: the class map is brought to the label's size, not the other way round, so `ignore_label` pads nothing.
+    """
+
+    def __init__(self, target_size: Sequence[int], keep_ratio: bool = True, ignore_label: int = 255) -> None:
+        if min(target_size) < 1:
+            raise ValueError(f"Resize: target_size must be positive, got {tuple(target_size)}")
+        self.target_size = tuple(target_size)
+        self.keep_ratio = keep_ratio
+        self.ignore_label = ignore_label
+
+    def fitted_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width inside `target_size` that an image of this size covers."""
+        if not self.keep_ratio:
+            return self.target_size
+        ratio = min(self.target_size[0] / height, self.target_size[1] / width)
+        fitted = scaled_size((height, width), ratio)
+        return min(fitted[0], self.target_size[0]), min(fitted[1], self.target_size[1])
+
+    def __call__(
+        self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        fitted = self.fitted_size(*image.shape[:2])
+        return pad(resize_corner(image, fitted, fitted, cv2.INTER_LINEAR), self.target_size, 0), label
+
+
+def scaled_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """Scale a (height, width), rounding half up, to at least one pixel."""
+    return max(1, int(size[0] * ratio + 0.5)), max(1, int(size[1] * ratio + 0.5))
+
+
+def resize_corner(array: np.ndarray, size: tuple[int, int], end: tuple[int, int], interpolation: int) -> np.ndarray:
+    """Return ``cv2.resize(array to size)[: end[0], : end[1]]`` without computing most of the rest.
+
+    Given the scale instead of the size, cv2.resize maps every pixel to the source as it does for the whole array: the
+    corner comes out bit for bit. The border rule must not reach it, hence the spare source pixels; nor must the plain
+    copy cv2 makes when a corner's size happens to survive the scaling, so then the whole array is resized.
+    """
+    if size == array.shape[:2]:
+        return array[: end[0], : end[1]]
+    scale = [new / old for new, old in zip(size, array.shape)]
+    source = [min(old, int(np.ceil(last / s)) + 2) for old, last, s in zip(array.shape, end, scale)]
+    if all(round(length * s) == length for length, s in zip(source, scale)):
+        source = array.shape[:2]
+    corner = cv2.resize(array[: source[0], : source[1]], None, fx=scale[1], fy=scale[0], interpolation=interpolation)
+    return corner[: end[0], : end[1]]
+
+
+def pad(array: np.ndarray, size: tuple[int, int], value: int) -> np.ndarray:
+    """Pad right and bottom to `size` with `value`; the result is contiguous."""
+    height, width = array.shape[:2]
+    if (height, width) == size:
+        return np.ascontiguousarray(array)
+    padded = np.full((*size, *array.shape[2:]), value, array.dtype)
+    padded[:height, :width] = array
+    return padded
