@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, config.checkpoint_path)
-    write_config(config, save_dir, "config")
+    write_config(config, save_dir)
     protocol = evaluation_protocol(config)
     infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
     result = evaluate(

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = create_network(config, aux_heads=True)
     train_cell = create_train_cell(network, config)
     state = callback.TrainState(restore(network, train_cell, config, runtime), config.total_step)
-    write_config(config, save_dir, "config")
+    write_config(config, save_dir)
     callbacks = create_callbacks(state, network, train_cell, config, runtime)
     total_batch = config.batch_size * runtime.rank_size
     logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
@@ -56,7 +56,7 @@ def create_train_cell(network: BiSeNetV2, config: schema.Config) -> TrainOneStep
     train_cell = TrainOneStepCell(
         WithLossCell(network, criterion, config.loss_weight),
         create_optimizer(network, config.optimizer, rates),
-        loss_scaler=config.loss_scaler,
+        loss_scaler=config.ms_loss_scaler or ("dynamic" if config.mix else "none"),
         loss_scale=config.ms_loss_scaler_value,
         scale_window=config.ms_loss_scaler_window,
         clip_grad_norm=config.clip_grad_norm,
@@ -143,7 +143,7 @@ def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Call
 
 def finish(state: callback.TrainState, save_dir: Path) -> int:
     """Say where the results are, or how to resume; return the exit code."""
-    if state.signal_number is None:
+    if state.signal_number is None or state.step == state.total_step:
         logger.info("training finished: %s", save_dir)
         return 0
     saved = checkpoint.list_checkpoints(save_dir / "checkpoints")

@@ -101,7 +101,8 @@ class StepLogger(Callback):
         self.window_start = self.last_end = self.last_progress = time.monotonic()
         self.window_step = state.step
         self.data_wait = 0.0
-        self.pace: float | None = None  # seconds a step, without the first interval and its compilation
+        self.pace = 0.0  # seconds a step, for the time left
+        self.reports = 0
 
     def on_train_step_begin(self, run_context: Any) -> None:
         self.data_wait += time.monotonic() - self.last_end
@@ -144,9 +145,10 @@ class StepLogger(Callback):
         self.window_start, self.window_step, self.data_wait = now, step, 0.0
 
     def _log_progress(self, per_step: float, record: dict, now: float) -> None:
-        first = self.window_step == 0 or self.pace is None
-        self.pace = per_step if first or self.pace is None else 0.7 * self.pace + 0.3 * per_step
-        if now - self.last_progress < PROGRESS_SECONDS and not first:
+        self.reports += 1
+        # the first interval includes compilation: no measure for the steps to come
+        self.pace = per_step if self.reports <= 2 else 0.7 * self.pace + 0.3 * per_step
+        if self.reports > 1 and now - self.last_progress < PROGRESS_SECONDS:
             return
         left = (self.state.total_step - self.state.step) * self.pace
         logger.info(

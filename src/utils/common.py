@@ -100,12 +100,17 @@ def training_folder(config: schema.Config) -> Path:
     return save_dir
 
 
-def write_config(config: schema.Config, save_dir: Path, name: str) -> None:
-    """Write the resolved configuration to `save_dir`, without replacing one that is there."""
-    path = save_dir / f"{name}.yml"
+def write_config(config: schema.Config, save_dir: Path) -> None:
+    """Write the resolved configuration to ``config.yml``, or beside one that is there under a dated name.
+
+    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run.
+    """
+    path = save_dir / "config.yml"
     if path.exists():
-        path = save_dir / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.yml"
-    path.write_text(config_module.to_yaml(config), encoding="utf-8")
+        path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
+    values = config_module.to_dict(config)
+    lines = [f"# {name}: {values.pop(name)}\n" for name in schema.RUN_KEYS]
+    path.write_text("".join(lines) + config_module.dump(values), encoding="utf-8")
 
 
 def create_network(config: schema.Config, *, aux_heads: bool) -> BiSeNetV2:

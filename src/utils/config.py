@@ -275,9 +275,14 @@ def to_dict(section: Any) -> Any:
     return section
 
 
+def dump(values: dict) -> str:
+    """Return plain values as YAML text."""
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
 def to_yaml(config: schema.Config) -> str:
     """Return the configuration as YAML text that `read_yaml` and `build_config` turn into the same configuration."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return dump(to_dict(config))
 
 
 def _describe(field: dataclasses.Field) -> str:

@@ -6,7 +6,9 @@ MindSpore is imported inside the functions: this module runs before MindSpore lo
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -63,8 +65,9 @@ def hold_signals() -> None:
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        import cv2  # noqa: F401
-        import numpy as np  # noqa: F401
+        for name in ("numpy", "cv2"):
+            with contextlib.suppress(ImportError):  # not every module of this package needs both
+                importlib.import_module(name)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -138,6 +141,8 @@ def set_device(device_target: str, device_id: int) -> None:
     """
     import mindspore as ms
 
+    if device_target == "CPU" == ms.get_context("device_target"):
+        return  # the default without an accelerator; setting it again in a process that has computed is an error
     try:
         if hasattr(ms, "set_device"):  # 2.5 and later, where set_context(device_target=...) is deprecated
             ms.set_device(device_target, 0 if device_target == "CPU" else device_id)

@@ -12,6 +12,10 @@ from typing import Any, Optional, Union
 from src.utils.errors import ConfigError
 
 TRAIN, EVAL = "train", "eval"
+# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
+RUN_KEYS = (
+    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "save_predictions",
+)  # fmt: skip
 ALL = (TRAIN, EVAL)
 
 
@@ -307,7 +311,7 @@ class Config(Section):
     )
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", choices=(0, 1))
     num_threads: Optional[int] = key(None, "threads of the CPU kernels; default: all cores", check=at_least(1))
-    save_dir: Optional[str] = key(None, "folder of the results; default runs/<date-time> or eval/<date-time>")
+    save_dir: Optional[str] = key(None, "folder of the results; default a dated one below runs or eval")
     mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32")
     ms_loss_scaler: Optional[str] = key(
         None,
@@ -366,8 +370,3 @@ class Config(Section):
             "resume_ckpt",
             "excludes finetune_ckpt: continue or start anew",
         )
-
-    @property
-    def loss_scaler(self) -> str:
-        """The loss scale in force: 'static', 'dynamic' or 'none'."""
-        return self.ms_loss_scaler or ("dynamic" if self.mix else "none")
