@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -54,6 +55,12 @@ def test_splits_without_labels_pass(tmp_path):
     root = write_generic(tmp_path, {"train": 2})
     (root / "test.lst").write_text("images/train_0.png\nimages/train_1.png\n")
     assert check(root, name="generic", num_classes=3, splits=("test",)) == {"test": 2}
+
+
+def test_a_label_without_its_image_is_a_missing_file(cityscapes):
+    image, _ = list_samples(str(cityscapes), "train")[2]
+    Path(image).unlink()
+    assert problems(cityscapes) == [f"train: 1 of 6 pairs lack a file, the first one missing is {image}"]
 
 
 def test_missing_files_are_counted_and_the_first_is_named(cityscapes):

@@ -212,15 +212,21 @@ def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
 
 
 def _scan_folders(root: Path, split: str) -> list[tuple[str, str | None]]:
-    images = sorted((root / "leftImg8bit" / split).glob(f"*/*{IMAGE_SUFFIX}"))
+    image_root, label_root = root / "leftImg8bit" / split, root / "gtFine" / split
+    images, labels = _names(image_root, IMAGE_SUFFIX), _names(label_root, LABEL_SUFFIX)
     if not images:
         raise DataError(f"{root}: no images of the {split} split; {_expected(split, CITYSCAPES)}")
-    label_root = root / "gtFine" / split
     if split in LABELLED_SPLITS and not label_root.is_dir():
         raise DataError(f"{label_root}: no such folder, but leftImg8bit/{split} has images; unpack gtFine, too")
     pairs = []
-    for image in images:
-        label = label_root / image.parent.name / (image.name[: -len(IMAGE_SUFFIX)] + LABEL_SUFFIX)
-        has_label = split in LABELLED_SPLITS or label.is_file()
-        pairs.append((str(image), str(label) if has_label else None))
+    # A label without its image is a pair as well, a broken one: the check before training names it.
+    for name in sorted(images | labels):
+        label = f"{label_root / name}{LABEL_SUFFIX}"
+        has_label = split in LABELLED_SPLITS or name in labels
+        pairs.append((f"{image_root / name}{IMAGE_SUFFIX}", label if has_label else None))
     return pairs
+
+
+def _names(folder: Path, suffix: str) -> set[str]:
+    """Return ``<city>/<city>_<sequence>_<frame>`` of every file with `suffix`."""
+    return {str(path.relative_to(folder))[: -len(suffix)] for path in folder.glob(f"*/*{suffix}")}
