@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from src.utils import checkpoint
-from tests.dataset_helpers import write_cityscapes
+from tests.dataset_helpers import write_cityscapes, write_generic
 from tests.official_evaluation import official_scores
 from tests.run_helpers import ROOT, command, read_metrics, run_script, tiny_options
 
@@ -169,6 +169,16 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
     assert results[0]["iou"] != results[1]["iou"]
 
 
+def test_fine_tuning_on_other_classes(straight, tmp_path):
+    data = write_generic(tmp_path / "data", num_classes=3)
+    own = ["data.name=generic", "num_classes=3", "data.map_label=null"]
+    path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
+    options = ["--finetune_ckpt", path, "--save_dir", tmp_path / "run", "--total_step", 1, *tiny_options(data), *own]
+    log = run_script("train.py", *options).stdout
+    assert "311 of 321 tensors loaded" in log
+    assert "skipped, other shape: 10 (head.conv_out.1.weight, head.conv_out.1.bias, aux2.conv_out.1.weight" in log
+
+
 def test_scripts_pass_options_on(straight, dataset, tmp_path):
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
     script = ["bash", str(ROOT / "scripts" / "run_eval.sh"), "0", str(path), "--single_scale", "True"]
@@ -202,3 +212,28 @@ def test_pynative_mode_gives_the_same_first_loss(straight, dataset, tmp_path):
     options = ["--ms_mode", 1, "--total_step", 1, "--log_interval", 1, "--save_dir", tmp_path / "run"]
     run_script("train.py", *options, *tiny_options(dataset))
     assert read_metrics(tmp_path / "run")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)
+
+
+def test_a_damaged_image_met_later_stops_the_run_and_is_named(tmp_path):
+    """Its header and its end are sound, so only decoding finds it."""
+    data = write_cityscapes(tmp_path / "data", {"train": 2})
+    image = sorted((data / "leftImg8bit").rglob("*.png"))[0]
+    content = bytearray(image.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    image.write_bytes(content)
+    options = ["--save_dir", tmp_path / "run", "--total_step", 5, *tiny_options(data)]
+    done = run_script("train.py", *options, check=False)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if "[ERROR]" in line]
+    assert len(errors) == 1
+    assert str(image) in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_loss_that_stays_non_finite_ends_the_run(dataset, tmp_path):
+    options = ["--save_dir", tmp_path / "run", "--total_step", 80, *tiny_options(dataset), "optimizer.lr_init=1e30"]
+    done = run_script("train.py", *options, check=False)
+    assert done.returncode == 2
+    assert "loss or gradients were not finite for 50 consecutive steps; try a lower --lr_init" in done.stderr
+    assert read_metrics(tmp_path / "run")[50]["overflows"] > 30

@@ -12,7 +12,7 @@ import pytest
 
 from src.utils.common import dated_folder, training_folder, write_config
 from src.utils.config import load_config
-from src.utils.errors import ConfigError
+from src.utils.errors import CheckpointError, ConfigError
 from src.utils.training import sink_segments
 from tests.run_helpers import ROOT, run_script, tiny_options
 
@@ -58,6 +58,10 @@ def test_training_folder(tmp_path):
     assert training_folder(load_config([], "train")).parent == Path("runs")
     assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
     ckpt = tmp_path / "old" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt"
+    with pytest.raises(CheckpointError, match="no such checkpoint: .*BiSeNetV2_3_rank0.ckpt"):
+        training_folder(load_config(["--resume_ckpt", str(ckpt)], "train"))
+    ckpt.parent.mkdir(parents=True)
+    ckpt.touch()
     assert training_folder(load_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
     arguments = ["--resume_ckpt", str(ckpt), "--save_dir", str(tmp_path / "new")]
     assert training_folder(load_config(arguments, "train")) == tmp_path / "new"

@@ -70,15 +70,19 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
         raise CheckpointError(f"cannot write checkpoint {path}: {reason}") from err
 
 
+def require_file(path: str | Path) -> None:
+    """Raise a CheckpointError unless there is such a file."""
+    if not Path(path).is_file():
+        raise CheckpointError(f"no such checkpoint: {path}")
+
+
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     """Return the tensors of a checkpoint by name.
 
     Raises:
         CheckpointError: the file is missing, damaged or no checkpoint.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no such checkpoint: {path}")
+    require_file(path)
     try:
         values = ms.load_checkpoint(str(path))
     except (OSError, RuntimeError, TypeError, ValueError) as err:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import mindspore as ms
 import numpy as np
 
@@ -20,7 +19,7 @@ from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
 from src.utils import schema
-from src.utils.checkpoint import list_checkpoints
+from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.errors import ConfigError, UserError
 from src.utils.local_adapter import Runtime, discover_rank, init_device
 from src.utils.logger import has_logging, setup_logging
@@ -67,7 +66,6 @@ def start(config: schema.Config, save_dir: Path) -> tuple[schema.Config, Runtime
     except OSError as err:
         raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
-    cv2.setNumThreads(1)  # parallelism comes from processes; OpenCV's own threads would fight over the cores
     ms.set_seed(config.seed)
     np.random.seed(config.seed % 2**32)
     config = dataclasses.replace(
@@ -88,8 +86,11 @@ def training_folder(config: schema.Config) -> Path:
     """Return the folder of a training run: as asked for, that of the run to resume, or a new dated one.
 
     Raises:
-        ConfigError: it holds another run already, or steps beyond those to resume from.
+        ConfigError: it holds another run already.
+        CheckpointError: the checkpoint to start from does not exist.
     """
+    for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
+        require_file(path)
     if config.resume_ckpt and config.save_dir is None and Path(config.resume_ckpt).parent.name == "checkpoints":
         return Path(config.resume_ckpt).parent.parent
     if config.save_dir is None:
