@@ -20,13 +20,14 @@ from src.utils.config import load_config
 from src.utils.errors import ConfigError
 from src.utils.evaluation import Evaluation, evaluate
 from src.utils.metrics import class_table, evaluation_lines
+from src.utils.schema_base import EVAL
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
-    config = load_config(argv, schema.EVAL)
+    config = load_config(argv, EVAL)
     save_dir = check_outputs(config)
     values = checkpoint.read_checkpoint(config.checkpoint_path)
     config, _ = start(config, save_dir)

@@ -23,6 +23,8 @@ from src.utils.config import load_config
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate
 from src.utils.local_adapter import Runtime
+from src.utils.schema_base import TRAIN
+from src.utils.train_state import TrainState, catch_signals
 from src.utils.training import run_training
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
-    config = load_config(argv, schema.TRAIN)
+    config = load_config(argv, TRAIN)
     save_dir = training_folder(config)
     config, runtime = start(config, save_dir)
     splits = ("train", "val") if config.run_eval else ("train",)
@@ -38,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     network = create_network(config, aux_heads=True)
     train_cell = create_train_cell(network, config)
-    state = callback.TrainState(restore(network, train_cell, config, runtime), config.total_step)
+    state = TrainState(restore(network, train_cell, config, runtime), config.total_step)
     write_config(config, save_dir)
     callbacks = create_callbacks(state, network, train_cell, config, runtime)
     total_batch = config.batch_size * runtime.rank_size
     logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
     logger.info("Start Training")
-    with callback.catch_signals(state):
+    with catch_signals(state):
         run_training(train_cell, state, callbacks, config, runtime)
     return finish(state, save_dir)
 
@@ -102,7 +104,7 @@ def checkpoint_folder(config: schema.Config) -> Path:
 
 
 def create_callbacks(
-    state: callback.TrainState,
+    state: TrainState,
     network: BiSeNetV2,
     train_cell: TrainOneStepCell,
     config: schema.Config,
@@ -141,7 +143,7 @@ def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Call
     return run
 
 
-def finish(state: callback.TrainState, save_dir: Path) -> int:
+def finish(state: TrainState, save_dir: Path) -> int:
     """Say where the results are, or how to resume; return the exit code."""
     if state.signal_number is None or state.step == state.total_step:
         logger.info("training finished: %s", save_dir)

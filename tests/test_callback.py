@@ -20,6 +20,8 @@ from mindspore import Tensor
 from src.utils import callback, checkpoint
 from src.utils.errors import TrainingError
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError, format_seconds
+from src.utils.json_lines import read_json_lines
+from src.utils.train_state import TrainState, catch_signals
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = np.linspace(0.05, 0.0, 100)
@@ -55,7 +57,7 @@ def drive(callbacks: list, contexts: list[RunContext]) -> None:
 
 
 def make_logger(tmp_path: Path, *, start: int = 0, total: int = 100, interval: int = 10) -> tuple[list, Path]:
-    state, path = callback.TrainState(start, total), tmp_path / "metrics.jsonl"
+    state, path = TrainState(start, total), tmp_path / "metrics.jsonl"
     return [callback.StepCounter(state), callback.StepLogger(state, RATES, 8, interval, path)], path
 
 
@@ -89,13 +91,13 @@ def test_metrics_file(tmp_path):
 def test_last_step_is_logged_off_the_grid(tmp_path):
     callbacks, path = make_logger(tmp_path, total=13)
     drive(callbacks, [RunContext(step) for step in range(1, 14)])
-    assert [r["step"] for r in callback.read_json_lines(path)] == [10, 13]
+    assert [r["step"] for r in read_json_lines(path)] == [10, 13]
 
 
 def test_sinks_advance_by_several_steps(tmp_path):
     callbacks, path = make_logger(tmp_path)
     drive(callbacks, [RunContext(10), RunContext(20), RunContext(30)])
-    assert [r["step"] for r in callback.read_json_lines(path)] == [10, 20, 30]
+    assert [r["step"] for r in read_json_lines(path)] == [10, 20, 30]
 
 
 def test_new_overflows_are_reported(tmp_path, caplog):
@@ -108,24 +110,24 @@ def test_new_overflows_are_reported(tmp_path, caplog):
 def test_non_finite_losses_are_null_in_the_file(tmp_path):
     callbacks, path = make_logger(tmp_path, interval=1)
     drive(callbacks, [RunContext(1, loss=math.inf)])
-    assert callback.read_json_lines(path)[0]["loss"] is None
+    assert read_json_lines(path)[0]["loss"] is None
 
 
 def test_guard_stops_after_fifty_bad_steps():
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     guard = [callback.StepCounter(state), callback.NonFiniteGuard(state)]
     drive(guard, [RunContext(step, streak=step) for step in range(1, 50)])
     with pytest.raises(TrainingError, match="step 50: loss or gradients were not finite for 50 consecutive steps"):
         drive(guard, [RunContext(1, streak=50)])
 
 
-def make_saver(folder: Path, state: callback.TrainState, **options) -> callback.CheckpointSaver:
+def make_saver(folder: Path, state: TrainState, **options) -> callback.CheckpointSaver:
     settings = {"interval": 5, "keep_max": 3, "run_info": lambda step: checkpoint.RunInfo(step, 100, 8, 1), **options}
     return callback.CheckpointSaver(state, ms.nn.Dense(2, 2), folder, **settings)
 
 
 def test_checkpoints_are_written_pruned_and_the_last_step_has_one(tmp_path):
-    state = callback.TrainState(0, 22)
+    state = TrainState(0, 22)
     (tmp_path / "mine.ckpt").touch()
     (tmp_path / checkpoint.BEST_NAME).touch()
     drive([callback.StepCounter(state), make_saver(tmp_path, state)], [RunContext(step) for step in range(1, 23)])
@@ -137,7 +139,7 @@ def test_checkpoints_are_written_pruned_and_the_last_step_has_one(tmp_path):
 
 
 def test_stop_writes_a_checkpoint_and_ends_the_run(tmp_path):
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     context = RunContext(3)
     state.signal_number = signal.SIGTERM
     drive([callback.StepCounter(state), make_saver(tmp_path, state), callback.SignalStopper(state)], [context])
@@ -149,7 +151,7 @@ def result(miou: float) -> Evaluation:
     return Evaluation(4, miou, np.array([miou, np.nan]), 0.5, 1.0)
 
 
-def make_evaluator(tmp_path: Path, state: callback.TrainState, scores: list[float]) -> list:
+def make_evaluator(tmp_path: Path, state: TrainState, scores: list[float]) -> list:
     saver = make_saver(tmp_path, state)
     step_logger = callback.StepLogger(state, RATES, 8, 100, None)
     scores = list(scores)
@@ -164,21 +166,21 @@ def make_evaluator(tmp_path: Path, state: callback.TrainState, scores: list[floa
 
 
 def test_best_checkpoint_follows_the_best_score_also_over_a_resume(tmp_path):
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     drive(make_evaluator(tmp_path, state, [0.2, 0.5, 0.4]), [RunContext(step) for step in range(1, 16)])
     best = tmp_path / checkpoint.BEST_NAME
     assert checkpoint.read_run_info(checkpoint.read_checkpoint(best), best).step == 10
-    assert [r["miou"] for r in callback.read_json_lines(tmp_path / "e.jsonl")] == [0.2, 0.5, 0.4]
-    resumed = callback.TrainState(15, 100)
+    assert [r["miou"] for r in read_json_lines(tmp_path / "e.jsonl")] == [0.2, 0.5, 0.4]
+    resumed = TrainState(15, 100)
     drive(make_evaluator(tmp_path, resumed, [0.45, math.nan, 0.6]), [RunContext(step) for step in range(1, 11)])
     assert checkpoint.read_run_info(checkpoint.read_checkpoint(best), best).step == 10
-    resumed = callback.TrainState(25, 100)
+    resumed = TrainState(25, 100)
     drive(make_evaluator(tmp_path, resumed, [0.6]), [RunContext(step) for step in range(1, 6)])
     assert checkpoint.read_run_info(checkpoint.read_checkpoint(best), best).step == 30
 
 
 def test_evaluation_is_abandoned_for_a_signal(tmp_path):
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     callbacks = make_evaluator(tmp_path, state, [])
 
     def interrupted(should_stop) -> Evaluation:
@@ -194,7 +196,7 @@ def test_evaluation_is_abandoned_for_a_signal(tmp_path):
 def test_evaluation_time_is_not_training_time(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(callback.time, "monotonic", lambda: clock.now)
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     path = tmp_path / "metrics.jsonl"
     step_logger = callback.StepLogger(state, RATES, 8, 10, path)
     saver = make_saver(tmp_path, state)
@@ -211,12 +213,12 @@ def test_evaluation_time_is_not_training_time(tmp_path, monkeypatch):
         clock.now += 1.5  # the step
         for item in (callback.StepCounter(state), step_logger, saver, evaluator):
             item.on_train_step_end(RunContext(step))
-    assert [r["ms_per_step"] for r in callback.read_json_lines(path)] == [2000, 2000]
-    assert [r["data_wait_ms"] for r in callback.read_json_lines(path)] == [500, 500]
+    assert [r["ms_per_step"] for r in read_json_lines(path)] == [2000, 2000]
+    assert [r["data_wait_ms"] for r in read_json_lines(path)] == [500, 500]
 
 
 def test_curves_are_drawn_with_each_checkpoint(tmp_path):
-    state = callback.TrainState(0, 100)
+    state = TrainState(0, 100)
     saver = make_saver(tmp_path / "checkpoints", state)
     step_logger = callback.StepLogger(state, RATES, 8, 2, tmp_path / "metrics.jsonl")
     plotter = callback.CurvePlotter(state, saver, tmp_path)
@@ -229,12 +231,12 @@ def test_curves_are_drawn_with_each_checkpoint(tmp_path):
 def test_json_lines_keep_the_last_of_a_step_and_leave_out_a_torn_line(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"step": 1, "a": 1}\n{"step": 2, "a": 2}\n{"step": 1, "a": 3}\n{"step": 3, "a"', encoding="utf-8")
-    assert callback.read_json_lines(path) == [{"step": 1, "a": 3}, {"step": 2, "a": 2}]
-    assert callback.read_json_lines(tmp_path / "missing") == []
+    assert read_json_lines(path) == [{"step": 1, "a": 3}, {"step": 2, "a": 2}]
+    assert read_json_lines(tmp_path / "missing") == []
 
 
 SIGNAL_SCRIPT = """
-import os, signal, src.utils.callback as c
+import os, signal, src.utils.train_state as c
 number = signal.Signals[{name!r}]
 state = c.TrainState(0, 1)
 with c.catch_signals(state):
@@ -256,7 +258,7 @@ def test_first_signal_is_noted_second_one_ends_the_process(name):
 
 def test_signals_are_as_before_after_training():
     before = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    with callback.catch_signals(callback.TrainState(0, 1)):
+    with catch_signals(TrainState(0, 1)):
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert (signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from src.utils import schema
-from src.utils.config import build_config, load_config, make_parser, nested_keys, read_yaml, to_yaml
+from src.utils.config import load_config, make_parser, nested_keys, read_yaml, to_yaml
+from src.utils.config_builder import build_config
 from src.utils.errors import ConfigError
 from tests.config_values import published_class_weights
 

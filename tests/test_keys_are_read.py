@@ -11,12 +11,12 @@ import pytest
 
 import eval as eval_script
 import train as train_script
-from src.utils import common, config, schema
+from src.utils import common, config, config_builder, schema, schema_base
 from tests.dataset_helpers import write_generic
 from tests.run_helpers import tiny_options
 
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs)
-OWN_FILES = (config.__file__, schema.__file__)  # what builds, checks, logs and saves the configuration
+OWN_FILES = tuple(module.__file__ for module in (config, config_builder, schema, schema_base))  # build, check, save
 
 
 def reader(frame) -> str | None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import math
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,9 @@ from src.utils.checkpoint import (
 )
 from src.utils.errors import CheckpointError, TrainingError
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError, format_seconds
+from src.utils.json_lines import append_json, read_json_lines
 from src.utils.metrics import evaluation_lines
+from src.utils.train_state import TrainState
 from src.utils.visualize import draw_curves, write_png
 
 logger = logging.getLogger(__name__)
@@ -36,34 +34,6 @@ logger = logging.getLogger(__name__)
 HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
 MAX_BAD_STREAK = 50
 PROGRESS_SECONDS = 60.0
-
-
-@dataclass
-class TrainState:
-    """How far the run is, and whether it was told to stop; shared by the callbacks."""
-
-    step: int
-    total_step: int
-    segment_start: int = 0
-    signal_number: int | None = None
-
-    @property
-    def stopping(self) -> bool:
-        """True once a signal asked the run to stop, see `catch_signals`."""
-        if self.signal_number is None and signal.SIGINT in signal.sigpending():
-            signal.sigwait({signal.SIGINT})
-            self.note_signal(signal.SIGINT)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        return self.signal_number is not None
-
-    def note_signal(self, number: int, frame: Any = None) -> None:
-        """Handle a signal: the first one asks for a stop, a second one ends the process at once."""
-        if self.signal_number is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.signal_number = number
-        logger.info("%s: finishing the step, then a checkpoint", signal.Signals(number).name)
 
 
 class StepCounter(Callback):
@@ -296,43 +266,3 @@ class SignalStopper(Callback):
     def on_train_step_end(self, run_context: Any) -> None:
         if self.state.stopping:
             run_context.request_stop()
-
-
-@contextlib.contextmanager
-def catch_signals(state: TrainState) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C ask `state` for a stop, as long as the block runs.
-
-    SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
-    own for it, which turns it into SIGTERM. A thread that does not hold it back (see `hold_signals`) would still
-    run that handler; then the exit code is that of SIGTERM.
-    """
-    handler = signal.signal(signal.SIGTERM, state.note_signal)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def append_json(path: Path, record: dict) -> None:
-    """Append `record` to `path` as one line; numbers that JSON does not know become null."""
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(clean) + "\n")
-
-
-def read_json_lines(path: Path) -> list[dict]:
-    """Return the records of `path`, by step, the last one of each step: a resumed run may have written a step again.
-
-    A half-written last line, of a run that was killed, is left out.
-    """
-    records: dict[int, dict] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            records[record["step"]] = record
-    return [records[step] for step in sorted(records)]

@@ -7,34 +7,28 @@ then the defaults of the schema. This is the only module that parses command lin
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import difflib
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn
 
 import yaml
 
 from src.utils import schema
+from src.utils.config_builder import Text, build_config, nearest
 from src.utils.errors import ConfigError
+from src.utils.schema_base import ALL, EVAL, TRAIN
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml"
 BASE_KEY = "__BASE__"
 # Options for frequent nested keys.
 SHORT_OPTIONS = {
-    "dataset_dir": ("data.dataset_dir", schema.ALL),
-    "lr_init": ("optimizer.lr_init", (schema.TRAIN,)),
-    "multi_scale": ("data.eval_transforms.multi_scale", (schema.EVAL,)),
-    "flip": ("data.eval_transforms.flip", (schema.EVAL,)),
+    "dataset_dir": ("data.dataset_dir", ALL),
+    "lr_init": ("optimizer.lr_init", (TRAIN,)),
+    "multi_scale": ("data.eval_transforms.multi_scale", (EVAL,)),
+    "flip": ("data.eval_transforms.flip", (EVAL,)),
 }
-
-
-class _Text(str):
-    """A value typed on the command line: text that only the key's type can interpret."""
-
-    __slots__ = ()
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -117,150 +111,12 @@ def _step_into(node: Any, name: str, path: str) -> Any:
                 break
         else:
             known = [key for entry in node if isinstance(entry, dict) for key in entry]
-            raise ConfigError(f"{path}: the list has no entry {name!r}{_nearest(name, known)}")
+            raise ConfigError(f"{path}: the list has no entry {name!r}{nearest(name, known)}")
     if not isinstance(node, dict):
         raise ConfigError(f"{path}: leads through a value that has no keys")
     if node.get(name) is None:
         node[name] = {}
     return node[name]
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
-
-
-def build_section(section: type, values: Any, where: str, problems: list[str]) -> Any:
-    """Make the dataclass `section` from a mapping; append what is wrong to `problems` and then return None.
-
-    Args:
-        section: a dataclass of the schema.
-        values: mapping read from YAML and the command line.
-        where: dotted path of the section, empty for the root.
-        problems: receives one line a problem, each with its full path.
-    """
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        problems.append(f"{where}: expected keys and values, got {values!r}")
-        return None
-    prefix = f"{where}." if where else ""
-    fields = {f.name: f for f in dataclasses.fields(section)}
-    hints = typing.get_type_hints(section)
-    problems += [
-        f"{prefix}{name}: unknown key{_nearest(str(name), list(fields))}" for name in values if name not in fields
-    ]
-    before = len(problems)
-    required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
-    problems += [f"{prefix}{name}: required" for name in required if name not in values]
-    arguments = {
-        name: _convert(value, hints[name], prefix + name, problems) for name, value in values.items() if name in fields
-    }
-    if len(problems) > before:
-        problems += [prefix + line for line in schema.field_problems(section, arguments)]
-        return None
-    try:
-        return section(**arguments)
-    except ConfigError as err:
-        problems += [prefix + line for line in str(err).splitlines()]
-        return None
-
-
-def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    """Bring `value` to the annotated type; append to `problems` if it does not fit."""
-    optional = typing.get_origin(hint) is Union and type(None) in typing.get_args(hint)
-    if optional:
-        hint = next(t for t in typing.get_args(hint) if t is not type(None))
-        if value is None or (isinstance(value, _Text) and value.lower() in ("null", "none", "~")):
-            return None
-    if dataclasses.is_dataclass(hint):
-        return build_section(hint, value, where, problems)
-    if typing.get_origin(hint) is tuple:
-        return _convert_sequence(value, typing.get_args(hint), where, problems)
-    try:
-        return _SCALARS[hint](value)
-    except (TypeError, ValueError):
-        problems.append(f"{where}: expected {_EXPECTED[hint]}, got {value!r}")
-        return None
-
-
-def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str]) -> tuple | None:
-    if isinstance(value, _Text):
-        with contextlib.suppress(yaml.YAMLError):  # then it is no list either
-            value = yaml.safe_load(value)
-    if not isinstance(value, (list, tuple)):
-        problems.append(f"{where}: expected a list, got {value!r}")
-        return None
-    if hints[0] == schema.TransformArgs:
-        return tuple(_convert_transform(entry, where, problems) for entry in value)
-    if hints[-1] is not Ellipsis and len(value) != len(hints):
-        problems.append(f"{where}: expected {len(hints)} values, got {value!r}")
-        return None
-    return tuple(_convert(item, hints[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
-
-
-def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:
-    """Make the argument dataclass of an entry such as ``RandomFlip: {prob: 0.5}``."""
-    if isinstance(entry, str):
-        entry = {entry: None}
-    if not isinstance(entry, dict) or len(entry) != 1:
-        problems.append(f"{where}: an entry needs exactly one name, got {entry!r}")
-        return None
-    name, arguments = next(iter(entry.items()))
-    if name not in schema.TRANSFORM_ARGS:
-        problems.append(f"{where}.{name}: unknown transform{_nearest(str(name), list(schema.TRANSFORM_ARGS))}")
-        return None
-    return build_section(schema.TRANSFORM_ARGS[name], arguments, f"{where}.{name}", problems)
-
-
-def _to_bool(value: Any) -> bool:
-    text = str(value).lower()
-    if text in ("true", "1"):
-        return True
-    if text in ("false", "0"):
-        return False
-    raise ValueError(value)
-
-
-def _to_int(value: Any) -> int:
-    number = _to_float(value)
-    if not number.is_integer():
-        raise ValueError(value)
-    return int(number)
-
-
-def _to_float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    number = float(value)  # YAML reads 5e-4, without a dot, as text
-    if number != number or number in (float("inf"), float("-inf")):
-        raise ValueError(value)
-    return number
-
-
-def _to_str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return str(value)
-
-
-_SCALARS = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str}
-_EXPECTED = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
-
-
-def build_config(values: dict) -> schema.Config:
-    """Make the configuration from merged values; all problems are reported at once.
-
-    Raises:
-        ConfigError: one line a problem, each naming the key by its full path.
-    """
-    problems: list[str] = []
-    config = build_section(schema.Config, values, "", problems)
-    schema.refuse(problems)
-    if config.single_scale:
-        evaluation = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, eval_transforms=evaluation))
-    return config
 
 
 def to_dict(section: Any) -> Any:
@@ -329,10 +185,10 @@ def make_parser(script: str) -> argparse.ArgumentParser:
     fields = {field.name: field for path, field in nested_keys(schema.Config) if "." not in path}
     for name, field in fields.items():
         if script in field.metadata["scripts"]:
-            parser.add_argument(f"--{name}", type=_Text, default=None, help=_describe(field).replace("%", "%%"))
+            parser.add_argument(f"--{name}", type=Text, default=None, help=_describe(field).replace("%", "%%"))
     for name, (path, scripts) in SHORT_OPTIONS.items():
         if script in scripts:
-            parser.add_argument(f"--{name}", type=_Text, default=None, help=f"short for {path}=...")
+            parser.add_argument(f"--{name}", type=Text, default=None, help=f"short for {path}=...")
     return parser
 
 
@@ -352,10 +208,10 @@ def load_config(argv: Sequence[str] | None, script: str) -> schema.Config:
     for word in rest:
         path, equals, value = word.partition("=")
         if word.startswith("-"):
-            raise ConfigError(f"unknown option {path}{_nearest(path, known)}")
+            raise ConfigError(f"unknown option {path}{nearest(path, known)}")
         if not equals:
             raise ConfigError(f"unexpected argument {word!r}: options are --name value, overrides section.key=value")
-        set_path(values, path, _Text(value))
+        set_path(values, path, Text(value))
     try:
         return build_config(values)
     except ConfigError as err:

@@ -1,0 +1,161 @@
+"""Turn merged YAML values and command-line texts into the typed sections of `src/utils/schema.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import typing
+from collections.abc import Sequence
+from typing import Any, Union
+
+import yaml
+
+from src.utils import schema
+from src.utils.errors import ConfigError
+from src.utils.schema_base import field_problems, refuse
+
+
+class Text(str):
+    """A value typed on the command line: text that only the key's type can interpret."""
+
+    __slots__ = ()
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return a hint for a message about the unknown `name`: the nearest of the `known` ones, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def build_section(section: type, values: Any, where: str, problems: list[str]) -> Any:
+    """Make the dataclass `section` from a mapping; append what is wrong to `problems` and then return None.
+
+    Args:
+        section: a dataclass of the schema.
+        values: mapping read from YAML and the command line.
+        where: dotted path of the section, empty for the root.
+        problems: receives one line a problem, each with its full path.
+    """
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        problems.append(f"{where}: expected keys and values, got {values!r}")
+        return None
+    prefix = f"{where}." if where else ""
+    fields = {f.name: f for f in dataclasses.fields(section)}
+    hints = typing.get_type_hints(section)
+    problems += [
+        f"{prefix}{name}: unknown key{nearest(str(name), list(fields))}" for name in values if name not in fields
+    ]
+    before = len(problems)
+    required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
+    problems += [f"{prefix}{name}: required" for name in required if name not in values]
+    arguments = {
+        name: _convert(value, hints[name], prefix + name, problems) for name, value in values.items() if name in fields
+    }
+    if len(problems) > before:
+        problems += [prefix + line for line in field_problems(section, arguments)]
+        return None
+    try:
+        return section(**arguments)
+    except ConfigError as err:
+        problems += [prefix + line for line in str(err).splitlines()]
+        return None
+
+
+def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
+    """Bring `value` to the annotated type; append to `problems` if it does not fit."""
+    optional = typing.get_origin(hint) is Union and type(None) in typing.get_args(hint)
+    if optional:
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+        if value is None or (isinstance(value, Text) and value.lower() in ("null", "none", "~")):
+            return None
+    if dataclasses.is_dataclass(hint):
+        return build_section(hint, value, where, problems)
+    if typing.get_origin(hint) is tuple:
+        return _convert_sequence(value, typing.get_args(hint), where, problems)
+    try:
+        return _SCALARS[hint](value)
+    except (TypeError, ValueError):
+        problems.append(f"{where}: expected {_EXPECTED[hint]}, got {value!r}")
+        return None
+
+
+def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str]) -> tuple | None:
+    if isinstance(value, Text):
+        with contextlib.suppress(yaml.YAMLError):  # then it is no list either
+            value = yaml.safe_load(value)
+    if not isinstance(value, (list, tuple)):
+        problems.append(f"{where}: expected a list, got {value!r}")
+        return None
+    if hints[0] == schema.TransformArgs:
+        return tuple(_convert_transform(entry, where, problems) for entry in value)
+    if hints[-1] is not Ellipsis and len(value) != len(hints):
+        problems.append(f"{where}: expected {len(hints)} values, got {value!r}")
+        return None
+    return tuple(_convert(item, hints[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
+
+
+def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:
+    """Make the argument dataclass of an entry such as ``RandomFlip: {prob: 0.5}``."""
+    if isinstance(entry, str):
+        entry = {entry: None}
+    if not isinstance(entry, dict) or len(entry) != 1:
+        problems.append(f"{where}: an entry needs exactly one name, got {entry!r}")
+        return None
+    name, arguments = next(iter(entry.items()))
+    if name not in schema.TRANSFORM_ARGS:
+        problems.append(f"{where}.{name}: unknown transform{nearest(str(name), list(schema.TRANSFORM_ARGS))}")
+        return None
+    return build_section(schema.TRANSFORM_ARGS[name], arguments, f"{where}.{name}", problems)
+
+
+def _to_bool(value: Any) -> bool:
+    text = str(value).lower()
+    if text in ("true", "1"):
+        return True
+    if text in ("false", "0"):
+        return False
+    raise ValueError(value)
+
+
+def _to_int(value: Any) -> int:
+    number = _to_float(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(value)
+    number = float(value)  # YAML reads 5e-4, without a dot, as text
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(value)
+    return number
+
+
+def _to_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return str(value)
+
+
+_SCALARS = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str}
+_EXPECTED = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+
+
+def build_config(values: dict) -> schema.Config:
+    """Make the configuration from merged values; all problems are reported at once.
+
+    Raises:
+        ConfigError: one line a problem, each naming the key by its full path.
+    """
+    problems: list[str] = []
+    config = build_section(schema.Config, values, "", problems)
+    refuse(problems)
+    if config.single_scale:
+        evaluation = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, eval_transforms=evaluation))
+    return config

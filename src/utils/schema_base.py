@@ -1,0 +1,99 @@
+"""How a configuration section declares its keys and checks their values."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
+from typing import Any, Optional
+
+from src.utils.errors import ConfigError
+
+TRAIN, EVAL = "train", "eval"
+ALL = (TRAIN, EVAL)
+
+
+def key(
+    default: Any = MISSING,
+    help: str = "",  # noqa: A002 - what argparse calls it
+    *,
+    scripts: Iterable[str] = ALL,
+    choices: tuple = (),
+    check: Optional[Callable[[Any], str]] = None,
+) -> Any:
+    """Declare one configuration key.
+
+    Args:
+        default: value used when neither YAML nor the command line gives one; MISSING makes the key required.
+        help: meaning and unit, shown by ``--help`` and in the README.
+        scripts: the entry scripts that offer a top-level key as an option.
+        choices: the accepted values, if they can be listed.
+        check: returns what is wrong with a value, or nothing; null is never checked.
+    """
+    metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def at_least(low: float) -> Callable[[Any], str]:
+    """Make a check for numbers, or lists of numbers, of at least `low`."""
+    return between(low, float("inf"))
+
+
+def between(low: float, high: float) -> Callable[[Any], str]:
+    """Make a check for numbers, or lists of numbers, from `low` to `high`, both included."""
+    wanted = f"must be at least {low}" if high == float("inf") else f"must lie in {low}..{high}"
+
+    def check(value: Any) -> str:
+        numbers = value if isinstance(value, tuple) else (value,)
+        return "" if all(low <= number <= high for number in numbers) else f"{wanted}, got {_show(value)}"
+
+    return check
+
+
+def positive(value: Any) -> str:
+    """Check that a number, or every number of a list, is above zero."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return "" if all(number > 0 for number in numbers) else f"must be positive, got {_show(value)}"
+
+
+def ordered_range(value: tuple[float, float]) -> str:
+    """Check for [low, high] with 0 <= low <= high."""
+    return "" if 0 <= value[0] <= value[1] else f"must be [low, high] with 0 <= low <= high, got {_show(value)}"
+
+
+def _show(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def require(condition: bool, key_name: str, message: str) -> list[str]:
+    """Return the problem ``key_name: message`` unless `condition` holds."""
+    return [] if condition else [f"{key_name}: {message}"]
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise one ConfigError with all `problems`, if there are any."""
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def field_problems(section: type, values: Mapping[str, Any]) -> list[str]:
+    """Check each of `values` on its own, against the choices and the check of its key in `section`."""
+    problems = []
+    for field in dataclasses.fields(section):
+        value, choices, check = values.get(field.name), field.metadata["choices"], field.metadata["check"]
+        if value is None:
+            continue
+        if choices and value not in choices:
+            problems.append(f"{field.name}: must be one of {', '.join(map(str, choices))}; got {value!r}")
+        complaint = check(value) if check else ""
+        problems += require(not complaint, field.name, complaint)
+    return problems
+
+
+class Section:
+    """Base of the sections: whoever makes one gets a ConfigError that names everything wrong with its values."""
+
+    def __post_init__(self) -> None:
+        refuse(field_problems(type(self), vars(self)) or self.problems())
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with values taken together, when each is fine on its own."""
+        return []

@@ -1,0 +1,57 @@
+"""How far a run is, and the signals that ask it to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainState:
+    """How far the run is, and whether it was told to stop; shared by the callbacks."""
+
+    step: int
+    total_step: int
+    segment_start: int = 0
+    signal_number: int | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """True once a signal asked the run to stop, see `catch_signals`."""
+        if self.signal_number is None and signal.SIGINT in signal.sigpending():
+            signal.sigwait({signal.SIGINT})
+            self.note_signal(signal.SIGINT)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        return self.signal_number is not None
+
+    def note_signal(self, number: int, frame: Any = None) -> None:
+        """Handle a signal: the first one asks for a stop, a second one ends the process at once."""
+        if self.signal_number is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.signal_number = number
+        logger.info("%s: finishing the step, then a checkpoint", signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def catch_signals(state: TrainState) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C ask `state` for a stop, as long as the block runs.
+
+    SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
+    own for it, which turns it into SIGTERM. A thread that does not hold it back (see `hold_signals`) would still
+    run that handler; then the exit code is that of SIGTERM.
+    """
+    handler = signal.signal(signal.SIGTERM, state.note_signal)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
