@@ -18,7 +18,7 @@ from src.utils import checkpoint, schema
 from src.utils.common import PredictionWriter, class_names, create_network, dated_folder, run_entry, start, write_config
 from src.utils.config import load_config
 from src.utils.errors import ConfigError
-from src.utils.evaluation import Evaluation, evaluate
+from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.metrics import class_table, evaluation_lines
 from src.utils.schema_base import EVAL
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, config.checkpoint_path)
     write_config(config, save_dir)
-    protocol = evaluation_protocol(config)
+    protocol = evaluation_protocol(config.data.eval_transforms)
     infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
     result = evaluate(
         infer,
@@ -69,25 +69,11 @@ def check_outputs(config: schema.Config) -> Path:
     return save_dir
 
 
-def evaluation_protocol(config: schema.Config) -> dict:
-    """Return the settings that the result depends on: scales, flip, and (height, width) fed to the network."""
-    transforms = config.data.eval_transforms
-    return {
-        "multi_scale": transforms.multi_scale,
-        "img_ratios": list(transforms.img_ratios) if transforms.multi_scale else [1.0],
-        "flip": transforms.flip,
-        "image_size": list(transforms.item_transforms[0].target_size),
-    }
-
-
 def report(result: Evaluation, protocol: dict, config: schema.Config) -> None:
     """Log the scores with their protocol and write ``{save_dir}/eval.json``."""
     for line in evaluation_lines(result.images, result.iou):
         logger.info("%s", line)
-    logger.info(
-        "protocol: image size %dx%d (height x width), scales %s, flip %s",
-        *protocol["image_size"], ", ".join(map(str, protocol["img_ratios"])), protocol["flip"],
-    )  # fmt: skip
+    log_protocol(protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
     logger.info("pixel accuracy: %.6f, %.2f images/s", result.pixel_accuracy, result.images_per_second)
     record = {

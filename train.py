@@ -5,7 +5,9 @@ Imports nothing but the standard library and `src`, which must come before MindS
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import callback, checkpoint, schema
 from src.utils.common import create_network, run_entry, start, training_folder, write_config
-from src.utils.config import load_config
+from src.utils.config import differences, load_config, read_yaml, to_dict
 from src.utils.errors import CheckpointError
-from src.utils.evaluation import Evaluation, evaluate
+from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.local_adapter import Runtime
 from src.utils.schema_base import TRAIN
 from src.utils.train_state import TrainState, catch_signals
@@ -85,12 +87,19 @@ def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Con
     if newer:
         raise CheckpointError(f"{newer[-1]} is newer than {config.resume_ckpt}; resume it, or take another --save_dir")
     now = run_info(config, runtime, info.step)
-    for name in ("total_step", "total_batch", "seed"):
-        if getattr(now, name) != getattr(info, name):
-            logger.warning("%s was %s, is %s now: not the same run", name, getattr(info, name), getattr(now, name))
+    if now.total_batch != info.total_batch:
+        logger.warning("total batch was %d, is %d now: not the same run", info.total_batch, now.total_batch)
+    warn_of_changes(config, Path(config.resume_ckpt).resolve().parent.parent / "config.yml")
     checkpoint.restore_training(train_cell, values, config.resume_ckpt)
     logger.info("resumed from %s after step %d", config.resume_ckpt, info.step)
     return info.step
+
+
+def warn_of_changes(config: schema.Config, saved: Path) -> None:
+    """Warn of every key whose value differs from the configuration the run to resume was started with."""
+    if saved.is_file():
+        for line in differences(read_yaml(saved), to_dict(config)):
+            logger.warning("%s: not the same run", line)
 
 
 def run_info(config: schema.Config, runtime: Runtime, step: int) -> checkpoint.RunInfo:
@@ -123,20 +132,23 @@ def create_callbacks(
     if config.run_eval:
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config)
-        callbacks.append(callback.Evaluator(state, saver, run, step_logger=step_logger, results_path=results))
-    return [*callbacks, callback.CurvePlotter(state, saver, save_dir), callback.SignalStopper(state)]
+        callbacks.append(callback.Evaluator(state, saver, run, results))
+    return [*callbacks, callback.CurvePlotter(state, saver, save_dir), callback.StepEnd(state, saver)]
 
 
 def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return a function that evaluates `network` single-scale, as ``eval.py --single_scale True`` does."""
     infer = MultiScaleInfer(network)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
+    quick = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
     settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label}
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:
         infer.set_train(False)
         try:
-            return evaluate(infer, samples, should_stop=should_stop, **settings)
+            result = evaluate(infer, samples, should_stop=should_stop, **settings)
+            log_protocol(evaluation_protocol(quick))
+            return result
         finally:
             network.set_train(True)
 
@@ -149,7 +161,9 @@ def finish(state: TrainState, save_dir: Path) -> int:
         logger.info("training finished: %s", save_dir)
         return 0
     saved = checkpoint.list_checkpoints(save_dir / "checkpoints")
-    how = f"resume with --resume_ckpt {saved[-1][1]}" if saved else "no step was finished, nothing was saved"
+    how = "no step was finished, nothing was saved"
+    if saved:
+        how = f"resume with the same options and --resume_ckpt {shlex.quote(str(saved[-1][1]))}"
     logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, how)
     return 128 + state.signal_number
 

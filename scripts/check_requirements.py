@@ -1,6 +1,7 @@
 """Say which lines of requirements files the current interpreter does not satisfy; exit code 1 if there are any.
 
-Usage: python scripts/check_requirements.py requirements.txt [requirements-dev.txt]
+Usage: python scripts/check_requirements.py [--missing] requirements.txt [requirements-dev.txt]
+--missing prints the unmet lines for pip to install; the exit code is then 0.
 """
 
 from __future__ import annotations
@@ -47,21 +48,25 @@ def satisfies(version: str, specifier: str) -> bool:
     return True
 
 
-def unmet(path: Path) -> list[str]:
-    """Return the requirements of a file that are not met, each with what was found."""
-    problems = []
+def unmet(path: Path) -> dict[str, str]:
+    """Return the requirements of a file that are not met: each one as pip reads it, and what is wrong."""
+    problems = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         match = _LINE.match(line.strip())
         if match:
             name, specifier = match[1].lower(), match[2].strip()
             found = installed_version(name)
             if found is None or not satisfies(found, REPLACED.get(name, specifier)):
-                problems.append(f"{name}{REPLACED.get(name, specifier)} (found {found or 'none'})")
+                problems[name + specifier] = f"{name}{REPLACED.get(name, specifier)} (found {found or 'none'})"
     return problems
 
 
 if __name__ == "__main__":
-    missing = [problem for name in sys.argv[1:] for problem in unmet(Path(name))]
+    files = [Path(name) for name in sys.argv[1:] if name != "--missing"]
+    missing = {line: problem for path in files for line, problem in unmet(path).items()}
+    if "--missing" in sys.argv[1:]:
+        print("\n".join(missing))
+        sys.exit(0)
     if missing:
-        print("not satisfied: " + ", ".join(missing))
+        print("not satisfied: " + ", ".join(missing.values()))
     sys.exit(1 if missing else 0)

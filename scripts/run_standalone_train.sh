@@ -13,4 +13,4 @@ fi
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
-exec "$PYTHON" "$repo_root/train.py" "${options[@]}" "$@"
+exec "$PYTHON" "$repo_root/train.py" ${options[@]+"${options[@]}"} "$@"

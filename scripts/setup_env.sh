@@ -2,8 +2,8 @@
 # To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
 # Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements-dev.txt]
 #    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
-# The current interpreter is used if it satisfies everything. One that only lacks what comes after the first file (an
-# Ascend image with its own MindSpore, say) is seen through by the .venv made here; otherwise .venv gets everything.
+# The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
+# its own MindSpore, as Ascend images do, that one is seen through it.
 
 repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -30,7 +30,7 @@ _find_base() {
 
 find_python() { # requirements files, relative to the repository
   local candidate files=("${@/#/$repo_root/}")
-  for candidate in python "$repo_root/.venv/bin/python"; do
+  for candidate in python python3 "$repo_root/.venv/bin/python"; do
     if _satisfied "$candidate" "${files[@]}"; then
       PYTHON=$(command -v "$candidate")
       return
@@ -49,17 +49,19 @@ setup_python() { # requirements files, relative to the repository
   base=$(_find_base)
   if [[ ! -x "$PYTHON" ]]; then
     echo "making $venv (once)"
+    # A MindSpore that the machine brings along shows through; a virtual environment's own does not.
     local options=()
-    if _satisfied "$base" "${files[0]}" && "$base" -c 'import sys; sys.exit(sys.prefix != sys.base_prefix)'; then
+    if "$base" "$repo_root/scripts/check_requirements.py" --missing "${files[0]}" | grep -q '^mindspore' ||
+      "$base" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)'; then
+      echo "with a MindSpore of its own"
+    else
+      echo "with the MindSpore of $base"
       options=(--system-site-packages)
     fi
-    "$base" -m venv "${options[@]}" "$venv" || _fail "cannot make a virtual environment with $base -m venv"
+    "$base" -m venv ${options[@]+"${options[@]}"} "$venv" || _fail "cannot make a virtual environment with $base -m venv"
   fi
-  local arguments=() file
-  for file in "${files[@]}"; do
-    # What the machine brings along is not installed again.
-    _satisfied "$PYTHON" "$file" || arguments+=(-r "$file")
-  done
-  echo "installing: ${arguments[*]}"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" || _fail "pip install failed, see above"
+  local missing
+  mapfile -t missing < <("$PYTHON" "$repo_root/scripts/check_requirements.py" --missing "${files[@]}")
+  echo "installing: ${missing[*]}"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check "${missing[@]}" || _fail "pip install failed, see above"
 }

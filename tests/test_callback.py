@@ -104,7 +104,7 @@ def test_new_overflows_are_reported(tmp_path, caplog):
     callbacks, _ = make_logger(tmp_path, interval=1)
     drive(callbacks, [RunContext(1), RunContext(2, overflows=2, scale=4), RunContext(3, overflows=2, scale=4)])
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert warnings == ["2 updates skipped so far for overflow, loss scale 4"]
+    assert warnings == ["gradients of 2 steps so far were not finite, loss scale 4"]
 
 
 def test_non_finite_losses_are_null_in_the_file(tmp_path):
@@ -123,7 +123,9 @@ def test_guard_stops_after_fifty_bad_steps():
 
 def make_saver(folder: Path, state: TrainState, **options) -> callback.CheckpointSaver:
     settings = {"interval": 5, "keep_max": 3, "run_info": lambda step: checkpoint.RunInfo(step, 100, 8, 1), **options}
-    return callback.CheckpointSaver(state, ms.nn.Dense(2, 2), folder, **settings)
+    cell = ms.nn.Dense(2, 2)
+    cell.dynamic = False  # as a train cell has it
+    return callback.CheckpointSaver(state, cell, folder, **settings)
 
 
 def test_checkpoints_are_written_pruned_and_the_last_step_has_one(tmp_path):
@@ -140,11 +142,33 @@ def test_checkpoints_are_written_pruned_and_the_last_step_has_one(tmp_path):
 
 def test_stop_writes_a_checkpoint_and_ends_the_run(tmp_path):
     state = TrainState(0, 100)
-    context = RunContext(3)
+    saver = make_saver(tmp_path, state)
     state.signal_number = signal.SIGTERM
-    drive([callback.StepCounter(state), make_saver(tmp_path, state), callback.SignalStopper(state)], [context])
+    context = RunContext(3)
+    drive([callback.StepCounter(state), saver, callback.StepEnd(state, saver)], [context])
     assert context.stopped
     assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [3]
+
+
+def test_a_signal_after_the_saver_had_its_turn_still_gets_a_checkpoint(tmp_path):
+    state = TrainState(0, 100)
+    saver = make_saver(tmp_path, state)
+    context = RunContext(3)
+    drive([callback.StepCounter(state), saver], [context])
+    state.signal_number = signal.SIGTERM
+    callback.StepEnd(state, saver).on_train_step_end(context)
+    assert context.stopped
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [3]
+
+
+def test_a_checkpoint_that_somebody_removed_ends_nothing(tmp_path):
+    state = TrainState(0, 30)
+    saver = make_saver(tmp_path, state, keep_max=1)
+    counter = callback.StepCounter(state)
+    drive([counter, saver], [RunContext(5)])
+    (tmp_path / checkpoint.checkpoint_name(5)).unlink()
+    drive([counter, saver], [RunContext(5)])
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [10]
 
 
 def result(miou: float) -> Evaluation:
@@ -153,15 +177,8 @@ def result(miou: float) -> Evaluation:
 
 def make_evaluator(tmp_path: Path, state: TrainState, scores: list[float]) -> list:
     saver = make_saver(tmp_path, state)
-    step_logger = callback.StepLogger(state, RATES, 8, 100, None)
     scores = list(scores)
-    evaluator = callback.Evaluator(
-        state,
-        saver,
-        lambda should_stop: result(scores.pop(0)),
-        step_logger=step_logger,
-        results_path=tmp_path / "e.jsonl",
-    )
+    evaluator = callback.Evaluator(state, saver, lambda should_stop: result(scores.pop(0)), tmp_path / "e.jsonl")
     return [callback.StepCounter(state), saver, evaluator]
 
 
@@ -193,26 +210,29 @@ def test_evaluation_is_abandoned_for_a_signal(tmp_path):
     assert not (tmp_path / "e.jsonl").exists()
 
 
-def test_evaluation_time_is_not_training_time(tmp_path, monkeypatch):
+def test_what_callbacks_take_is_no_training_time(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(callback.time, "monotonic", lambda: clock.now)
     state = TrainState(0, 100)
     path = tmp_path / "metrics.jsonl"
-    step_logger = callback.StepLogger(state, RATES, 8, 10, path)
     saver = make_saver(tmp_path, state)
 
     def slow(should_stop) -> Evaluation:
         clock.now += 1000
         return result(0.1)
 
-    evaluator = callback.Evaluator(state, saver, slow, step_logger=step_logger, results_path=tmp_path / "e.jsonl")
+    evaluator = callback.Evaluator(state, saver, slow, tmp_path / "e.jsonl")
+    counter, step_logger = callback.StepCounter(state), callback.StepLogger(state, RATES, 8, 10, path)
+    callbacks = [counter, step_logger, saver, evaluator, callback.StepEnd(state, saver)]
+    counter.on_train_begin(RunContext(0))
     for step in range(1, 21):
         clock.now += 0.5  # waiting for data
-        for item in (callback.StepCounter(state), step_logger):
+        for item in callbacks:
             item.on_train_step_begin(RunContext(step))
         clock.now += 1.5  # the step
-        for item in (callback.StepCounter(state), step_logger, saver, evaluator):
+        for item in callbacks:
             item.on_train_step_end(RunContext(step))
+    assert clock.now > 4000
     assert [r["ms_per_step"] for r in read_json_lines(path)] == [2000, 2000]
     assert [r["data_wait_ms"] for r in read_json_lines(path)] == [500, 500]
 

@@ -29,9 +29,9 @@ class Small(nn.Cell):
         self.bn = nn.BatchNorm2d(2)
 
 
-def train_cell(network: nn.Cell) -> TrainOneStepCell:
+def train_cell(network: nn.Cell, loss_scaler: str = "dynamic") -> TrainOneStepCell:
     optimizer = create_optimizer(network, schema.Optimizer(), np.full(20, 0.1))
-    return TrainOneStepCell(network, optimizer, loss_scaler="dynamic", loss_scale=64.0)
+    return TrainOneStepCell(network, optimizer, loss_scaler=loss_scaler, loss_scale=64.0)
 
 
 def randomize(cell: nn.Cell, seed: int) -> dict[str, np.ndarray]:
@@ -56,6 +56,17 @@ def test_everything_comes_back(tmp_path):
     checkpoint.restore_training(other, values, path)
     for p in other.get_parameters():
         np.testing.assert_array_equal(p.asnumpy(), expected[p.name], err_msg=p.name)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [("dynamic", "dynamic", 16.0), ("dynamic", "none", 1.0), ("none", "dynamic", 64.0), ("static", "static", 64.0)],
+)
+def test_loss_scale_is_resumed_where_both_runs_have_a_dynamic_one(before, now, expected):
+    old, new = train_cell(Small(), before), train_cell(Small(), now)
+    old.loss_scale.set_data(Tensor(16.0 if before == "dynamic" else 3.0, ms.float32))
+    checkpoint.restore_training(new, checkpoint.training_parameters(old, INFO), "x.ckpt")
+    assert new.loss_scale.asnumpy() == expected
 
 
 def test_nothing_partial_is_left(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from src.utils import schema
-from src.utils.config import load_config, make_parser, nested_keys, read_yaml, to_yaml
+from src.utils.config import differences, load_config, make_parser, nested_keys, read_yaml, to_dict, to_yaml
 from src.utils.config_builder import build_config
 from src.utils.errors import ConfigError
 from tests.config_values import published_class_weights
@@ -156,6 +156,11 @@ def test_every_option_is_explained():
         (["--batch_size", "four"], "batch_size: expected a whole number, got 'four'"),
         (["--batch_size", "2.5"], "batch_size: expected a whole number"),
         (["--batch_size", "0"], "batch_size: must be at least 1, got 0"),
+        (["loss_weight=[1,1,x,1,1]"], r"loss_weight\[2\]: expected a number, got 'x'"),
+        (["data.map_label=[1,x]"], r"data.map_label\[1\]: expected a number"),
+        (["--resume_ckpt", ""], "resume_ckpt: must not be empty"),
+        (["--save_dir", " "], "save_dir: must not be empty"),
+        (["--seed", "5000000000"], "seed: must lie in 0..4294967295"),
         (["--batch_size", "1"], "batch_size: must be at least 2"),
         (["--mix", "yes"], "mix: expected True or False, got 'yes'"),
         (["--ms_mode", "2"], "ms_mode: must be one of 0, 1; got 2"),
@@ -186,6 +191,10 @@ def test_bad_command_lines(arguments, message):
         ("seed: 1\nseed: 2\n", "x.yml:2: key 'seed' given twice"),
         ("__BASE__: x.yml\n", "includes itself"),
         ("__BASE__: nothing.yml\n", "nothing.yml: No such file"),
+        ("__BASE__: [1]\n", "__BASE__ must be a file name or a list of file names"),
+        ("__BASE__: {a: 1}\n", "__BASE__ must be a file name"),
+        ("? [a]\n: 1\n", "cannot be a key"),
+        ("__BASE__: null\n", "data.*: required"),
         ("data: 3\n", "data: expected keys and values, got 3"),
         ("seed: 1\n", "data.*: required"),
     ],
@@ -205,3 +214,13 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
     assert "5 problems" in message
     for part in ("seeed: unknown", "total_step: must", "lr_init: expected", "momentum: must", "data.nmae: unknown"):
         assert part in message
+
+
+def test_differences_name_what_the_losses_depend_on():
+    old = to_dict(load_config([], "train"))
+    arguments = ["--lr_init", "0.01", "--log_interval", "3", "--save_dir", "x", "data.num_parallel_workers=1"]
+    transforms = "data.train_transforms.item_transforms.RandomFlip.prob=0.1"
+    lines = differences(old, to_dict(load_config([*arguments, transforms], "train")))
+    assert [line.split(" was ")[0] for line in lines] == ["data.train_transforms.item_transforms", "optimizer.lr_init"]
+    assert lines[1] == "optimizer.lr_init was 0.05, is 0.01 now"
+    assert differences(old, old) == []

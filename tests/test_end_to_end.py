@@ -82,7 +82,7 @@ def test_stop_and_resume_continue_exactly(straight, dataset, tmp_path):
     saved = checkpoint.list_checkpoints(save_dir / "checkpoints")
     step, path = saved[-1]
     assert 6 <= step < STEPS
-    assert f"resume with --resume_ckpt {path}" in lines[-1]
+    assert f"resume with the same options and --resume_ckpt {path}" in lines[-1]
 
     # --save_dir is not given: the run goes on in its own folder
     options = [*SETTINGS, "--resume_ckpt", path, *tiny_options(dataset), "data.num_parallel_workers=3"]

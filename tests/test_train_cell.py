@@ -61,6 +61,40 @@ def test_scale_does_not_change_the_update(scaler):
     np.testing.assert_array_equal(plain[1].weight.asnumpy(), scaled[1].weight.asnumpy())
 
 
+class Normalized(nn.Cell):
+    """A network with batch normalisation; `image` goes through it, `label` multiplies the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1, weight_init="ones")
+        self.bn = nn.BatchNorm2d(4)
+
+    def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        loss = ops.reduce_sum(self.bn(self.conv(image)) ** 2) * label
+        return loss, ops.stack((loss, loss))
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_statistics_survive_an_overflow_in_the_forward_pass(bad):
+    network = Normalized()
+    optimizer = create_optimizer(network, schema.Optimizer(), np.full(9, 0.01))
+    cell = TrainOneStepCell(network, optimizer).set_train(True)
+    image = np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype(np.float32)
+    label = Tensor(1.0, ms.float32)
+    cell(Tensor(image), label)
+    settled = network.bn.moving_variance.asnumpy().copy()
+    spoiled = image.copy()
+    spoiled[0, 0, 0, 0] = bad
+    assert int(cell(Tensor(spoiled), label)[3].asnumpy()) == 1
+    np.testing.assert_array_equal(network.bn.moving_mean.asnumpy(), np.zeros(4))
+    np.testing.assert_array_equal(network.bn.moving_variance.asnumpy(), np.ones(4))
+    assert int(cell(Tensor(image), Tensor(np.inf, ms.float32))[3].asnumpy()) == 2  # finite statistics stay
+    assert not np.array_equal(network.bn.moving_variance.asnumpy(), np.ones(4))
+    cell(Tensor(image), label)
+    assert np.isfinite(network.bn.moving_mean.asnumpy()).all()
+    assert np.isfinite(settled).all()
+
+
 @pytest.mark.parametrize("scaler", ["none", "static", "dynamic"])
 def test_overflow_skips_the_update_and_is_counted(scaler):
     cell, network = make(loss_scaler=scaler)

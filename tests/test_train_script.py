@@ -54,7 +54,7 @@ def test_dated_folders_do_not_collide(tmp_path):
     assert dated_folder(str(tmp_path)).parent == tmp_path
 
 
-def test_training_folder(tmp_path):
+def test_training_folder(tmp_path, monkeypatch):
     assert training_folder(load_config([], "train")).parent == Path("runs")
     assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
     ckpt = tmp_path / "old" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt"
@@ -65,6 +65,13 @@ def test_training_folder(tmp_path):
     assert training_folder(load_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
     arguments = ["--resume_ckpt", str(ckpt), "--save_dir", str(tmp_path / "new")]
     assert training_folder(load_config(arguments, "train")) == tmp_path / "new"
+    # resuming into another run's folder would prune and mix what is there
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "metrics.jsonl").touch()
+    with pytest.raises(ConfigError, match="holds a run already"):
+        training_folder(load_config(arguments, "train"))
+    monkeypatch.chdir(ckpt.parent)
+    assert training_folder(load_config(["--resume_ckpt", ckpt.name], "train")) == tmp_path / "old"
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "notes.txt").touch()  # a folder without a run may be used
     assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"

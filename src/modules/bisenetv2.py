@@ -26,7 +26,6 @@ from src.modules.base_modules import (
 EXPANSION = 6
 CLASSIFIER_STD = 0.01
 AUX_HEADS = ("aux2", "aux3", "aux4", "aux5_4")
-MIN_SIZE = 32
 
 
 class DetailBranch(nn.Cell):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Parameter, Tensor, amp, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
 
 _SCALE_FACTOR = 2.0
 _MAX_SCALE = 2.0**24
@@ -16,7 +16,9 @@ class TrainOneStepCell(nn.Cell):
     heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite.
 
     A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
-    moves on. The counters live on the device, so that a data sink loses none.
+    moves on. Running statistics that its forward pass made non-finite start anew and settle within some fifty steps:
+    kept, they would spoil every later evaluation, while training, which does not use them, looked healthy. The counters
+    live on the device, so that a data sink loses none.
 
     Args:
         network: a `WithLossCell`.
@@ -39,6 +41,9 @@ class TrainOneStepCell(nn.Cell):
         self.network.set_grad()
         self.optimizer = optimizer
         self.weights = optimizer.parameters
+        statistics = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+        self.statistics = ParameterTuple(statistics)
+        self.fresh = tuple(float(p.name.endswith("moving_variance")) for p in statistics)
         self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
         self.map = ops.HyperMap()
         self.dynamic = loss_scaler == "dynamic"
@@ -70,6 +75,8 @@ class TrainOneStepCell(nn.Cell):
             loss = ops.depend(loss, self.optimizer(grads))
         else:
             loss = ops.depend(loss, ops.assign_add(self.optimizer.global_step, Tensor([1], ms.int32)))
+            for i in range(len(self.statistics)):
+                loss = ops.depend(loss, _restart_if_not_finite(self.statistics[i], self.fresh[i]))
         counters = self._count(finite, ops.isfinite(loss))
         return loss, head_losses, scale, counters[0], counters[1]
 
@@ -89,6 +96,11 @@ class TrainOneStepCell(nn.Cell):
             overflows = ops.depend(overflows, ops.assign(self.loss_scale, new_scale))
         overflows = ops.depend(overflows, ops.assign(self.good_steps, good_steps))
         return ops.assign(self.overflows, overflows), ops.assign(self.bad_streak, bad_streak)
+
+
+def _restart_if_not_finite(statistic: Parameter, fresh: float) -> Tensor:
+    """Set the entries of `statistic` that are not finite to `fresh`."""
+    return ops.assign(statistic, ops.select(ops.isfinite(statistic), statistic, ops.full_like(statistic, fresh)))
 
 
 def _unscale(factor: Tensor, grad: Tensor) -> Tensor:

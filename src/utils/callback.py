@@ -37,7 +37,11 @@ PROGRESS_SECONDS = 60.0
 
 
 class StepCounter(Callback):
-    """Keep `TrainState.step`; the first callback, the others read it. A data sink advances by several steps."""
+    """Count and time the steps in `TrainState`; the first callback, the others read it.
+
+    A data sink advances by several steps. What the callbacks themselves take, evaluation and checkpoints included,
+    is no training time: `StepEnd` marks the end of it.
+    """
 
     def __init__(self, state: TrainState) -> None:
         super().__init__()
@@ -45,9 +49,16 @@ class StepCounter(Callback):
 
     def on_train_begin(self, run_context: Any) -> None:
         self.state.segment_start = self.state.step
+        self.state.callbacks_done = time.monotonic()
+
+    def on_train_step_begin(self, run_context: Any) -> None:
+        self.state.data_wait += time.monotonic() - self.state.callbacks_done
 
     def on_train_step_end(self, run_context: Any) -> None:
-        self.state.step = self.state.segment_start + run_context.original_args().cur_step_num
+        arguments = run_context.original_args()
+        self.state.bad_streak = int(arguments.net_outputs[4].asnumpy())  # waits for the device
+        self.state.step = self.state.segment_start + arguments.cur_step_num
+        self.state.elapsed += time.monotonic() - self.state.callbacks_done
 
 
 class StepLogger(Callback):
@@ -67,31 +78,21 @@ class StepLogger(Callback):
         super().__init__()
         self.state, self.rates, self.total_batch = state, rates, total_batch
         self.log_interval, self.metrics_path = log_interval, metrics_path
-        self.overflows = 0
-        self.window_start = self.last_end = self.last_progress = time.monotonic()
-        self.window_step = state.step
-        self.data_wait = 0.0
+        self.overflows = 0 if state.step == 0 else None  # a resumed run does not report old ones
+        self.last_progress = time.monotonic()
+        self.window = (state.step, state.elapsed, state.data_wait)  # where the interval began
         self.pace = 0.0  # seconds a step, for the time left
         self.reports = 0
-
-    def on_train_step_begin(self, run_context: Any) -> None:
-        self.data_wait += time.monotonic() - self.last_end
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.state.step % self.log_interval == 0 or self.state.step == self.state.total_step:
             self._report([output.asnumpy() for output in run_context.original_args().net_outputs])
-        self.last_end = time.monotonic()
-
-    def resume_clock(self, seconds: float) -> None:
-        """Leave `seconds` spent on something else out of the step times."""
-        self.window_start += seconds
-        self.last_end += seconds
 
     def _report(self, outputs: list[np.ndarray]) -> None:
         loss, heads, scale, overflows, _ = outputs
-        step, now = self.state.step, time.monotonic()
-        steps = step - self.window_step
-        per_step = (now - self.window_start) / steps
+        step, first, elapsed, waited = self.state.step, *self.window
+        self.window = (step, self.state.elapsed, self.state.data_wait)
+        steps, per_step = step - first, (self.state.elapsed - elapsed) / (step - first)
         rate = self.rates[step - 1]
         logger.info(
             "step %d/%d, loss: %.4f, cur_lr: %.6f, cost %.2f ms",
@@ -103,18 +104,18 @@ class StepLogger(Callback):
             lr=float(rate),
             ms_per_step=1000 * per_step,
             images_per_s=self.total_batch / per_step,
-            data_wait_ms=1000 * self.data_wait / steps,
+            data_wait_ms=1000 * (self.state.data_wait - waited) / steps,
             loss_scale=float(scale),
             overflows=int(overflows),
         )
         self._write(record)
-        if record["overflows"] > self.overflows:
-            logger.warning("%d updates skipped so far for overflow, loss scale %g", overflows, scale)
+        if self.overflows is not None and record["overflows"] > self.overflows:
+            logger.warning("gradients of %d steps so far were not finite, loss scale %g", overflows, scale)
         self.overflows = record["overflows"]
-        self._log_progress(per_step, record, now)
-        self.window_start, self.window_step, self.data_wait = now, step, 0.0
+        self._log_progress(per_step, record)
 
-    def _log_progress(self, per_step: float, record: dict, now: float) -> None:
+    def _log_progress(self, per_step: float, record: dict) -> None:
+        now = time.monotonic()
         self.reports += 1
         # the first interval includes compilation: no measure for the steps to come
         self.pace = per_step if self.reports <= 2 else 0.7 * self.pace + 0.3 * per_step
@@ -141,7 +142,7 @@ class NonFiniteGuard(Callback):
         self.state = state
 
     def on_train_step_end(self, run_context: Any) -> None:
-        streak = int(run_context.original_args().net_outputs[4].asnumpy())
+        streak = self.state.bad_streak
         if streak >= MAX_BAD_STREAK:
             raise TrainingError(
                 f"step {self.state.step}: loss or gradients were not finite for {streak} consecutive steps; "
@@ -187,7 +188,7 @@ class CheckpointSaver(Callback):
         self.saved_step = step
         logger.info("checkpoint: %s", path)
         for _, old in list_checkpoints(self.folder)[: -self.keep_max]:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
 
 class Evaluator(Callback):
@@ -197,16 +198,15 @@ class Evaluator(Callback):
         state: how far the run is.
         saver: writes the checkpoints; comes before this callback.
         evaluate: runs the evaluation; gets a function that tells when to give up.
-        step_logger: whose clock must not count the evaluation.
         results_path: file of one JSON object a line, appended to.
     """
 
     def __init__(
         self, state: TrainState, saver: CheckpointSaver, evaluate: Callable[[Callable[[], bool]], Evaluation],
-        *, step_logger: StepLogger, results_path: Path,
+        results_path: Path,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.state, self.saver, self.evaluate, self.step_logger = state, saver, evaluate, step_logger
+        self.state, self.saver, self.evaluate = state, saver, evaluate
         self.results_path = results_path
         earlier = [
             r["miou"] for r in read_json_lines(results_path) if r["step"] <= state.step and r["miou"] is not None
@@ -216,7 +216,6 @@ class Evaluator(Callback):
     def on_train_step_end(self, run_context: Any) -> None:
         if self.saver.saved_step != self.state.step or self.state.stopping:
             return
-        start = time.monotonic()
         try:
             result = self.evaluate(lambda: self.state.stopping)
         except EvaluationInterruptedError:
@@ -229,7 +228,6 @@ class Evaluator(Callback):
         if result.miou > self.best:
             self.best = result.miou
             self._keep_best()
-        self.step_logger.resume_clock(time.monotonic() - start)
 
     def _keep_best(self) -> None:
         source, target = self.saver.folder / checkpoint_name(self.state.step), self.saver.folder / BEST_NAME
@@ -256,13 +254,16 @@ class CurvePlotter(Callback):
             write_png(self.save_dir / "curves.png", draw_curves(records, evaluations))
 
 
-class SignalStopper(Callback):
-    """Let SIGTERM and Ctrl-C finish the step; the last callback, so that the checkpoint is there."""
+class StepEnd(Callback):
+    """End a step: stop if a signal asked for it, with a checkpoint of this step; the last callback."""
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: TrainState, saver: CheckpointSaver) -> None:
         super().__init__()
-        self.state = state
+        self.state, self.saver = state, saver
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.state.stopping:
+            if self.saver.saved_step != self.state.step:  # the signal came after the saver had its turn
+                self.saver.save()
             run_context.request_stop()
+        self.state.callbacks_done = time.monotonic()

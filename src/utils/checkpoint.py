@@ -19,6 +19,8 @@ from src.utils.errors import CheckpointError
 logger = logging.getLogger(__name__)
 
 STATE_PREFIX = "train_state."
+DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale
+SCALE_STATE = (STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps")
 MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.")  # of nn.Momentum and nn.SGD
 OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum")
 BEST_NAME = "BiSeNetV2_best.ckpt"
@@ -94,6 +96,7 @@ def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndar
     """Return everything a run needs to continue: weights, statistics, momentum, step, loss-scale state."""
     skip = ("learning_rate",)  # made anew from the configuration
     values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if p.name not in skip}
+    values[DYNAMIC_SCALE] = np.array([train_cell.dynamic], np.int32)
     for name in ("step", "total_step", "total_batch", "seed"):
         values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
     return values
@@ -122,10 +125,14 @@ def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
 def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
     """Put a checkpoint into the train cell, everything of it.
 
+    The loss scale is part of the state only where both runs have a dynamic one; else it is the configured one.
+
     Raises:
         CheckpointError: something is missing or has another shape.
     """
-    _fill((p for p in train_cell.get_parameters() if p.name != "learning_rate"), values, path)
+    keep_scale = train_cell.dynamic and bool(values.get(DYNAMIC_SCALE, [0])[0])
+    left_out = ("learning_rate",) if keep_scale else ("learning_rate", *SCALE_STATE)
+    _fill((p for p in train_cell.get_parameters() if p.name not in left_out), values, path)
 
 
 def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:

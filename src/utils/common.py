@@ -33,7 +33,7 @@ NETWORKS = {"BiSeNetV2": BiSeNetV2}
 def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run an entry script and exit with its code.
 
-    A mistake of the user's gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
+    A mistake of the user's or a file that cannot be written gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
     """
     try:
         code = main(None)
@@ -45,6 +45,11 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except OSError as err:
+        if not has_logging() or err.filename is None:
+            raise
+        logger.error("%s: %s", err.filename, err.strerror)
+        code = 2
     except Exception:
         if not has_logging():
             raise
@@ -67,7 +72,6 @@ def start(config: schema.Config, save_dir: Path) -> tuple[schema.Config, Runtime
         raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
     ms.set_seed(config.seed)
-    np.random.seed(config.seed % 2**32)
     config = dataclasses.replace(
         config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=str(save_dir)
     )
@@ -91,12 +95,14 @@ def training_folder(config: schema.Config) -> Path:
     """
     for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
         require_file(path)
-    if config.resume_ckpt and config.save_dir is None and Path(config.resume_ckpt).parent.name == "checkpoints":
-        return Path(config.resume_ckpt).parent.parent
+    own_folder = None  # of the run to resume
+    if config.resume_ckpt and Path(config.resume_ckpt).resolve().parent.name == "checkpoints":
+        own_folder = Path(config.resume_ckpt).resolve().parent.parent
     if config.save_dir is None:
-        return dated_folder("runs")
+        return own_folder or dated_folder("runs")
     save_dir = Path(config.save_dir)
-    if not config.resume_ckpt and (list_checkpoints(save_dir / "checkpoints") or (save_dir / "metrics.jsonl").exists()):
+    occupied = list_checkpoints(save_dir / "checkpoints") or (save_dir / "metrics.jsonl").exists()
+    if occupied and save_dir.resolve() != own_folder:
         raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
     return save_dir
 

@@ -38,6 +38,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             name = self.construct_object(key_node, deep=True)
+            if not isinstance(name, (str, int, float)):
+                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: {name!r} cannot be a key")
             if name in seen:
                 raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: key {name!r} given twice")
             seen.add(name)
@@ -71,7 +73,9 @@ def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
-    bases = values.pop(BASE_KEY, [])
+    bases = values.pop(BASE_KEY, None) or []
+    if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
     folder = path.parent if path.is_file() else Path()
     merged: dict = {}
     for base in [bases] if isinstance(bases, str) else bases:
@@ -129,6 +133,20 @@ def to_dict(section: Any) -> Any:
     if dataclasses.is_dataclass(section):
         return {f.name: to_dict(getattr(section, f.name)) for f in dataclasses.fields(section)}
     return section
+
+
+def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """Return a line for each key that both have with different values and that the losses depend on."""
+    lines = []
+    for name, value in new.items():
+        if name not in old or name in schema.RUN_KEYS + schema.HARMLESS_KEYS:
+            continue
+        before = old[name]
+        if isinstance(value, dict) and isinstance(before, dict):
+            lines += differences(before, value, f"{prefix}{name}.")
+        elif before != value:
+            lines.append(f"{prefix}{name} was {before}, is {value} now")
+    return lines
 
 
 def dump(values: dict) -> str:

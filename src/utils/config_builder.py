@@ -94,7 +94,9 @@ def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str])
     if hints[-1] is not Ellipsis and len(value) != len(hints):
         problems.append(f"{where}: expected {len(hints)} values, got {value!r}")
         return None
-    return tuple(_convert(item, hints[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
+    before = len(problems)
+    items = tuple(_convert(item, hints[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
+    return items if len(problems) == before else None
 
 
 def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
+from src.utils import schema
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,24 @@ def format_seconds(seconds: float) -> str:
     """Return a duration as h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
+    """Return the settings that the result depends on: scales, flip, and (height, width) fed to the network."""
+    return {
+        "multi_scale": transforms.multi_scale,
+        "img_ratios": list(transforms.img_ratios) if transforms.multi_scale else [1.0],
+        "flip": transforms.flip,
+        "image_size": list(transforms.item_transforms[0].target_size),
+    }
+
+
+def log_protocol(protocol: dict) -> None:
+    """Log the settings next to a result."""
+    logger.info(
+        "protocol: image size %dx%d (height x width), scales %s, flip %s",
+        *protocol["image_size"], ", ".join(map(str, protocol["img_ratios"])), protocol["flip"],
+    )  # fmt: skip
 
 
 def evaluate(

@@ -7,11 +7,29 @@ a default. `Optional[...]` instead of `X | None`: the annotations are evaluated 
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from src.utils.schema_base import EVAL, TRAIN, Section, at_least, between, key, ordered_range, positive, require
+from src.utils.schema_base import (
+    EVAL,
+    TRAIN,
+    Section,
+    at_least,
+    between,
+    key,
+    not_empty,
+    ordered_range,
+    positive,
+    require,
+)
 
 # Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
 RUN_KEYS = (
-    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "save_predictions",
+    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
+    "save_images", "save_predictions",
+)  # fmt: skip
+
+# Keys that a resumed run may change without another result.
+HARMLESS_KEYS = (
+    "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
+    "run_eval", "eval_transforms", "class_names",
 )  # fmt: skip
 
 
@@ -51,7 +69,9 @@ class Resize(Section):
 
     target_size: tuple[int, int] = key(help="height and width, pixels", check=at_least(32))
     keep_ratio: bool = key(True, "fit inside target_size and pad right and bottom; False stretches")
-    ignore_label: Optional[int] = key(None, "label of the padding; null = data.ignore_label")
+    ignore_label: Optional[int] = key(
+        None, "pads nothing, as labels keep their size here; null, or data.ignore_label as published"
+    )
 
 
 @dataclass(frozen=True)
@@ -145,7 +165,7 @@ class Data(Section):
                 problems += require(
                     value in (None, self.ignore_label),
                     f"{part}.item_transforms.{type(transform).__name__}.ignore_label",
-                    f"is {value} but data.ignore_label is {self.ignore_label}; leave it out",
+                    f"is {value} but data.ignore_label is {self.ignore_label}; set it to null",
                 )
         return problems
 
@@ -210,7 +230,7 @@ class Config(Section):
     total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
     warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))
     batch_size: int = key(4, "training images a step and device", scripts=(TRAIN,), check=at_least(1))
-    seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=at_least(0))
+    seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
     device_target: Optional[str] = key(
         None, "device to run on; default: Ascend where MindSpore finds one, else CPU", choices=("Ascend", "GPU", "CPU")
     )
@@ -219,7 +239,9 @@ class Config(Section):
     )
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", choices=(0, 1))
     num_threads: Optional[int] = key(None, "threads of the CPU kernels; default: all cores", check=at_least(1))
-    save_dir: Optional[str] = key(None, "folder of the results; default a dated one below runs or eval")
+    save_dir: Optional[str] = key(
+        None, "folder of the results; default a dated one below runs or eval", check=not_empty
+    )
     mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32")
     ms_loss_scaler: Optional[str] = key(
         None,
@@ -243,13 +265,18 @@ class Config(Section):
         5, "newest checkpoints kept; the best and the last one always stay", scripts=(TRAIN,), check=at_least(1)
     )
     run_eval: bool = key(False, "evaluate at every checkpoint (single scale) and keep the best", scripts=(TRAIN,))
-    resume_ckpt: Optional[str] = key(None, "checkpoint to continue exactly from", scripts=(TRAIN,))
-    finetune_ckpt: Optional[str] = key(None, "checkpoint whose weights to start from", scripts=(TRAIN,))
-    checkpoint_path: Optional[str] = key(None, "checkpoint to evaluate", scripts=(EVAL,))
+    resume_ckpt: Optional[str] = key(None, "checkpoint to continue exactly from", scripts=(TRAIN,), check=not_empty)
+    finetune_ckpt: Optional[str] = key(
+        None, "checkpoint whose weights to start from", scripts=(TRAIN,), check=not_empty
+    )
+    checkpoint_path: Optional[str] = key(None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty)
     single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,))
     save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,))
     save_predictions: Optional[str] = key(
-        None, "folder for predicted label-id PNGs, named as the Cityscapes evaluation expects", scripts=(EVAL,)
+        None,
+        "folder for predicted label-id PNGs, named as the Cityscapes evaluation expects",
+        scripts=(EVAL,),
+        check=not_empty,
     )
 
     def problems(self) -> list[str]:

@@ -1,9 +1,11 @@
 """How a configuration section declares its keys and checks their values."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
-from typing import Any, Optional
+from typing import Any
 
 from src.utils.errors import ConfigError
 
@@ -17,7 +19,7 @@ def key(
     *,
     scripts: Iterable[str] = ALL,
     choices: tuple = (),
-    check: Optional[Callable[[Any], str]] = None,
+    check: Callable[[Any], str] | None = None,
 ) -> Any:
     """Declare one configuration key.
 
@@ -52,6 +54,11 @@ def positive(value: Any) -> str:
     """Check that a number, or every number of a list, is above zero."""
     numbers = value if isinstance(value, tuple) else (value,)
     return "" if all(number > 0 for number in numbers) else f"must be positive, got {_show(value)}"
+
+
+def not_empty(value: str) -> str:
+    """Check that a path is there: an unset shell variable must not pass for an option left out."""
+    return "" if value.strip() else "must not be empty"
 
 
 def ordered_range(value: tuple[float, float]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,10 @@ class TrainState:
     total_step: int
     segment_start: int = 0
     signal_number: int | None = None
+    bad_streak: int = 0  # consecutive steps whose loss or gradients were not finite
+    elapsed: float = 0.0  # seconds spent on the steps, waiting for data included, callbacks not
+    data_wait: float = 0.0  # seconds of it spent waiting for data
+    callbacks_done: float = field(default_factory=time.monotonic)
 
     @property
     def stopping(self) -> bool:
