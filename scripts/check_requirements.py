@@ -65,7 +65,8 @@ if __name__ == "__main__":
     files = [Path(name) for name in sys.argv[1:] if name != "--missing"]
     missing = {line: problem for path in files for line, problem in unmet(path).items()}
     if "--missing" in sys.argv[1:]:
-        print("\n".join(missing))
+        for line in missing:
+            print(line)
         sys.exit(0)
     if missing:
         print("not satisfied: " + ", ".join(missing.values()))

@@ -62,6 +62,7 @@ setup_python() { # requirements files, relative to the repository
   fi
   local missing
   mapfile -t missing < <("$PYTHON" "$repo_root/scripts/check_requirements.py" --missing "${files[@]}")
+  [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "installing: ${missing[*]}"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check "${missing[@]}" || _fail "pip install failed, see above"
 }

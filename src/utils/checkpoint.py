@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 STATE_PREFIX = "train_state."
 DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale
-SCALE_STATE = (STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps")
+LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps"
 MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.")  # of nn.Momentum and nn.SGD
 OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum")
 BEST_NAME = "BiSeNetV2_best.ckpt"
@@ -130,8 +130,11 @@ def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: s
     Raises:
         CheckpointError: something is missing or has another shape.
     """
-    keep_scale = train_cell.dynamic and bool(values.get(DYNAMIC_SCALE, [0])[0])
-    left_out = ("learning_rate",) if keep_scale else ("learning_rate", *SCALE_STATE)
+    left_out = {"learning_rate"}
+    if not train_cell.dynamic:
+        left_out.add(LOSS_SCALE)
+    elif not values.get(DYNAMIC_SCALE, [0])[0]:
+        left_out |= {LOSS_SCALE, GOOD_STEPS}
     _fill((p for p in train_cell.get_parameters() if p.name not in left_out), values, path)
 
 
