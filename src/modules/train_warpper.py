@@ -62,7 +62,7 @@ class TrainOneStepCell(nn.Cell):
 
     def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         loss, head_losses = self.network(image, label)
-        scale = self.loss_scale * 1.0  # the value of this step, before `_adjust` changes the parameter
+        scale = self.loss_scale * 1.0  # the value of this step, before `_count` changes the parameter
         sensitivity = (ops.ones_like(loss) * scale, ops.zeros_like(head_losses))
         grads = self.grad(self.network, self.weights)(image, label, sensitivity)
         finite = amp.all_finite(grads)

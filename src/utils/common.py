@@ -116,7 +116,7 @@ def write_config(config: schema.Config, save_dir: Path) -> None:
     if path.exists():
         path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
     values = config_module.to_dict(config)
-    lines = [f"# {name}: {values.pop(name)}\n" for name in schema.RUN_KEYS]
+    lines = [f"# {name}: {values.pop(name)}\n" for name in config_module.RUN_KEYS]
     path.write_text("".join(lines) + config_module.dump(values), encoding="utf-8")
 
 

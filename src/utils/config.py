@@ -22,6 +22,17 @@ from src.utils.schema_base import ALL, EVAL, TRAIN
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml"
 BASE_KEY = "__BASE__"
+# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
+RUN_KEYS = (
+    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
+    "save_images", "save_predictions",
+)  # fmt: skip
+
+# Keys that a resumed run may change without another result.
+HARMLESS_KEYS = (
+    "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
+    "run_eval", "eval_transforms", "class_names",
+)  # fmt: skip
 # Options for frequent nested keys.
 SHORT_OPTIONS = {
     "dataset_dir": ("data.dataset_dir", ALL),
@@ -139,7 +150,7 @@ def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
     """Return a line for each key that both have with different values and that the losses depend on."""
     lines = []
     for name, value in new.items():
-        if name not in old or name in schema.RUN_KEYS + schema.HARMLESS_KEYS:
+        if name not in old or name in RUN_KEYS + HARMLESS_KEYS:
             continue
         before = old[name]
         if isinstance(value, dict) and isinstance(before, dict):

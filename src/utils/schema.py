@@ -20,18 +20,6 @@ from src.utils.schema_base import (
     require,
 )
 
-# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
-RUN_KEYS = (
-    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
-    "save_images", "save_predictions",
-)  # fmt: skip
-
-# Keys that a resumed run may change without another result.
-HARMLESS_KEYS = (
-    "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
-    "run_eval", "eval_transforms", "class_names",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class RandomResizeCrop(Section):
