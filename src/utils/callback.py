@@ -22,12 +22,13 @@ from src.utils.checkpoint import (
     training_parameters,
     write_atomically,
 )
+from src.utils.curves import draw_curves
 from src.utils.errors import CheckpointError, TrainingError
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError, format_seconds
 from src.utils.json_lines import append_json, read_json_lines
 from src.utils.metrics import evaluation_lines
 from src.utils.train_state import TrainState
-from src.utils.visualize import draw_curves, write_png
+from src.utils.visualize import write_png
 
 logger = logging.getLogger(__name__)
 
