@@ -50,22 +50,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_outputs(config: schema.Config) -> Path:
-    """Return the folder of the results, after a check that nothing would be overwritten.
+    """Return the folder of the results, after a check that nothing would be overwritten or mixed up.
 
     Raises:
-        ConfigError: there is no checkpoint to evaluate, or results are there already.
+        ConfigError: no checkpoint is given, results are there already, or overlays would get among the predictions.
     """
     if not config.checkpoint_path:
         raise ConfigError("--checkpoint_path: required")
     save_dir = Path(config.save_dir) if config.save_dir else dated_folder("eval")
     if (save_dir / "eval.json").exists():
         raise ConfigError(f"{save_dir} holds an evaluation already; take another --save_dir")
-    if (
-        config.save_predictions
-        and Path(config.save_predictions).is_dir()
-        and any(Path(config.save_predictions).iterdir())
-    ):
-        raise ConfigError(f"--save_predictions {config.save_predictions}: not empty; take an empty or a new folder")
+    if not config.save_predictions:
+        return save_dir
+    predictions, overlays = Path(config.save_predictions), save_dir / "images"
+    if predictions.is_dir() and any(predictions.iterdir()):
+        raise ConfigError(f"--save_predictions {predictions}: not empty; take an empty or a new folder")
+    # The official evaluation searches the folder and all below it for an image's name with anything behind it.
+    if config.save_images and overlays.resolve().is_relative_to(predictions.resolve()):
+        raise ConfigError(
+            f"--save_predictions {predictions}: would hold the overlays in {overlays} as well, which the Cityscapes "
+            "evaluation takes for predictions; take another folder"
+        )
     return save_dir
 
 

@@ -4,82 +4,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from src.utils.drawing import FRAME, GRID, LARGE, text_width, write_text
+from src.utils.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank, text_width, write_text
 
-_CURVES_SIZE = (900, 1400)
-_CURVES = (  # key, name in the legend, colour, width in pixels; drawn in this order, the total on top
-    ("loss_aux5_4", "aux5_4", (150, 90, 180), 1),
-    ("loss_aux4", "aux4", (225, 150, 30), 1),
-    ("loss_aux3", "aux3", (110, 160, 50), 1),
-    ("loss_aux2", "aux2", (44, 160, 150), 1),
-    ("loss_main", "main", (205, 60, 60), 2),
-    ("loss", "total", (25, 75, 170), 2),
+_SIZE = (950, 1580)
+_LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # where plots begin and end, in pixels
+_TOTAL, _FAINT, _RATE, _MIOU = (25, 75, 170), (190, 208, 238), (95, 85, 130), (40, 130, 60)
+_HEADS = (  # key, name in the legend, colour (the colour-blind tell them apart, too), width in pixels
+    ("loss_main", "main", (195, 50, 20), 3),
+    ("loss_aux2", "aux2", (86, 180, 233), 2),
+    ("loss_aux3", "aux3", (0, 158, 115), 2),
+    ("loss_aux4", "aux4", (230, 159, 0), 2),
+    ("loss_aux5_4", "aux5_4", (204, 121, 167), 2),
 )
-_FAINT = (190, 208, 238)  # the total of single steps, behind its average
 
 
-class _Axes:
-    """A plot on a part of a canvas; `area` is its left, top, right and bottom in pixels, without title and labels."""
+def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndarray:
+    """Draw the losses, the learning rate and, where it was evaluated, the mIoU over the training step.
 
-    def __init__(self, canvas: np.ndarray, area: tuple, steps: Sequence[float], values: Sequence[float]) -> None:
-        self.canvas, self.area = canvas, area
-        self.low = np.array([min(steps), min(values)], float)
-        self.high = np.array([max(steps), max(values)], float)
-        self.high += (self.low == self.high) * (1, 0.01)  # a plot of a single point needs some width, too
-
-    def frame(self, title: str) -> None:
-        """Draw title, grid, ticks and border; the curves come on top."""
-        left, top, right, bottom = self.area
-        for step, text in _ticks(self.low[0], self.high[0], most=(right - left) // 90, least=1):
-            x = left + round(self._pixels(step, 0)[0])
-            cv2.line(self.canvas, (x, top), (x, bottom), GRID, 1)
-            write_text(self.canvas, text, x, bottom + 23, align=0.5)
-        for value, text in _ticks(self.low[1], self.high[1], most=(bottom - top) // 35):
-            y = top + round(self._pixels(0, value)[1])
-            cv2.line(self.canvas, (left, y), (right, y), GRID, 1)
-            write_text(self.canvas, text, left - 8, y + 5, align=1)
-        cv2.rectangle(self.canvas, (left, top), (right, bottom), FRAME, 1)
-        write_text(self.canvas, title, left, top - 12, scale=LARGE)
-        write_text(self.canvas, "step", (left + right) / 2, bottom + 45, align=0.5)
-
-    def curve(self, steps: np.ndarray, values: np.ndarray, color: tuple, *, width: int = 2, dots: bool = False) -> None:
-        """Join the points by a line; a single point, and every point if `dots` is set, becomes a dot."""
-        left, top, right, bottom = self.area
-        plot = self.canvas[top:bottom, left:right]  # a view: OpenCV cuts off what leaves it
-        points = self._pixels(steps, values)
-        cv2.polylines(plot, [np.round(points * 16).astype(np.int32)], False, color, width, cv2.LINE_AA, shift=4)
-        for x, y in np.round(points).astype(int).tolist() if dots or len(points) == 1 else []:
-            cv2.circle(self.canvas, (left + x, top + y), 4, color, cv2.FILLED, cv2.LINE_AA)
-
-    def _pixels(self, step: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
-        """Return the places (..., 2) of points, in pixels from the left top corner of the plot."""
-        left, top, right, bottom = self.area
-        across, up = np.moveaxis((np.stack([step, value], axis=-1) - self.low) / (self.high - self.low), -1, 0)
-        return np.stack([across * (right - left), (1 - np.clip(up, -1, 2)) * (bottom - top)], axis=-1)
+    Args:
+        records: lines of metrics.jsonl. What is missing or not finite is left out; where the total is not finite, the
+            picture says so.
+        evaluations: "step" and "miou" of every evaluation; without any the learning rate takes the place of the mIoU.
+    """
+    total, rates, scores = _series(records, "loss"), _series(records, "lr"), _series(evaluations, "miou")
+    heads = [_averaged(_series(records, key)) for key, *_ in _HEADS]
+    steps = np.concatenate([part for series in (total, *heads, rates, scores) for part in (series.steps, series.lost)])
+    last = steps.max(initial=0)
+    first = steps.min(initial=last)
+    span = (first if last / 2 < first < last else 0, last)  # from 0, unless this is the late part of a run
+    canvas = blank(*_SIZE)
+    _draw_total(_Axes(canvas, (_LEFT, _UPPER), span, (0, _ceiling(total))), total)
+    _draw_heads(_Axes(canvas, (_RIGHT, _UPPER), span, (0, max(map(_ceiling, heads)))), heads)
+    width = _LEFT if len(scores.steps) else (_LEFT[0], _RIGHT[1])
+    _draw_rates(_Axes(canvas, (width, _LOWER), span, (0, rates.values.max(initial=0) * 1.05)), rates)
+    if len(scores.steps):
+        air = max(0.005, np.ptp(scores.values) * 0.1)
+        axes = _Axes(canvas, (_RIGHT, _LOWER), span, (max(0, scores.values.min() - air), scores.values.max() + air))
+        _draw_scores(axes, scores)
+    return canvas
 
 
-def _ticks(low: float, high: float, *, most: int, least: float = 0) -> list[tuple[float, str]]:
-    """Return at most about `most` round numbers (1, 2 or 5 times a power of ten apart, `least` or more) with texts."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    gap = max(least, power * next(factor for factor in (1, 2, 5, 10) if power * factor * most >= high - low))
-    values = [i * gap for i in range(math.ceil(low / gap - 1e-9), math.floor(high / gap + 1e-9) + 1)]
-    digits = max(0, -math.floor(math.log10(gap) + 1e-9))
-    return [(value, f"{value:.{digits}f}" if digits < 5 and high < 1e7 else f"{value:g}") for value in values]
+class _Series(NamedTuple):
+    """What was logged under one key: the steps, ascending, of finite values, these values, and the other steps."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    lost: np.ndarray
 
 
-def _series(records: Sequence[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps, ascending, and finite values of `key`; of a step logged twice (a resumed run) the later one."""
+def _series(records: Sequence[dict], key: str) -> _Series:
+    """Collect the values of `key`; of a step logged twice (a resumed run) the later one counts."""
     found = {}
     for record in records:
-        step, value = record.get("step"), record.get(key)
-        if step is not None and value is not None and math.isfinite(value):
-            found[step] = value
-    steps = sorted(found)
-    return np.array(steps, float), np.array([found[step] for step in steps], float)
+        if record.get("step") is not None and key in record:
+            value = record[key]
+            found[record["step"]] = math.nan if value is None else value
+    steps = np.array(sorted(found), float)
+    values = np.array([found[step] for step in sorted(found)], float)
+    finite = np.isfinite(values)
+    return _Series(steps[finite], values[finite], steps[~finite])
+
+
+def _ceiling(losses: _Series) -> float:
+    """Return where the axis of losses ends, so that a few wild steps do not press all others onto its bottom.
+
+    The first loss, of the untrained network, is never wild, unless it exceeds the median by far.
+    """
+    if not len(losses.values):
+        return 0
+    first, median = losses.values[0], np.median(losses.values)
+    return 1.05 * losses.values[losses.values <= 3 * max(median, min(first, 30 * median))].max(initial=0)
+
+
+def _window(series: _Series) -> int:
+    """Return how many records (odd) to average, 1 in a short run."""
+    return len(series.steps) // 50 | 1
 
 
 def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
@@ -88,50 +92,153 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
     return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
 
 
-def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndarray:
-    """Draw the losses, the learning rate and, where it was evaluated, the mIoU over the training step.
+def _averaged(losses: _Series) -> _Series:
+    """Average a window of losses; a wild step counts little, or it would carry the average far out of the plot."""
+    if not len(losses.values):
+        return losses
+    return losses._replace(values=_smoothed(np.minimum(losses.values, 2 * _ceiling(losses)), _window(losses)))
+
+
+def _draw_total(axes: _Axes, total: _Series) -> None:
+    """Draw the total of every record, its average on top, and marks where it is not finite."""
+    window, above = _window(total), int((total.values > axes.high[1]).sum())
+    warnings = [f"{above} above the axis"] if above else []
+    warnings += [f"{len(total.lost)} not finite (marked at the top)"] if len(total.lost) else []
+    axes.frame("Total loss", warning="records: " + ", ".join(warnings) if warnings else "", empty=not len(total.steps))
+    if window > 1:
+        axes.note(f"average of {window} records; faint: every record")
+        axes.curve(total.steps, total.values, _FAINT, width=1)
+    average = _averaged(total)
+    axes.curve(average.steps, average.values, _TOTAL)
+    axes.mark(total.lost)
+
+
+def _draw_heads(axes: _Axes, heads: Sequence[_Series]) -> None:
+    """Draw the loss of each head, averaged, the main one on top, and a legend above the plot."""
+    window = max(map(_window, heads))
+    title = "Loss of each head" + (f", average of {window} records" if window > 1 else "")
+    axes.frame(title, empty=not any(len(head.steps) for head in heads))
+    for (_, _, color, width), head in reversed(list(zip(_HEADS, heads))):
+        axes.curve(head.steps, head.values, color, width=width)
+    axes.legend([(name, color) for (_, name, color, _), head in zip(_HEADS, heads) if len(head.steps)])
+
+
+def _draw_rates(axes: _Axes, rates: _Series) -> None:
+    axes.frame("Learning rate", empty=not len(rates.steps))
+    if len(rates.steps):
+        axes.note(f"last: {_short(rates.values[-1])} at step {rates.steps[-1]:.0f}")
+        axes.curve(rates.steps, rates.values, _RATE)
+
+
+def _draw_scores(axes: _Axes, scores: _Series) -> None:
+    """Draw the mIoU with a dot for every evaluation and a ring around the best one."""
+    best = scores.values.argmax()
+    axes.frame("mIoU")
+    axes.note(f"best: {scores.values[best]:.4f} at step {scores.steps[best]:.0f} (ringed)")
+    axes.curve(scores.steps, scores.values, _MIOU)
+    axes.dots(scores.steps, scores.values, _MIOU)
+    axes.ring(scores.steps[best], scores.values[best], _MIOU)
+
+
+class _Axes:
+    """A plot on a part of a canvas.
 
     Args:
-        records: lines of metrics.jsonl; what is missing or not finite is left out.
-        evaluations: "step" and "miou" of every evaluation; without any the third panel is left out.
+        canvas: the picture, drawn on.
+        place: from and to, across and down, in pixels; title and labels lie around it.
+        steps: first and last step.
+        values: lowest and highest value.
     """
-    canvas = np.full((*_CURVES_SIZE, 3), 255, np.uint8)
-    losses = {key: _series(records, key) for key, *_ in _CURVES}
-    rates, scores = _series(records, "lr"), _series(evaluations, "miou")
-    steps = np.concatenate([series[0] for series in (*losses.values(), rates, scores)])
-    last = steps.max(initial=0)
-    first = steps.min(initial=last)
-    span = (first if last / 2 < first < last else 0, last)  # from 0, unless this is the late part of a run
-    _draw_losses(canvas, losses, span)
-    axes = _Axes(canvas, (90, 605, 680 if len(scores[0]) else 1355, 840), span, (0, rates[1].max(initial=0) * 1.05))
-    axes.frame("Learning rate")
-    axes.curve(*rates, (95, 85, 130))
-    if len(scores[0]):
-        best, air = scores[1].argmax(), max(0.005, np.ptp(scores[1]) * 0.1)
-        axes = _Axes(canvas, (785, 605, 1355, 840), span, (scores[1].min() - air, scores[1].max() + air))
-        axes.frame(f"mIoU: best {scores[1][best]:.4f} at step {scores[0][best]:.0f}")
-        axes.curve(*scores, (40, 130, 60), dots=True)
-    return canvas
+
+    def __init__(self, canvas: np.ndarray, place: tuple, steps: Sequence[float], values: Sequence[float]) -> None:
+        self.canvas = canvas
+        (self.left, self.right), (self.top, self.bottom) = place
+        self.low = np.array([steps[0], values[0]], float)
+        self.high = np.array([steps[1], values[1]], float)
+        self.high += (self.low == self.high) * (1, 0.01)  # a plot of a single point needs some width, too
+        self.air = 12  # pixels right of the last step, so that its dot and its label lie inside
+
+    def frame(self, title: str, *, warning: str = "", empty: bool = False) -> None:
+        """Draw title, warning, grid, ticks and border; the curves come on top. An empty plot says that it is empty."""
+        middle = (self.left + self.right) / 2
+        if empty:
+            write_text(self.canvas, "nothing to show yet", middle, (self.top + self.bottom) / 2, align=0.5)
+        else:
+            self._grid()
+        cv2.rectangle(self.canvas, (self.left, self.top), (self.right, self.bottom), FRAME, 1)
+        write_text(self.canvas, title, self.left, self.top - 40, scale=LARGE)
+        write_text(self.canvas, warning, self.right, self.top - 40, align=1, color=WARNING_INK)
+        write_text(self.canvas, "step", middle, self.bottom + 47, align=0.5)
+
+    def _grid(self) -> None:
+        for step, text in _ticks(self.low[0], self.high[0], most=(self.right - self.left) // 100, least=1):
+            x = self.left + round(self._pixels(step, 0)[0])
+            cv2.line(self.canvas, (x, self.top), (x, self.bottom), GRID, 1)
+            write_text(self.canvas, text, x, self.bottom + 23, align=0.5)
+        for value, text in _ticks(self.low[1], self.high[1], most=(self.bottom - self.top) // 40):
+            y = self.top + round(self._pixels(0, value)[1])
+            cv2.line(self.canvas, (self.left, y), (self.right, y), GRID, 1)
+            write_text(self.canvas, text, self.left - 8, y + 5, align=1)
+
+    def note(self, text: str) -> None:
+        """Write a line between title and plot."""
+        write_text(self.canvas, text, self.left, self.top - 14, color=FAINT_INK)
+
+    def legend(self, entries: Sequence[tuple[str, tuple]]) -> None:
+        """Write names with lines of their colours between title and plot."""
+        x, y = self.left, self.top - 14
+        for name, color in entries:
+            cv2.line(self.canvas, (x, y - 5), (x + 28, y - 5), color, 4)
+            write_text(self.canvas, name, x + 36, y)
+            x += text_width(name) + 64
+
+    def curve(self, steps: np.ndarray, values: np.ndarray, color: tuple, *, width: int = 2) -> None:
+        """Join the points by a line; a single point becomes a dot."""
+        room = 2  # a line along the bottom keeps its width
+        plot = self.canvas[self.top : self.bottom + room, self.left : self.right]  # a view: cuts off what leaves it
+        points = np.round(self._pixels(steps, values) * 16).astype(np.int32)
+        cv2.polylines(plot, [points], False, color, width, cv2.LINE_AA, shift=4)
+        if len(steps) == 1:
+            self.dots(steps, values, color)
+
+    def dots(self, steps: np.ndarray, values: np.ndarray, color: tuple) -> None:
+        """Draw a dot at every point, a small one where there are many."""
+        radius = 4 if len(steps) <= 40 else 3
+        for step, value in zip(steps, values):
+            cv2.circle(self.canvas, self._place(step, value), radius, color, cv2.FILLED, cv2.LINE_AA)
+
+    def ring(self, step: float, value: float, color: tuple) -> None:
+        """Draw a ring around a point."""
+        cv2.circle(self.canvas, self._place(step, value), 8, color, 2, cv2.LINE_AA)
+
+    def mark(self, steps: np.ndarray) -> None:
+        """Draw a short line at the top of the plot for every step."""
+        for step in steps:
+            x, _ = self._place(step, 0)
+            cv2.line(self.canvas, (x, self.top + 1), (x, self.top + 10), WARNING_INK, 1)
+
+    def _place(self, step: float, value: float) -> tuple[int, int]:
+        x, y = np.round(self._pixels(step, value)).astype(int).tolist()
+        return self.left + x, self.top + y
+
+    def _pixels(self, step: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
+        """Return the places (..., 2) of points, in pixels from the left top corner of the plot."""
+        across, up = np.moveaxis((np.stack([step, value], axis=-1) - self.low) / (self.high - self.low), -1, 0)
+        width, height = self.right - self.left - self.air, self.bottom - self.top
+        return np.stack([across * width, (1 - np.clip(up, -1, 2)) * height], axis=-1)
 
 
-def _draw_losses(canvas: np.ndarray, losses: dict, span: tuple[float, float]) -> None:
-    """Draw the upper panel: every curve smoothed, the total also as it was."""
-    values = np.concatenate([series[1] for series in losses.values()])
-    if values.size:  # a few wild steps of a diverging run must not press everything else onto the axis
-        values = values[values <= 100 * np.median(values)]
-    top = values.max(initial=0)
-    window = len(losses["loss"][1]) // 100 | 1
-    axes = _Axes(canvas, (90, 50, 1355, 510), span, (0, top * 1.05))
-    note = "" if values.size else " (nothing recorded yet)"
-    axes.frame(f"Loss, averaged over {window} records (faint: total of every record)" if window > 1 else f"Loss{note}")
-    axes.curve(*losses["loss"], _FAINT, width=1)
-    x = 1355
-    for key, name, color, width in _CURVES:
-        steps, values = losses[key]
-        if not len(steps):
-            continue
-        axes.curve(steps, _smoothed(np.minimum(values, top * 2), window), color, width=width)
-        write_text(canvas, name, x, 38, align=1)
-        x -= text_width(name) + 8
-        cv2.line(canvas, (x - 28, 33), (x, 33), color, 3)
-        x -= 48
+def _ticks(low: float, high: float, *, most: int, least: float = 0) -> list[tuple[float, str]]:
+    """Return at most about `most` round numbers (1, 2 or 5 times a power of ten apart, `least` or more) with texts."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    gap = max(least, power * next(factor for factor in (1, 2, 5, 10) if power * factor * most >= high - low))
+    values = [i * gap for i in range(math.ceil(low / gap - 1e-9), math.floor(high / gap + 1e-9) + 1)]
+    digits = max(0, -math.floor(math.log10(gap) + 1e-9))
+    if digits < 5 and high < 1e7:
+        return [(value, f"{value:.{digits}f}") for value in values]
+    return [(value, _short(value)) for value in values]
+
+
+def _short(value: float) -> str:
+    """Write a number with four digits: 0.0123, 1.2e-5, 3e8."""
+    return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")

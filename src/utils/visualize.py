@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import math
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from src.utils.drawing import FRAME, LARGE, PAPER, text_width, write_text
+from src.utils.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
 from src.utils.errors import UserError
 
-_MARGIN = 16  # pixels around panels and legend
+ALPHA = 0.75  # share of the class colours over the photograph
+WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
+_TEXT = 0.75  # size of names, in OpenCV's font scale
+_PANEL_MIN, _PANEL_MAX = 640, 1024  # longest side of a panel, pixels
+_MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels around panels, above them, and across a colour of the legend
 
 
 def generic_palette(num_classes: int) -> np.ndarray:
@@ -68,6 +73,37 @@ def overlay(
     return mixed if ignore_label is None else np.where((class_map == ignore_label)[..., None], image, mixed)
 
 
+def hatch(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return `picture` (H, W, 3) with grey diagonals on black, like no class, where `mask` (H, W) is true."""
+    rows, columns = np.indices(mask.shape)
+    stripes = np.where((rows + columns) % 10 < 2, 130, 0).astype(np.uint8)
+    return np.where(mask[..., None], stripes[..., None], picture)
+
+
+def error_map(image: np.ndarray, label: np.ndarray, pred: np.ndarray, ignore_label: int) -> np.ndarray:
+    """Show where a prediction is wrong: bright, on the photograph in dark grey; ignored pixels are hatched.
+
+    Args:
+        image: photograph (H, W, 3), uint8 RGB.
+        label: ground truth (H, W).
+        pred: predicted classes (H, W).
+        ignore_label: value of `label` that is neither right nor wrong.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    quiet = cv2.convertScaleAbs(grey, alpha=0.45, beta=15)[..., None]
+    shown = np.where((label != pred)[..., None], np.array(WRONG, np.uint8), quiet)
+    return hatch(shown, label == ignore_label)
+
+
+def accuracy_text(label: np.ndarray, pred: np.ndarray, ignore_label: int) -> str:
+    """Say how many of the labelled pixels are right; "100.0 %" means all of them."""
+    counted = label != ignore_label
+    total, right = int(counted.sum()), int((counted & (label == pred)).sum())
+    if total == 0:
+        return "no labelled pixels"
+    return f"pixel accuracy {100.0 if right == total else min(99.9, 100 * right / total):.1f} %"
+
+
 def comparison(
     image: np.ndarray,
     label: np.ndarray | None,
@@ -76,67 +112,100 @@ def comparison(
     names: Sequence[str],
     ignore_label: int,
 ) -> np.ndarray:
-    """Set the prediction, laid over the photograph, beside the ground truth, with a legend of the classes present.
+    """Set photograph, ground truth, prediction and its errors on one sheet, with a legend of the classes present.
+
+    Without ground truth it shows photograph and prediction only. It is at most 2100 pixels wide; small pictures are
+    enlarged by a whole number.
 
     Args:
         image: photograph (H, W, 3), uint8 RGB.
-        label: ground truth (H, W), or None: then the plain photograph takes its place.
+        label: ground truth (H, W), if there is any.
         pred: predicted classes (H, W).
         palette: one RGB colour a class.
         names: one name a class.
         ignore_label: value of `label` that is no class.
+
+    Raises:
+        ValueError: the arrays differ in size.
     """
     shapes = [array.shape[:2] for array in (image, label, pred) if array is not None]
     if len(set(shapes)) > 1:
         raise ValueError(f"photograph, ground truth and prediction differ in size: {shapes}")
-    largest = max(pred.shape)
-    factor = np.clip(largest, 512, 1024) / largest
-    size = tuple(max(1, round(side * factor)) for side in reversed(pred.shape))  # (width, height), as OpenCV has it
-    photograph = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    small_pred = cv2.resize(pred.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    panels = [("Prediction", overlay(photograph, small_pred, palette, alpha=0.6))]
-    present = set(np.unique(pred).tolist())
-    if label is None:
-        panels.insert(0, ("Photograph", photograph))
-    else:
-        small_label = cv2.resize(label.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        panels.append(("Ground truth", colorize(small_label, palette, ignore_label)))
-        present |= set(np.unique(label).tolist())
+    rows = _rows(image, label, pred, palette=palette, ignore_label=ignore_label)
+    sheet = np.vstack([np.hstack(row) for row in rows])
+    sheet = cv2.copyMakeBorder(sheet, 0, 0, _MARGIN, 0, cv2.BORDER_CONSTANT, value=PAPER)
+    present = set(np.unique(pred).tolist()) | set([] if label is None else np.unique(label).tolist())
     entries = [(_printable(names[i], i), palette[i]) for i in sorted(present - {ignore_label})]
-    entries += [("ignored", (0, 0, 0))] if ignore_label in present else []
-    row = np.hstack([_titled(title, panel) for title, panel in panels])
-    return np.vstack([row, _legend(entries, row.shape[1])])
+    entries += [("ignored", None)] if ignore_label in present else []
+    return np.vstack([sheet, _legend(entries, sheet.shape[1])])
+
+
+def _rows(
+    image: np.ndarray, label: np.ndarray | None, pred: np.ndarray, *, palette: Sequence, ignore_label: int
+) -> list[list[np.ndarray]]:
+    """Draw the panels of a comparison, row by row."""
+    photograph, small_pred = _fit(image), _fit(pred)
+    first = _titled("Photograph", photograph)
+    prediction = _titled("Prediction", overlay(photograph, small_pred, palette, ALPHA))
+    if label is None:
+        return [[first, prediction]]
+    small_label = _fit(label)
+    truth = overlay(photograph, small_label, palette, ALPHA, ignore_label=ignore_label)
+    truth = _titled("Ground truth", hatch(truth, small_label == ignore_label))
+    errors = error_map(photograph, small_label, small_pred, ignore_label)
+    errors = _titled(f"Errors: {accuracy_text(label, pred, ignore_label)}", errors, ("wrong", WRONG))
+    return [[first, truth], [prediction, errors]]
+
+
+def _fit(array: np.ndarray) -> np.ndarray:
+    """Scale a photograph (H, W, 3) or a class map (H, W) to the size of a panel."""
+    height, width = array.shape[:2]
+    largest = max(height, width)
+    factor = min(_PANEL_MAX // largest, -(-_PANEL_MIN // largest)) or _PANEL_MAX / largest
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), as OpenCV has it
+    if array.ndim == 2:
+        return cv2.resize(array.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 
 def _printable(name: str, index: int) -> str:
-    """Return `name`, or a substitute where OpenCV's fonts lack its letters."""
-    return name if name.isascii() else f"class {index}"
+    """Return `name` in the letters that OpenCV's fonts have: without accents, other ones as "?"; or a substitute."""
+    letters = [letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)]
+    plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
+    return plain if any(map(str.isalnum, plain)) else f"class {index}"
 
 
-def _titled(title: str, panel: np.ndarray) -> np.ndarray:
-    """Put a title above a panel and a margin around both."""
-    space = max(0, 160 - panel.shape[1])  # a narrow panel leaves room for its title
-    edges = (2 * _MARGIN + 8, 0, _MARGIN, _MARGIN + space)  # top, bottom, left, right
-    framed = cv2.copyMakeBorder(panel, *edges, cv2.BORDER_CONSTANT, value=PAPER)
-    write_text(framed, title, _MARGIN, 2 * _MARGIN - 4, scale=LARGE)
+def _titled(title: str, panel: np.ndarray, key: tuple[str, tuple] | None = None) -> np.ndarray:
+    """Put a title above a panel, with a swatch and its meaning (`key`) at the right, and a margin right of both."""
+    space = max(0, _PANEL_MIN - panel.shape[1])  # a narrow panel leaves room for its title
+    framed = cv2.copyMakeBorder(panel, _TITLE, 0, 0, _MARGIN + space, cv2.BORDER_CONSTANT, value=PAPER)
+    write_text(framed, title, 0, _TITLE - 14, scale=HUGE)
+    if key is not None:
+        left = framed.shape[1] - _MARGIN - text_width(key[0], _TEXT) - _SWATCH - 10
+        _swatch(framed, left, _TITLE - 33, key[1])
+        write_text(framed, key[0], left + _SWATCH + 10, _TITLE - 15, scale=_TEXT)
     return framed
 
 
-def _legend(entries: list[tuple[str, Sequence[int]]], width: int) -> np.ndarray:
-    """Draw a swatch and a name for every entry, in as many columns as fit into `width` pixels."""
-    swatch, line = 22, 30
-    room = width - 2 * _MARGIN
-    cell = min(room, max(text_width(name) for name, _ in entries) + swatch + 32)
-    columns = room // cell
-    canvas = np.full((math.ceil(len(entries) / columns) * line + 2 * _MARGIN, width, 3), 255, np.uint8)
+def _swatch(canvas: np.ndarray, left: int, top: int, color: Sequence[int] | None) -> None:
+    """Draw a small box of a colour, or a hatched one, in a frame."""
+    box = canvas[top : top + _SWATCH - 6, left : left + _SWATCH]
+    box[:] = hatch(box, np.ones(box.shape[:2], bool)) if color is None else color
+    cv2.rectangle(canvas, (left - 1, top - 1), (left + _SWATCH, top + _SWATCH - 6), FRAME, 1)
+
+
+def _legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.ndarray:
+    """Draw a swatch (hatched: None) and a name for every entry, row by row, in columns of the same width."""
+    line, room = 38, width - 2 * _MARGIN
+    widest = max(text_width(name, _TEXT) for name, _ in entries) + _SWATCH + 40
+    cell = min(widest, max(room // 2, _PANEL_MIN // 2))  # one very long name does not spread all others
+    rows = math.ceil(len(entries) / (room // cell))
+    columns = math.ceil(len(entries) / rows)
+    canvas = blank(rows * line + 2 * _MARGIN, width)
     for index, (name, color) in enumerate(entries):
-        left, top = _MARGIN + index % columns * cell, _MARGIN + index // columns * line
-        corner = (left + swatch, top + swatch - 4)
-        cv2.rectangle(canvas, (left, top), corner, [int(value) for value in color], cv2.FILLED)
-        cv2.rectangle(canvas, (left, top), corner, FRAME, 1)
-        while text_width(name) > cell - swatch - 8:
-            name = name[:-4] + "..."
-        write_text(canvas, name, left + swatch + 8, top + 15)
+        left, top = _MARGIN + index % columns * cell, _MARGIN + 6 + index // columns * line
+        _swatch(canvas, left, top, color)
+        write_text(canvas, shorten(name, cell - _SWATCH - 30, _TEXT), left + _SWATCH + 10, top + 18, scale=_TEXT)
     return canvas
 
 
