@@ -8,16 +8,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.modules.tensor_ops import OverChannels, pad_one, resize
+
 NormFactory = Callable[[int], nn.Cell]
-
-
-def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """Resize feature maps (N, C, H, W) to `size` (height, width); half-pixel centres (align_corners=False)."""
-    if x.shape[2:] == size:
-        return x
-    if mode == "nearest":
-        return ops.interpolate(x, size=size, mode="nearest")
-    return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def conv2d(
@@ -77,11 +70,10 @@ class MaxPoolPadded(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pad = ops.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
         self.pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="valid")
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.pool(self.pad(x))
+        return self.pool(pad_one(x))
 
 
 class AvgPoolPadded(nn.Cell):
@@ -136,11 +128,12 @@ class MultiScaleInfer(nn.Cell):
         self.flip = flip
         self.mirror = ops.ReverseV2(axis=[3])
         self.argmax = ops.ArgMaxWithValue(axis=1)
+        self.over_channels = OverChannels()
         self.set_train(False)
 
     def probabilities(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Return softmax of the logits, brought to `size`: (N, num_classes, *size)."""
-        return ops.softmax(resize(self.network(image), size), 1)
+        return self.over_channels.softmax(resize(self.network(image), size))
 
     def _largest(self, scores: Tensor) -> Tensor:
         return ops.cast(self.argmax(scores)[0], ms.int32)
@@ -149,10 +142,16 @@ class MultiScaleInfer(nn.Cell):
         if len(self.ratios) == 1 and self.ratios[0] == 1.0 and not self.flip:
             return self._largest(self.network(image))  # softmax would not change the largest
         size = image.shape[2:]
-        total = ops.zeros((), ms.float32)
+        total, mirrored = None, None
         for ratio in self.ratios:
             scaled = resize(image, scaled_size(size, ratio))
-            total = total + self.probabilities(scaled, size)
+            total = _add(total, self.probabilities(scaled, size))
             if self.flip:
-                total = total + self.mirror(self.probabilities(self.mirror(scaled), size))
+                mirrored = _add(mirrored, self.probabilities(self.mirror(scaled), size))
+        if self.flip:
+            total = total + self.mirror(mirrored)  # the sum is mirrored once, instead of every term
         return self._largest(total)
+
+
+def _add(total: Tensor | None, term: Tensor) -> Tensor:
+    return term if total is None else total + term

@@ -20,8 +20,8 @@ from src.modules.base_modules import (
     NormFactory,
     RepeatedDepthwiseConv,
     conv2d,
-    resize,
 )
+from src.modules.tensor_ops import Resize
 
 EXPANSION = 6
 CLASSIFIER_STD = 0.01
@@ -153,7 +153,7 @@ class BilateralGuidedAggregation(nn.Cell):
 
     def __init__(self, channels: int, norm: NormFactory, inner_upsample: str, pointwise_bias: bool) -> None:
         super().__init__()
-        self.inner_upsample = inner_upsample
+        self.resize = Resize(inner_upsample)
         self.left1 = self._separable(channels, norm, pointwise_bias)
         self.left2 = nn.SequentialCell(
             [conv2d(channels, channels, 3, stride=2), norm(channels), AvgPoolPadded(channels)]
@@ -169,12 +169,12 @@ class BilateralGuidedAggregation(nn.Cell):
 
     def construct(self, detail: Tensor, semantic: Tensor) -> Tensor:
         size = detail.shape[2:]
-        gate = ops.sigmoid(resize(self.right1(semantic), size, self.inner_upsample))
+        gate = ops.sigmoid(self.resize(self.right1(semantic), size))
         # The casts matter under mixed precision, where a convolution's output is float16.
         left = ops.cast(self.left1(detail), ms.float32) * gate
         guide = ops.sigmoid(ops.cast(self.right2(semantic), ms.float32))
         right = self.left2(detail) * guide  # (N, C, H/4, W/4)
-        return self.conv(left + resize(right, size, self.inner_upsample))
+        return self.conv(left + self.resize(right, size))
 
 
 class DoubleSize(nn.Cell):
@@ -182,10 +182,10 @@ class DoubleSize(nn.Cell):
 
     def __init__(self, mode: str) -> None:
         super().__init__()
-        self.mode = mode
+        self.resize = Resize(mode)
 
     def construct(self, x: Tensor) -> Tensor:
-        return resize(x, (2 * x.shape[2], 2 * x.shape[3]), self.mode)
+        return self.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
 
 
 class SegmentHead(nn.Cell):
@@ -203,10 +203,11 @@ class SegmentHead(nn.Cell):
         self.drop = nn.Dropout(p=dropout) if dropout else nn.Identity()
         classifier = conv2d(classifier_inputs or middle, num_classes, 1, has_bias=True)
         self.conv_out = nn.SequentialCell([before_classifier or nn.Identity(), classifier])
+        self.resize = Resize()
 
     def construct(self, feature: Tensor, size: tuple[int, int]) -> Tensor:
         logits = self.conv_out(self.drop(self.conv(feature)))
-        return resize(ops.cast(logits, ms.float32), size)
+        return self.resize(ops.cast(logits, ms.float32), size)
 
 
 class BiSeNetV2(nn.Cell):

@@ -85,6 +85,18 @@ def prepare_environment() -> None:
         )
 
 
+def onednn_capped_here() -> bool:
+    """Tell whether `prepare_environment`, and not the user, has capped oneDNN's instruction set."""
+    return any(note.startswith(ONEDNN_ISA) for note in _notes)
+
+
+def on_cpu() -> bool:
+    """Tell whether networks made now will run on the CPU."""
+    import mindspore as ms
+
+    return ms.get_context("device_target") == "CPU"
+
+
 def usable_cores() -> int:
     """Return the number of cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):

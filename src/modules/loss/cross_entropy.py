@@ -8,6 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.modules.tensor_ops import OverChannels
+
 
 class CrossEntropy(nn.Cell):
     """Cross entropy weighted by class, averaged over the weights of the valid pixels, as PyTorch defines it.
@@ -27,7 +29,7 @@ class CrossEntropy(nn.Cell):
             raise ValueError(f"expected {num_classes} class weights, got {weights.shape}")
         self.class_weights = Tensor(weights, ms.float32)
         self.ignore_label = ignore_label
-        self.max = ops.ReduceMax(keep_dims=True)
+        self.over_channels = OverChannels()
         self.sum = ops.ReduceSum()
 
     def pixel_weights(self, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,9 +43,9 @@ class CrossEntropy(nn.Cell):
         """Return the loss for what `pixel_weights` gave."""
         logits = ops.cast(logits, ms.float32)
         # log-sum-exp written out: several times faster on the CPU than log_softmax and its gradient
-        shifted = logits - ops.stop_gradient(self.max(logits, 1))
-        picked = ops.gather_elements(shifted, 1, ops.expand_dims(target, 1))[:, 0]  # to (N, H, W)
-        pixel_loss = ops.log(self.sum(ops.exp(shifted), 1)) - picked
+        shifted = logits - ops.stop_gradient(self.over_channels.max(logits))
+        picked = ops.gather_elements(shifted, 1, ops.expand_dims(target, 1))
+        pixel_loss = (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape(target.shape)
         total = self.sum(weight, (0, 1, 2))
         total = ops.select(total > 0, total, ops.ones_like(total))
         return self.sum(pixel_loss * weight, (0, 1, 2)) / total

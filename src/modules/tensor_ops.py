@@ -1,0 +1,124 @@
+"""Operations on feature maps (N, C, H, W) beside convolution and normalisation.
+
+Some have a second form for the CPU, equal but for rounding, because MindSpore's kernels there are slow for them: by
+4 to 20 times for reductions over the channels and for the gradient of bilinear upsampling (``scripts/benchmark.py``).
+Other devices get the plain operators, where a matrix unit of lower precision must not replace a sum.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.utils.local_adapter import on_cpu
+
+
+def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Resize feature maps (N, C, H, W) to `size` (height, width); half-pixel centres (align_corners=False)."""
+    if x.shape[2:] == size:
+        return x
+    if mode == "nearest":
+        return ops.interpolate(x, size=size, mode="nearest")
+    return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+@ops.constexpr
+def _bilinear_weights(target: int, source: int, transpose: bool) -> Tensor:
+    """Return the (target, source) matrix that resizes one axis, or its transpose (source, target), float32."""
+    place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(source)))
+    return Tensor((weights.T if transpose else weights).astype(np.float32))
+
+
+class _BilinearMatrixGradient(nn.Cell):
+    """`resize` whose gradient is the product with the two transposed matrices of the rows and columns."""
+
+    def construct(self, x: Tensor, height: int, width: int) -> Tensor:
+        return resize(x, (height, width))
+
+    def bprop(self, x: Tensor, height: int, width: int, out: Tensor, dout: Tensor) -> tuple[Tensor, int, int]:
+        batch, channels, x_height, x_width = x.shape
+        maps = batch * channels
+        dout = ops.cast(dout, ms.float32).reshape(maps * height, width)
+        columns = ops.matmul(dout, _bilinear_weights(width, x_width, False)).reshape(maps, height, x_width)
+        rows = ops.tile(_bilinear_weights(height, x_height, True).reshape(1, x_height, height), (maps, 1, 1))
+        return ops.cast(ops.bmm(rows, columns).reshape(x.shape), x.dtype), 0, 0
+
+
+class Resize(nn.Cell):
+    """`resize` as part of a network that is trained.
+
+    Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
+
+    Args:
+        mode: 'bilinear' or 'nearest'.
+    """
+
+    def __init__(self, mode: str = "bilinear") -> None:
+        super().__init__()
+        self.mode = mode
+        self.matrix_gradient = on_cpu() and mode == "bilinear"
+        self.bilinear = _BilinearMatrixGradient()
+
+    def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if self.matrix_gradient:
+            return self.bilinear(x, size[0], size[1])
+        return resize(x, size, self.mode)
+
+
+class OverChannels(nn.Cell):
+    """Maximum, sum and softmax over the channels of float32 maps (N, C, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast = on_cpu()
+        self.reduce_max = ops.ReduceMax(keep_dims=True)
+        self.reduce_sum = ops.ReduceSum(keep_dims=True)
+        self.conv = ops.Conv2D(1, 1)
+
+    def max(self, x: Tensor) -> Tensor:
+        """Return the largest channel, (N, 1, H, W)."""
+        if not self.fast:
+            return self.reduce_max(x, 1)
+        return ops.expand_dims(_largest(ops.unstack(x, axis=1)), 1)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Return the sum of the channels, (N, 1, H, W)."""
+        if not self.fast:
+            return self.reduce_sum(x, 1)
+        return self.conv(x, ops.ones((1, x.shape[1], 1, 1), x.dtype))
+
+    def softmax(self, x: Tensor) -> Tensor:
+        """Return the softmax over the channels, (N, C, H, W)."""
+        if not self.fast:
+            return ops.softmax(x, 1)
+        # Map by map and without Div: that kernel, and any that broadcasts, keeps 16 bytes of indices an element.
+        maps = ops.unstack(x, axis=1)
+        largest = _largest(maps)
+        exponentials = [ops.exp(maps[i] - largest) for i in range(len(maps))]
+        total = exponentials[0]
+        for i in range(1, len(maps)):
+            total = total + exponentials[i]
+        factor = ops.reciprocal(total)
+        return ops.stack([exponentials[i] * factor for i in range(len(maps))], axis=1)
+
+
+def _largest(maps: tuple[Tensor, ...]) -> Tensor:
+    """Return the largest value at each place of equally large maps."""
+    largest = maps[0]
+    for i in range(1, len(maps)):
+        largest = ops.maximum(largest, maps[i])
+    return largest
+
+
+def pad_one(x: Tensor) -> Tensor:
+    """Put a frame of one zero around feature maps: (N, C, H, W) to (N, C, H + 2, W + 2).
+
+    A concatenation, because the Pad operator takes ten times as long on the CPU.
+    """
+    batch, channels, height, width = x.shape
+    row = ops.zeros((batch, channels, 1, width), x.dtype)
+    x = ops.concat((row, x, row), 2)
+    column = ops.zeros((batch, channels, height + 2, 1), x.dtype)
+    return ops.concat((column, x, column), 3)
