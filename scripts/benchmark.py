@@ -1,0 +1,169 @@
+"""Measure how fast this code is on this machine and, with --torch, how fast PyTorch does the same work in turns.
+
+Every kind of work runs in a process of its own. Figures of two runs differ by what else the machine does: compare
+frameworks within one run only. Progress goes to standard error.
+
+sections of --only: pipeline (reading training images), forward, train (one step), evaluation, startup, memory (of
+whatever else is measured; alone, of forward pass and training step), model (parameters and multiply-adds).
+
+Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.benchmark import machine, sections
+from src.benchmark.report import render
+from src.benchmark.sections import SECTIONS, Settings
+from src.utils.errors import UserError
+
+SMALLEST = 32  # pixels, what the network takes
+QUICK = {
+    "sizes": ((64, 128),), "train_shape": (2, 64, 64), "eval_size": (64, 128), "crop_size": (64, 64), "rounds": 2,
+    "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1,
+}  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python scripts/benchmark.py --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; return the exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        args = parse_args(argv)
+        settings = make_settings(args)
+        results = begin(settings, quick=args.quick)
+        try:
+            measure(results, settings, profile=args.profile)
+        finally:  # what was measured before something failed took minutes
+            if any(results.get(name) for name in (*SECTIONS, "steps")):
+                print(render(results), flush=True)
+        if args.json:
+            write_json(args.json, results)
+    except UserError as err:
+        sys.stderr.write(f"error: {err}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="sections")
+    parser.add_argument("--torch", action="store_true", help="compare with PyTorch (requirements-torch.txt)")
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
+    parser.add_argument("--profile", action="store_true", help="add where forward pass and training step spend time")
+    parser.add_argument("--json", type=Path, default=None, help="file to write everything to, with every sample")
+    parser.add_argument("--rounds", type=positive, default=None, help="turns of each framework, default 3")
+    parser.add_argument("--sizes", type=size, nargs="+", default=None, help="forward sizes, default 512x1024 1024x2048")
+    parser.add_argument("--train_shape", type=shape, default=None, help="training batch, default 2x512x512")
+    parser.add_argument("--eval_size", type=size, default=None, help="size of the images to read, default 1024x2048")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
+    parser.add_argument("--mix", action="store_true", help="mixed precision: convolutions in float16")
+    parser.add_argument("--num_threads", type=positive, default=None, help="threads of the kernels, default all cores")
+    parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), default=None, help="MindSpore's device")
+    return check(parser.parse_args(argv))
+
+
+def check(args: argparse.Namespace) -> argparse.Namespace:
+    """Raise a UserError for options that do not go together, before anything is measured."""
+    if args.json and args.json.exists():
+        raise UserError(f"--json {args.json}: exists already; take another name")
+    if args.json and not args.json.parent.is_dir():
+        raise UserError(f"--json {args.json}: no such folder: {args.json.parent}")
+    if args.torch and args.mix:
+        raise UserError("--mix: PyTorch's part is float32 only; leave out --mix or --torch")
+    if args.profile and not {"forward", "train"} & set(args.only):
+        raise UserError("--profile: needs forward or train among --only")
+    return args
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, ...]:
+    """Read HEIGHTxWIDTH."""
+    return _numbers(text, 2, "HEIGHTxWIDTH")
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Read IMAGESxHEIGHTxWIDTH."""
+    return _numbers(text, 3, "IMAGESxHEIGHTxWIDTH")
+
+
+def _numbers(text: str, count: int, form: str) -> tuple[int, ...]:
+    numbers = tuple(int(word) for word in text.split("x")) if re.fullmatch(r"\d+(x\d+)+", text) else ()
+    if len(numbers) != count or min(numbers) < 1 or min(numbers[-2:]) < SMALLEST:
+        raise argparse.ArgumentTypeError(f"expected {form} of at least {SMALLEST} pixels, got {text!r}")
+    return numbers
+
+
+def make_settings(args: argparse.Namespace) -> Settings:
+    """Turn the command line into settings; what it does not give comes from --quick or the defaults."""
+    given = {name: getattr(args, name) for name in ("rounds", "train_shape", "eval_size", "num_threads")}
+    given["sizes"] = tuple(args.sizes) if args.sizes else None
+    values = {**(QUICK if args.quick else {}), **{name: value for name, value in given.items() if value is not None}}
+    torch_python = args.torch_python if args.torch else None
+    return Settings(
+        only=tuple(args.only), torch_python=torch_python, mix=args.mix, device_target=args.device_target, **values
+    )
+
+
+def begin(settings: Settings, *, quick: bool) -> dict:
+    """Return the results before any measurement: the machine and what shall be measured."""
+    about = machine.describe_machine()
+    about["threads"] = str(settings.num_threads)
+    about["PyTorch"] = machine.torch_version(settings.torch_python) if settings.torch_python else "not run"
+    return {"machine": about, "settings": {**dataclasses.asdict(settings), "quick": quick}}
+
+
+def measure(results: dict, settings: Settings, *, profile: bool) -> None:
+    """Run the chosen sections and put their plain values, every sample included, into `results` as they come."""
+    if "model" in settings.only:
+        results["model"] = sections.count_model(settings)
+    results["steps"] = []
+    for group in sections.plan_steps(settings):
+        results["steps"] += sections.measure_group(settings, group)
+    if profile:
+        results["profile"] = sections.profile_steps(settings)
+    if {"pipeline", "evaluation"} & set(settings.only):
+        with sections.made_up_images(settings) as root:
+            if "pipeline" in settings.only:
+                results["pipeline"] = sections.measure_pipeline_section(settings, root)
+            if "evaluation" in settings.only:
+                results["evaluation"] = sections.measure_evaluation(settings, root)
+
+
+def write_json(path: Path, results: dict) -> None:
+    """Write everything to a new file."""
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(json.dumps(results, indent=2) + "\n")
+    except OSError as err:
+        raise UserError(f"--json {path}: {err.strerror}") from err
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The machine and the versions that a measurement belongs to."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from src.utils import local_adapter
+from src.utils.errors import UserError
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what this machine is, by headline, ready to print."""
+    cores = f"{local_adapter.usable_cores()} usable of {os.cpu_count()}"
+    return {
+        "CPU": f"{cpu_model()}, cores: {cores}",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
+        "load before": f"{os.getloadavg()[0]:.2f} (average of the last minute; far from 0 spoils the figures)",
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        "MindSpore": ".".join(map(str, local_adapter.mindspore_version())) or "none",
+        "NumPy": package_version("numpy"),
+        "OpenCV": package_version("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+        "oneDNN cap": os.environ.get(local_adapter.ONEDNN_ISA, "none") + (" (set here)" if local_adapter.onednn_capped_here() else ""),
+    }
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the name of the CPU, or of its kind where the system does not tell the name."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def package_version(*names: str) -> str:
+    """Return the version of the first of some packages that is installed, 'none' without any."""
+    for name in names:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "none"
+
+
+def torch_environment() -> dict[str, str]:
+    """Return the variables for PyTorch's process: the cap that MindSpore's oneDNN needs is not meant for PyTorch's."""
+    return {local_adapter.ONEDNN_ISA: "DEFAULT"} if local_adapter.onednn_capped_here() else {}
+
+
+def torch_version(python: str) -> str:
+    """Return the version of PyTorch that the interpreter `python` finds.
+
+    Raises:
+        UserError: it finds none, or is no interpreter.
+    """
+    code = "import numpy, torch; print(torch.__version__)"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    except OSError as err:
+        raise UserError(f"--torch_python {python}: {err.strerror}") from err
+    if done.returncode:
+        raise UserError(
+            f"{python} has no PyTorch: pip install -r requirements-torch.txt, "
+            "or name an interpreter that has it with --torch_python"
+        )
+    return done.stdout.strip()

@@ -1,0 +1,143 @@
+"""MindSpore's side of the benchmark: a child process, see `src/benchmark/worker.py`.
+
+The steps are those of the entry scripts, built by the same functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.benchmark.pipeline import measure_decoding, measure_pipeline
+from src.benchmark.worker import Commands, serve, step_commands, timed
+from src.data.eval_samples import EvalSamples
+from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.utils import schema
+from src.utils.common import create_network
+from src.utils.config import load_config
+from src.utils.evaluation import evaluate, evaluation_protocol
+from src.utils.local_adapter import init_device
+from src.utils.schema_base import TRAIN
+
+
+def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Commands]:
+    """Make the commands of one kind of work.
+
+    Args:
+        kind: a key of `WORK`.
+        config: command line of train.py.
+        spec: further arguments of that kind.
+    """
+    loaded = load_config(config, TRAIN)
+    runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
+    ms.set_seed(loaded.seed)
+    return {"device_target": runtime.device_target}, WORK[kind](loaded, **spec)
+
+
+def random_image(shape: Sequence[int]) -> Tensor:
+    """Draw a float32 image of `shape` (N, 3, H, W)."""
+    return Tensor(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+
+
+def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:
+    """Run the evaluation network; `variant` is 'logits' or 'class map'."""
+    network = create_network(config, aux_heads=False).set_train(False)
+    cell, image = network if variant == "logits" else MultiScaleInfer(network), random_image(shape)
+    return step_commands(lambda: cell(image).asnumpy())
+
+
+def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
+    """Run the training step of train.py on one random batch."""
+    from train import create_train_cell  # an entry script; only this child needs it
+
+    cell = create_train_cell(create_network(config, aux_heads=True), config)
+    labels = np.random.default_rng(1).integers(config.num_classes, size=(shape[0], *shape[2:]), dtype=np.int32)
+    image, label = random_image(shape), Tensor(labels)
+    return step_commands(lambda: cell(image, label)[0].asnumpy())
+
+
+def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Commands:
+    """Evaluate a split as eval.py does, with all scales and flip or single-scale."""
+    transforms = dataclasses.replace(config.data.eval_transforms, multi_scale=multi_scale, flip=multi_scale)
+    protocol = evaluation_protocol(transforms)
+    network = create_network(config, aux_heads=False).set_train(False)
+    infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
+    samples = EvalSamples(config.data, num_classes=config.num_classes, split=split)
+
+    def run() -> dict:
+        marks: list[float] = []
+        settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label}
+        evaluate(infer, samples, on_prediction=lambda *_: marks.append(time.perf_counter()), **settings)
+        return {"ms": [(end - begin) * 1000 for begin, end in zip(marks, marks[1:])], "protocol": protocol}
+
+    def alone(times: int) -> dict:
+        sizes = [scaled_size(tuple(protocol["image_size"]), ratio) for ratio in protocol["img_ratios"]]
+        return {"sizes": sizes, "ms": [passes_alone(network, size, times) for size in sizes]}
+
+    return {"run": run, "alone": alone}
+
+
+def passes_alone(network: nn.Cell, size: tuple[int, int], times: int) -> list[float]:
+    """Time the network alone on one image of `size` (height, width), after its compilation."""
+    image = random_image((1, 3, *size))
+    return timed(lambda: network(image).asnumpy(), times + 1)[1:]
+
+
+def pipeline(config: schema.Config) -> Commands:
+    """Deliver training batches."""
+    return {
+        "pipeline": lambda batches: measure_pipeline(config, batches)._asdict(),
+        "decoding": lambda batches: measure_decoding(config, batches)._asdict(),
+    }
+
+
+def model(config: schema.Config) -> Commands:
+    """Count parameters and multiply-adds."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)  # hooks do not run in graphs
+
+    def count(shape: Sequence[int], aux_heads: bool) -> dict:
+        network = create_network(config, aux_heads=aux_heads).set_train(aux_heads)
+        parameters = sum(parameter.size for parameter in network.trainable_params())
+        return {"parameters": int(parameters), "macs": count_macs(network, random_image(shape))}
+
+    return {"count": count}
+
+
+def count_macs(network: nn.Cell, image: Tensor) -> int:
+    """Return the multiply-adds of all learned convolutions in one pass over `image`; PyNative mode only.
+
+    Every weight counts once for each position of the output that it takes part in. Biases, batch normalisation,
+    pooling, resizing and activations do not count.
+
+    Raises:
+        RuntimeError: a convolution did not run, so the sum would be too small.
+    """
+    counts: dict[str, int] = {}
+
+    def hook_for(name: str, conv: nn.Conv2d):
+        def note(*arguments: object) -> None:  # older versions hand over the cell's number, later ones the cell
+            output = arguments[-1]
+            positions = output.shape[0] * output.shape[2] * output.shape[3]
+            counts[name] = counts.get(name, 0) + positions * int(np.prod(conv.weight.shape))
+
+        return note
+
+    convolutions = {name: cell for name, cell in network.cells_and_names() if isinstance(cell, nn.Conv2d)}
+    handles = [cell.register_forward_hook(hook_for(name, cell)) for name, cell in convolutions.items()]
+    network(image)
+    for handle in handles:
+        handle.remove()
+    if missing := convolutions.keys() - counts.keys():
+        raise RuntimeError(f"convolutions that did not run: {', '.join(sorted(missing))}")
+    return sum(counts.values())
+
+
+WORK = {"forward": forward, "train": train_step, "evaluation": evaluation, "pipeline": pipeline, "model": model}
+
+if __name__ == "__main__":
+    serve(build)

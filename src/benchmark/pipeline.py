@@ -1,0 +1,103 @@
+"""How fast the training pipeline delivers images, beside decoding alone, and made-up images to read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from src.data.cityscapes import CLASSES, list_samples
+from src.data.image_files import read_image, read_label
+from src.data.prefetch import map_ahead
+from src.utils import schema
+from src.utils.local_adapter import usable_cores
+
+WARM_UP_BATCHES = 6  # what may lie ready in queues when the clock starts
+SIZE = (1024, 2048)
+
+
+class Speed(NamedTuple):
+    """Images a second, and milliseconds of CPU time an image over all threads."""
+
+    rate: float
+    cpu_ms: float
+
+
+def measure_pipeline(config: schema.Config, batches: int) -> Speed:
+    """Time the batches as training gets them."""
+    from src.data.dataset_factory import create_train_dataset  # loads MindSpore, which writing pairs does not need
+
+    dataset = create_train_dataset(
+        config.data,
+        num_classes=config.num_classes,
+        batch_size=config.batch_size,
+        total_step=2 * WARM_UP_BATCHES + batches,
+        seed=config.seed,
+    )
+    return timed(dataset.create_tuple_iterator(num_epochs=1, output_numpy=True), batches, config.batch_size)
+
+
+def measure_decoding(config: schema.Config, batches: int) -> Speed:
+    """Time reading image and label files with the same threads and doing nothing with them."""
+    samples = list_samples(config.data.dataset_dir, "train", config.data.name)
+    items = range((2 * WARM_UP_BATCHES + batches) * config.batch_size)
+
+    def read(item: int) -> None:
+        image_path, label_path = samples[item % len(samples)]
+        read_image(image_path), read_label(label_path)
+
+    images = map_ahead(read, items, min(config.data.num_parallel_workers, usable_cores()))
+    return timed(zip(*[images] * config.batch_size), batches, config.batch_size)
+
+
+def timed(source: Iterable, batches: int, batch_size: int) -> Speed:
+    """Time `batches` batches of `source` after the warm-up, before its end comes in sight."""
+    iterator = iter(source)
+    for _ in range(WARM_UP_BATCHES):
+        next(iterator)
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        next(iterator)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    for _ in iterator:  # let the threads finish, so that they do not run into the next measurement
+        pass
+    return Speed(batches * batch_size / seconds, cpu / (batches * batch_size) * 1000)
+
+
+def write_pairs(root: Path, count: int, size: tuple[int, int] = SIZE) -> Path:
+    """Write made-up pairs of `size` (height, width) and their ``train.lst``.
+
+    An image has smooth shapes at every scale and the noise of a camera: it is as hard to decode as Cityscapes' are,
+    about 2.3 MB at 2048x1024 pixels.
+    """
+    rng = np.random.default_rng(0)
+    ids = np.array([cls.label_id for cls in CLASSES], np.uint8)
+    for index in range(count):
+        image = 100 + 50 * sum(smooth_noise(rng, 2**octave, size) / 2**octave for octave in range(1, 8))
+        image += rng.normal(0, 1.2, (*size, 1))
+        label = smooth_noise(rng, 4, size)[..., 0] * 2 + 9
+        write_png(root / f"image_{index}.png", np.clip(image, 0, 255).astype(np.uint8))
+        write_png(root / f"label_{index}.png", ids[np.clip(label, 0, 18).astype(np.uint8)])
+    return write_list(root, "train", count)
+
+
+def write_list(root: Path, split: str, count: int) -> Path:
+    """Write ``{split}.lst`` with the first `count` made-up pairs; return `root`."""
+    lines = (f"image_{index}.png\tlabel_{index}.png\n" for index in range(count))
+    (root / f"{split}.lst").write_text("".join(lines), encoding="utf-8")
+    return root
+
+
+def smooth_noise(rng: np.random.Generator, cells: int, size: tuple[int, int]) -> np.ndarray:
+    """Draw a random (*size, 3) field with `cells` bumps from top to bottom."""
+    coarse = rng.normal(0, 1, (cells + 1, 2 * cells + 1, 3)).astype(np.float32)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def write_png(path: Path, array: np.ndarray) -> None:
+    """Write a PNG with OpenCV's usual compression."""
+    path.write_bytes(cv2.imencode(".png", array)[1].tobytes())

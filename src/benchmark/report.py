@@ -1,0 +1,180 @@
+"""The measured values as tables to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from src.benchmark.samples import median_by_kind, ratio_of_medians, summarize
+
+EVALUATION_NETWORK = "evaluation network without auxiliary heads"
+TRAIN_STEP = "five heads, loss, backward, SGD"
+MACS_NOTE = (
+    "Multiply-adds of one image: every weight of a convolution times the positions of its output. Biases, batch\n"
+    "normalisation, pooling, resizing and activations do not count. With auxiliary heads: the network as it trains."
+)
+NO_NORMALISATION = "batch normalisation is not left to oneDNN and belongs to everything else"
+SILENT = "the oneDNN of this version printed no times, so nothing can be told apart"
+
+
+def render(results: dict) -> str:
+    """Return the report of what `scripts/benchmark.py` measured: the chosen sections, as far as there are values."""
+    steps = results.get("steps", [])
+    forward, train = ([row for row in steps if row["kind"] == kind] for kind in ("forward", "train"))
+    measured = {
+        "pipeline": (results.get("pipeline"), pipeline_table),
+        "forward": (forward, partial(steps_table, what=EVALUATION_NETWORK)),
+        "train": (train, partial(steps_table, what=TRAIN_STEP)),
+        "evaluation": (results.get("evaluation"), evaluation_table),
+        "startup": (steps, startup_table),
+        "memory": (memory_rows(results), memory_table),
+        "model": (results.get("model"), model_table),
+    }
+    parts = [machine_lines(results)]
+    parts += [write(rows) for name, (rows, write) in measured.items() if rows and name in results["settings"]["only"]]
+    parts += [profile_table(row) for row in results.get("profile", [])]
+    return "\n\n".join(parts)
+
+
+def machine_lines(results: dict) -> str:
+    """Describe the machine and how to read the figures."""
+    devices = {row["device_target"] for row in results.get("steps", []) if row["framework"] == "MindSpore"}
+    lines = {**results["machine"], **({"device target": ", ".join(sorted(devices))} if devices else {})}
+    text = [f"{name + ':':15s}{value}" for name, value in lines.items()]
+    text += ["", "Times: median (lowest .. highest). Sizes: height x width."]
+    if results["settings"]["quick"]:
+        text.append("QUICK: tiny sizes, to see that everything runs. The figures say nothing about speed.")
+    return "\n".join(text)
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out rows of text below their heads, the first column left-aligned and the others right-aligned."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    return "\n".join([title, *text[:1], "-" * len(text[0]), *text[1:]])
+
+
+def spread(samples: Sequence[float], digits: int | None = None) -> str:
+    """Write samples as their median and range; `digits` behind the point, by default none from 100 on."""
+    summary = summarize(samples)
+    if digits is None:
+        digits = 0 if summary.median >= 100 else 1
+    return f"{summary.median:.{digits}f} ({summary.low:.{digits}f} .. {summary.high:.{digits}f})"
+
+
+def size_text(size: Sequence[int]) -> str:
+    """Write (height, width)."""
+    return "x".join(map(str, size))
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Write (N, 3, H, W) as images and size."""
+    return f"{shape[0]} of {size_text(shape[2:])}"
+
+
+def label(row: dict) -> str:
+    """Name framework and variant of a step."""
+    return " ".join(filter(None, (row["framework"], row["variant"])))
+
+
+def steps_table(rows: Sequence[dict], what: str) -> str:
+    """Show forward passes or training steps, and how long MindSpore takes compared with PyTorch in the same turns."""
+    lines = []
+    for row in rows:
+        ratio = ratio_of_medians(counterpart(row, rows)["ms"], row["ms"])
+        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]),
+                      str(len(row["ms"])), f"{ratio:.2f}" if row["framework"] == "PyTorch" else ""])  # fmt: skip
+    title = "Forward pass" if rows[0]["kind"] == "forward" else "Training step"
+    return table(f"{title}, ms ({what})", ["", "images", "precision", "ms", "samples", "MindSpore / this"], lines)
+
+
+def counterpart(row: dict, rows: Sequence[dict]) -> dict:
+    """Find MindSpore's row of the same work; memory layouts are PyTorch's own and compare with the usual one."""
+    output = "class map" if row["variant"] == "class map" else row["variant"] and "logits"
+    wanted = ("MindSpore", row["shape"], output)
+    return next(other for other in rows if (other["framework"], other["shape"], other["variant"]) == wanted)
+
+
+def pipeline_table(rows: Sequence[dict]) -> str:
+    """Show how fast training images arrive."""
+    lines = []
+    for row in rows:
+        what = f"{row['batch_size']} of {size_text(row['image_size'])}, crop {size_text(row['crop_size'])}"
+        rates = [[sample["rate"] for sample in row[name]] for name in ("pipeline", "decoding")]
+        cpu = [summarize([sample["cpu_ms"] for sample in row[name]]).median for name in ("pipeline", "decoding")]
+        lines.append([str(row["workers"]), what, spread(rates[0], 1), f"{cpu[0]:.1f}", spread(rates[1], 1),
+                      f"{cpu[1]:.1f}", str(len(rates[0]))])  # fmt: skip
+    head = ["workers", "batch", "images/s", "CPU ms/image", "decoding alone, images/s", "CPU ms/image", "samples"]
+    return table("Reading training images, images/s", head, lines)
+
+
+def evaluation_table(rows: Sequence[dict]) -> str:
+    """Show evaluation speed, and the time of an image compared with its forward passes alone."""
+    lines = []
+    for row in rows:
+        protocol, alone = row["protocol"], row["alone"]
+        mirrored = 2 if protocol["flip"] else 1
+        what = f"{len(protocol['img_ratios'])} scales with flip" if protocol["flip"] else "single scale"
+        passes = sum(mirrored * summarize(samples).median for samples in alone["ms"])
+        image = summarize(row["ms"]).median
+        lines.append([what, f"1 of {size_text(protocol['image_size'])}", row["precision"], spread(row["ms"]),
+                      f"{1000 / image:.2f}", str(len(row["ms"])), f"{mirrored * len(alone['ms'])}", f"{passes:.0f}",
+                      f"{image / passes:.2f}"])  # fmt: skip
+    head = ["", "images", "precision", "ms/image", "images/s", "samples", "passes", "passes alone, ms", "ratio"]
+    return table("Evaluation, reading and scoring included (MindSpore)", head, lines)
+
+
+def startup_table(rows: Sequence[dict]) -> str:
+    """Show how long it takes until the first result; each figure is one sample."""
+    lines = []
+    for row in rows:
+        compiling = (row["first_ms"] - summarize(row["ms"]).median) / 1000
+        lines.append([f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"],
+                      f"{row['start_seconds']:.1f}", f"{compiling:.1f}"])  # fmt: skip
+    head = ["", "images", "precision", "until the network is built, s", "first call - median, s"]
+    text = table("Start-up (from the start of the process; the first call compiles the graph)", head, lines)
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        groups.setdefault(row["framework"], []).append(row["start_seconds"])
+    return "\n".join([text, *(f"{name} until built, all: {spread(values, 1)} s" for name, values in groups.items())])
+
+
+def memory_rows(results: dict) -> list[list[str]]:
+    """Return work, images, precision and largest resident set of each process."""
+    lines = [[f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"], f"{row['peak_mb']:.0f}"]
+             for row in results.get("steps", [])]  # fmt: skip
+    for row in results.get("evaluation", []):
+        what = "all scales and flip" if row["protocol"]["flip"] else "single scale"
+        images = f"1 of {size_text(row['protocol']['image_size'])}"
+        lines.append([f"MindSpore evaluation, {what}", images, row["precision"], f"{row['peak_mb']:.0f}"])
+    for row in results.get("pipeline", []):
+        images = f"{row['batch_size']} of {size_text(row['crop_size'])}"
+        lines.append([f"data pipeline, workers: {row['workers']}", images, "uint8, float32", f"{row['peak_mb']:.0f}"])
+    return lines
+
+
+def memory_table(rows: Sequence[Sequence[str]]) -> str:
+    """Show the largest resident set of each process."""
+    return table("Peak memory of a process (resident set)", ["", "images", "precision", "MB"], rows)
+
+
+def model_table(rows: Sequence[dict]) -> str:
+    """Show parameters and multiply-adds."""
+    lines = [[row["framework"], "yes" if row["aux_heads"] else "no", size_text(row["size"]),
+              f"{row['parameters']:,}", f"{row['macs'] / 1e9:.3f}"] for row in rows]  # fmt: skip
+    text = table("Model", ["", "auxiliary heads", "image", "parameters", "10^9 multiply-adds"], lines)
+    return f"{text}\n{MACS_NOTE}"
+
+
+def profile_table(row: dict) -> str:
+    """Show where one step spends its time."""
+    what = f"{label(row)}, {row['kind']}, {shape_text(row['shape'])}, {row['precision']}"
+    if not any(step["kinds"] for step in row["steps"]):
+        return f"Where the time goes: {what}: {SILENT}"
+    total = summarize([step["ms"] for step in row["steps"]])
+    kinds = {**median_by_kind(row["steps"]), "whole step": total.median}
+    lines = [[kind, f"{value:.1f}", f"{100 * value / total.median:.1f}"] for kind, value in kinds.items()]
+    title = f"Where the time goes: {what}\n(oneDNN's own times, medians of {total.count} steps)"
+    text = table(title, ["", "ms", "% of the step"], lines)
+    return text if any("normalization" in kind for kind in kinds) else f"{text}\n{NO_NORMALISATION}"

@@ -1,0 +1,244 @@
+"""The sections of the benchmark: which work they run, in which processes, and the plain values they return."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.benchmark.machine import torch_environment
+from src.benchmark.onednn import VERBOSE
+from src.benchmark.pipeline import write_list, write_pairs
+from src.benchmark.worker import Worker
+from src.utils.config import load_config
+from src.utils.local_adapter import usable_cores
+from src.utils.schema_base import TRAIN
+
+logger = logging.getLogger(__name__)
+
+SECTIONS = ("pipeline", "forward", "train", "evaluation", "startup", "memory", "model")
+MINDSPORE, TORCH = "MindSpore", "PyTorch"
+PAIRS = 12  # made-up images to read
+PROFILED_STEPS = 3
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure; sizes are (height, width), `train_shape` is (images, height, width)."""
+
+    only: tuple[str, ...] = SECTIONS
+    sizes: tuple[Size, ...] = ((512, 1024), (1024, 2048))
+    train_shape: tuple[int, int, int] = (2, 512, 512)
+    eval_size: Size = (1024, 2048)
+    crop_size: Size = (1024, 1024)
+    rounds: int = 3
+    runs: int = 2
+    batches: int = 8
+    eval_images: int = 5
+    multi_scale_images: int = 2
+    torch_python: str | None = None
+    mix: bool = False
+    num_threads: int = field(default_factory=usable_cores)
+    device_target: str | None = None
+
+    @property
+    def precision(self) -> str:
+        """Name the precision of MindSpore's part."""
+        return "float16 convolutions" if self.mix else "float32"
+
+    @property
+    def config(self) -> list[str]:
+        """Return the command line of train.py that all of MindSpore's work shares."""
+        device = ["--device_target", self.device_target] if self.device_target else []
+        return [*device, "--num_threads", str(self.num_threads), "--mix", str(self.mix)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One forward pass or training step in one framework; `shape` is (N, 3, H, W)."""
+
+    framework: str
+    kind: str
+    shape: tuple[int, int, int, int]
+    variant: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Say in words what is measured."""
+        words = [self.framework, self.kind, self.variant, "x".join(map(str, self.shape))]
+        return " ".join(filter(None, words))
+
+
+def start(settings: Settings, step: Step, environment: dict[str, str] | None = None) -> Worker:
+    """Start the process that does `step`."""
+    logger.info("starting %s", step.name)
+    spec: dict[str, Any] = {"kind": step.kind, "shape": step.shape}
+    if step.variant:
+        spec["variant"] = step.variant
+    if step.framework == MINDSPORE:
+        return start_mindspore(settings, environment=environment, **spec)
+    if step.kind == "train":
+        spec["training"] = torch_training(settings)
+    return start_torch(settings, environment=environment, **spec)
+
+
+def start_mindspore(
+    settings: Settings, overrides: Iterable[str] = (), environment: dict[str, str] | None = None, **spec: Any
+) -> Worker:
+    """Start a process of `mindspore_work`."""
+    command = [sys.executable, "-m", "src.benchmark.mindspore_work"]
+    return Worker(command, {"config": [*settings.config, *overrides], **spec}, environment)
+
+
+def start_torch(settings: Settings, environment: dict[str, str] | None = None, **spec: Any) -> Worker:
+    """Start a process of `torch_work`."""
+    arguments = load_config([], TRAIN).net_args
+    network = {"inner_upsample": arguments.inner_upsample, "bn_epsilon": arguments.bn_epsilon}
+    command = [settings.torch_python, "-m", "src.benchmark.torch_work"]
+    spec = {"threads": settings.num_threads, "network": network, **spec}
+    return Worker(command, spec, {**torch_environment(), **(environment or {})})
+
+
+def torch_training(settings: Settings) -> dict:
+    """Return loss and optimizer settings as train.py has them at its first step."""
+    config = load_config(settings.config, TRAIN)
+    weights = config.data.map_label or (1.0,) * config.num_classes
+    optimizer = config.optimizer
+    sgd = {"lr": optimizer.lr_init / max(1, config.warmup_step), "momentum": optimizer.momentum,
+           "weight_decay": optimizer.weight_decay, "nesterov": optimizer.nesterov}  # fmt: skip
+    return {"class_weights": list(weights), "loss_weight": list(config.loss_weight), "sgd": sgd}
+
+
+def plan_steps(settings: Settings) -> list[list[Step]]:
+    """Return the steps to measure; those of one group take turns."""
+    timing_anyway = {"startup", "memory"} & set(settings.only)
+    frameworks = [MINDSPORE, TORCH] if settings.torch_python else [MINDSPORE]
+    groups = []
+    for size in settings.sizes if timing_anyway or "forward" in settings.only else ():
+        groups.append([Step(MINDSPORE, "forward", (1, 3, *size), "logits")])
+        if settings.torch_python:
+            groups[-1] += [Step(TORCH, "forward", (1, 3, *size), name) for name in ("logits", "channels last")]
+        if "forward" in settings.only:
+            groups.append([Step(framework, "forward", (1, 3, *size), "class map") for framework in frameworks])
+    if timing_anyway or "train" in settings.only:
+        count, *size = settings.train_shape
+        groups.append([Step(framework, "train", (count, 3, *size)) for framework in frameworks])
+    return groups
+
+
+def measure_group(settings: Settings, group: list[Step]) -> list[dict]:
+    """Measure some steps in turns; return a row of plain values for each."""
+    thorough = group[0].kind in settings.only
+    rounds, runs = (settings.rounds, settings.runs) if thorough else (1, 1)
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(start(settings, step)) for step in group]
+        rows = [describe(settings, step, worker) for step, worker in zip(group, workers)]
+        for row, worker in zip(rows, workers):
+            row["first_ms"] = worker.ask("run", times=1)["ms"][0]
+            worker.ask("run", times=1)  # the second call still allocates memory
+        for number in range(rounds):
+            logger.info("%s: round %d of %d", group[0].name.partition(" ")[2], number + 1, rounds)
+            for row, worker in zip(rows, workers):
+                row["ms"] += worker.ask("run", times=runs)["ms"]
+        for row, worker in zip(rows, workers):
+            row["peak_mb"] = worker.ask("peak")["peak_mb"]
+    return rows
+
+
+def describe(settings: Settings, step: Step, worker: Worker) -> dict:
+    """Return what a row says about its work, before any measurement."""
+    precision = settings.precision if step.framework == MINDSPORE else "float32"
+    return {
+        "framework": step.framework, "kind": step.kind, "variant": step.variant, "shape": list(step.shape),
+        "precision": precision, "device_target": worker.built.get("device_target", "CPU"),
+        "start_seconds": worker.start_seconds, "ms": [],
+    }  # fmt: skip
+
+
+def profile_steps(settings: Settings) -> list[dict]:
+    """Add up oneDNN's own times of one kind of step after the other, each alone on the machine."""
+    rows = []
+    steps = [step for group in plan_steps(settings) for step in group if step.variant in (None, "logits")]
+    for step in steps:
+        if step.kind not in settings.only:
+            continue
+        with start(settings, step, VERBOSE) as worker:
+            logger.info("profiling %s", step.name)
+            worker.ask("run", times=2)
+            row = describe(settings, step, worker)
+            rows.append({**row, "steps": worker.ask("profile", times=PROFILED_STEPS)["steps"]})
+    return rows
+
+
+@contextlib.contextmanager
+def made_up_images(settings: Settings) -> Iterator[Path]:
+    """Provide a folder of made-up pairs as a data set; split 'single' and 'multi' hold what is evaluated."""
+    with tempfile.TemporaryDirectory() as folder:
+        height, width = settings.eval_size
+        logger.info("writing %d image pairs of %dx%d", PAIRS, height, width)
+        root = write_pairs(Path(folder), PAIRS, settings.eval_size)
+        for split, count in (("single", settings.eval_images), ("multi", settings.multi_scale_images)):
+            write_list(root, split, min(PAIRS, count + 1))  # the first one includes compilation and is left out
+        yield root
+
+
+def data_overrides(settings: Settings, root: Path) -> list[str]:
+    """Return the overrides of the configuration for made-up pairs in `root`."""
+    crop, target = (",".join(map(str, size)) for size in (settings.crop_size, settings.eval_size))
+    return [
+        f"data.dataset_dir={root}",
+        f"data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[{crop}]",
+        f"data.train_transforms.item_transforms.RandomResizeCrop.base_size={settings.eval_size[1]}",
+        f"data.eval_transforms.item_transforms.Resize.target_size=[{target}]",
+    ]
+
+
+def measure_pipeline_section(settings: Settings, root: Path) -> list[dict]:
+    """Measure reading training batches with one thread and with one for each usable core."""
+    rows = []
+    for workers in sorted({1, usable_cores()}):
+        overrides = [*data_overrides(settings, root), f"data.num_parallel_workers={workers}"]
+        with start_mindspore(settings, overrides, kind="pipeline") as worker:
+            row: dict[str, Any] = {"workers": workers, "pipeline": [], "decoding": []}
+            for number in range(settings.rounds):
+                logger.info("data pipeline, %d workers: round %d of %d", workers, number + 1, settings.rounds)
+                for name in ("pipeline", "decoding"):
+                    row[name].append(worker.ask(name, batches=settings.batches))
+            rows.append({**row, "batch_size": load_config([], TRAIN).batch_size, "crop_size": settings.crop_size,
+                         "image_size": settings.eval_size, **worker.ask("peak")})  # fmt: skip
+    return rows
+
+
+def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
+    """Measure evaluation, reading included, and the same passes of the network alone."""
+    rows = []
+    for split, multi_scale in (("single", False), ("multi", True)):
+        spec = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}
+        with start_mindspore(settings, data_overrides(settings, root), **spec) as worker:
+            logger.info("evaluation, %s", "all scales and flip" if multi_scale else "single scale")
+            row = {**worker.ask("run"), **worker.ask("peak"), "precision": settings.precision}
+            logger.info("the network alone, at each scale")
+            rows.append({**row, "alone": worker.ask("alone", times=2 if multi_scale else 3)})
+    return rows
+
+
+def count_model(settings: Settings) -> list[dict]:
+    """Count parameters and multiply-adds, with and without auxiliary heads."""
+    starters = {MINDSPORE: start_mindspore}
+    if settings.torch_python:
+        starters[TORCH] = start_torch
+    rows = []
+    for framework, starter in starters.items():
+        logger.info("counting parameters and multiply-adds, %s", framework)
+        with starter(settings, kind="model") as worker:
+            for aux_heads in (False, True):
+                for size in settings.sizes:
+                    counts = worker.ask("count", shape=(1, 3, *size), aux_heads=aux_heads)
+                    rows.append({"framework": framework, "aux_heads": aux_heads, "size": list(size), **counts})
+    return rows

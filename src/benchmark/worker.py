@@ -1,0 +1,147 @@
+"""Child processes that do the measured work, told what to do by one JSON object a line over pipes.
+
+Each piece of work has a process of its own: its peak memory is its own, and the thread pools of two frameworks never
+share a process. A child that waits for its next command uses no CPU, so children of several frameworks may take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from src.benchmark.onednn import OutputCollector
+from src.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+Commands = dict[str, Callable[..., dict]]
+
+
+class Worker:
+    """A child process that runs `serve`; use it as a context manager, which ends the child.
+
+    Args:
+        command: program and arguments of the child.
+        spec: what the child's `build` gets, as keyword arguments.
+        environment: variables to set in addition to this process's.
+
+    Attributes:
+        start_seconds: from the start of the process until everything was built.
+        built: what `build` answered.
+
+    Raises:
+        UserError: the child says that the user has to mend something.
+        RuntimeError: the child died; the message has the end of what it wrote to standard error.
+    """
+
+    def __init__(self, command: Sequence[str], spec: dict, environment: Mapping[str, str] | None = None) -> None:
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        start = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(environment or {})}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+        )  # fmt: skip
+        try:
+            self.built = self.ask("build", **spec)
+        except BaseException:
+            self.close()
+            raise
+        self.start_seconds = time.perf_counter() - start
+
+    def ask(self, command: str, **arguments: Any) -> dict:
+        """Send a command and wait for its answer."""
+        with suppress(BrokenPipeError):  # the missing answer tells it, too
+            self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            raise RuntimeError(f"{command!r} failed in a child process, exit code {code}:\n{self._tail()}")
+        answer = json.loads(line)
+        if "user_error" in answer:
+            raise UserError(answer["user_error"])
+        return answer
+
+    def _tail(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")[-3000:]
+
+    def close(self) -> None:
+        """End the child."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(build: Callable[..., tuple[dict, Commands]]) -> None:
+    """Answer commands from standard input until it ends.
+
+    Args:
+        build: called by the first command; returns its answer and the further commands by name.
+    """
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries write to standard output, too
+    commands: Commands = {"peak": lambda: {"peak_mb": peak_memory_mb()}}
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = request.pop("command")
+        try:
+            if name == "build":
+                answer, more = build(**request)
+                commands.update(more)
+            else:
+                answer = commands[name](**request)
+        except UserError as err:
+            answer = {"user_error": str(err)}
+        channel.write(json.dumps(answer) + "\n")
+        channel.flush()
+
+
+def step_commands(step: Callable[[], object]) -> Commands:
+    """Make the commands 'run' and 'profile' of a piece of work that is one call without arguments."""
+
+    def profile(times: int) -> dict:
+        collector = OutputCollector()
+        return {"steps": [collector.collect(lambda: timed(step, 1)[0]) for _ in range(times)]}
+
+    return {"run": lambda times: {"ms": timed(step, times)}, "profile": profile}
+
+
+def timed(step: Callable[[], object], times: int) -> list[float]:
+    """Call `step` several times; return the milliseconds of each call."""
+    samples = []
+    for _ in range(times):
+        start = time.perf_counter()
+        step()
+        samples.append((time.perf_counter() - start) * 1000)
+    return samples
+
+
+def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
+    """Return the largest resident set of this process so far, in MB (10^6 bytes)."""
+    with suppress(OSError):
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):  # unlike getrusage's, it does not begin with the size of the parent process
+                return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
