@@ -1,0 +1,87 @@
+"""Make a small data set of rendered street scenes in the layout of Cityscapes, to try training without a download.
+
+All 19 classes occur. The same options give the same pictures, and picture i does not depend on how many there are.
+A folder that holds this data set already is reused; one that was interrupted is completed; any other is refused.
+
+Usage: python scripts/make_demo_dataset.py --output DIR [--size 256 512] [--train 160] [--val 24] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.demo.dataset import DemoOptions, make_scenes, missing_scenes
+from src.utils.errors import UserError
+from src.utils.local_adapter import usable_cores
+
+_REPORT_EVERY = 5.0  # seconds
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python {self.prog} --help")
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    default = DemoOptions()
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", required=True, type=Path, help="folder of the data set")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=[default.height, default.width], metavar=("H", "W"),
+        help="height and width in pixels (default: %(default)s)",
+    )  # fmt: skip
+    for split in ("train", "val", "test"):
+        number = getattr(default, split)
+        parser.add_argument(f"--{split}", type=int, default=number, help=f"number of {split} pictures ({number})")
+    parser.add_argument("--seed", type=int, default=default.seed, help="seed of all random numbers (%(default)s)")
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="processes (%(default)s here)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the data set; return the exit code."""
+    try:
+        args = parse_args(argv)
+        if args.workers < 1:
+            raise UserError(f"workers must be at least 1, got {args.workers}")
+        options = DemoOptions(*args.size, train=args.train, val=args.val, test=args.test, seed=args.seed)
+        _make(args.output.expanduser(), options, args.workers)
+    except UserError as err:
+        sys.stderr.write(f"error: {err}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on from here\n")
+        return 130
+    return 0
+
+
+def _make(root: Path, options: DemoOptions, workers: int) -> None:
+    """Make what is missing and say how far it is."""
+    total, missing = len(options.scenes()), missing_scenes(root, options)
+    if not missing:
+        print(f"{root} holds these {total} pictures already; nothing to do")
+        return
+    if len(missing) < total:
+        print(f"{root}: {total - len(missing)} of {total} pictures are there already")
+    start = reported = time.monotonic()
+    for count in make_scenes(root, options, missing, min(workers, len(missing))):
+        now = time.monotonic()
+        if count == 1 or now - reported >= _REPORT_EVERY or count == len(missing):
+            reported = now
+            left = (now - start) / count * (len(missing) - count)
+            print(f"{count}/{len(missing)} pictures, {now - start:.0f} s, about {left:.0f} s left", flush=True)
+    print(f"{root}: {options.train} training and {options.val} validation pictures, {options.height}x{options.width}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

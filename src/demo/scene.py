@@ -1,0 +1,69 @@
+"""One scene of the demonstration data: plan a street, fill it, paint it from far to near, photograph it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from src.demo.camera import random_camera
+from src.demo.canvas import Canvas, Stage, circle
+from src.demo.frontage import line_street, plant_street
+from src.demo.ground import Ground
+from src.demo.layout import Layout, far_to_near
+from src.demo.light import lacquer, random_light
+from src.demo.photo import develop
+from src.demo.roadside import Roadside
+from src.demo.sky import paint_sky, paint_skyline
+from src.demo.street import random_street
+from src.demo.traffic import Traffic
+
+_FACTOR = 2  # painted larger than the photograph by this factor, against jagged edges
+_EGO_VEHICLE = 1
+_TRACK_SHARE = 0.45  # of the scenes
+
+
+def render_scene(seed: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Paint the scene that belongs to a seed.
+
+    Args:
+        seed: non-negative numbers; the same ones give the same scene in every size.
+        size: height and width of the picture in pixels.
+
+    Returns:
+        The photograph (H, W, 3) uint8 RGB, and the Cityscapes label ids (H, W) uint8.
+    """
+    rng = np.random.default_rng(list(seed))
+    height, width = (side * _FACTOR for side in size)
+    street = random_street(rng, with_track=rng.random() < _TRACK_SHARE)
+    camera = random_camera(rng, width, height, lane=(-0.3, street.half - 1.4))
+    stage = Stage(Canvas(height, width), camera, random_light(rng), rng)
+    layout = Layout()
+    traffic, roadside = Traffic(stage, street, layout), Roadside(stage, street, layout)
+    # What needs the most room comes first; cars get two turns, before and after everything else on the road.
+    for fill in (traffic.large, traffic.cars, roadside.furniture, traffic.cyclists, roadside.parked, traffic.cars):
+        fill()
+    roadside.people()
+    plant_street(stage, street, layout)
+    line_street(stage, street, layout)
+    paint_sky(stage)
+    ground = Ground(stage, street)
+    ground.paint()
+    ground.shadows([(item.corners, item.height) for item in layout.items if item.height > 0])
+    paint_skyline(stage)
+    for item in far_to_near(layout.items, camera.offset):
+        item.draw()
+    if rng.random() < 0.3:
+        _bonnet(stage)
+    return develop(stage, _FACTOR)
+
+
+def _bonnet(stage: Stage) -> None:
+    """Paint the bonnet of the car that carries the camera; it belongs to no class."""
+    rng, (height, width) = stage.rng, stage.canvas.label.shape
+    rise, color = rng.uniform(0.05, 0.12) * height, lacquer(rng)
+    brush = stage.canvas.brush(_EGO_VEHICLE, 1.0)
+    center = (width / 2, height + rise * 0.4)
+    for share, tone in ((1.0, 0.75), (0.93, 0.9), (0.8, 1.0)):
+        shade = stage.light.shade(tuple(tone * value for value in color), (0.0, 1.0, 0.0))
+        brush.polygon(circle(center, (0.62 * width * share, 1.4 * rise * share), 60), shade)
