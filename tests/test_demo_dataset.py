@@ -101,7 +101,8 @@ def test_every_class_is_in_the_validation_pictures(pairs):
 def test_colour_alone_tells_no_class(pairs):
     """A table from colour (16 levels a channel) to the likeliest class, the best that colour alone can do, stays poor.
 
-    Measured: 0.10 with and 0.11 without equal weight for every class, on 160 pictures of 256x512 as well.
+    Measured on 160 pictures of 256x512: 0.14 with and 0.13 without equal weight for every class. On the photographs of
+    CamVid the same table reaches 0.19 and 0.16.
     """
     (images, labels), (val_images, val_labels) = ((pairs[s][0] // 16, train_ids(pairs[s][1])) for s in ("train", "val"))
     counts = np.zeros((16, 16, 16, IGNORED + 1))
@@ -109,7 +110,7 @@ def test_colour_alone_tells_no_class(pairs):
     counts = counts[..., :IGNORED]
     for weights in (1 / counts.sum(axis=(0, 1, 2)), 1.0):
         guess = (counts * weights).argmax(axis=-1)[tuple(np.moveaxis(val_images, -1, 0))]
-        assert mean_iou(val_labels, guess) < 0.15
+        assert mean_iou(val_labels, guess) < 0.19
 
 
 def mean_iou(labels, guess):

@@ -8,7 +8,7 @@ import numpy as np
 from src.demo import noise
 from src.demo.buildings import pixels_a_metre, upright
 from src.demo.canvas import Stage
-from src.demo.light import Color, blend, dim, hsv, lacquer, leaves, masonry, metal
+from src.demo.light import Color, dim, hsv, lacquer, leaves, masonry, usual
 from src.demo.materials import KINDS, fill, masonry_texture
 
 _WALL, _FENCE, _VEGETATION = 12, 13, 21
@@ -18,7 +18,8 @@ _RGBA = 4
 def draw_wall(stage: Stage, u: float, span: tuple[float, float], height: float) -> None:
     """Draw a free-standing wall at `u` over `span` (s of its ends): stone without windows, with a cap and pillars."""
     rng = stage.rng
-    length, color, kind = span[1] - span[0], masonry(rng), KINDS[rng.choice(len(KINDS), p=[0.05, 0.2, 0.1, 0.65])]
+    length, color = span[1] - span[0], usual(rng, "wall", masonry)
+    kind = KINDS[rng.choice(len(KINDS), p=[0.05, 0.2, 0.1, 0.65])]
     ppm = pixels_a_metre(stage, u, span[0], max(length, height))
     texture = masonry_texture(rng, kind, color, size=(height, length), ppm=ppm)
     for x in np.arange(0, length, rng.uniform(2.2, 3.5)):
@@ -61,7 +62,7 @@ def draw_fence(stage: Stage, u: float, span: tuple[float, float], height: float)
     texture = np.zeros((max(2, round(height * ppm)), max(2, round(length * ppm)), _RGBA), np.uint8)
     kind = rng.choice(["bars", "mesh", "pickets"], p=[0.45, 0.2, 0.35])
     wood = hsv(rng.uniform(0.05, 0.1), rng.uniform(0.2, 0.5), rng.uniform(0.35, 0.7))
-    color = blend(metal(rng), (230, 230, 228), rng.choice([0, 0.6]))
+    color = usual(rng, "fence")
     if kind == "pickets" and rng.random() < 0.5:
         color = wood
     color = stage.light.shade(color, (-np.sign(u), 0.0, 0.0))

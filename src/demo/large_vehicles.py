@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from src.demo.canvas import Stage
-from src.demo.light import Color, blend, dim, lacquer
+from src.demo.light import Color, blend, dim, lacquer, usual
 from src.demo.solids import DARK, RUBBER, Pose, Profile, Solid, glass
 
 _TRUCK, _BUS, _TRAIN, _STATIC = 27, 28, 31, 4
@@ -23,7 +23,7 @@ def draw_bus(stage: Stage, pose: Pose) -> None:
     """Draw a bus: a long row of windows, doors on the right, a display above the windscreen."""
     rng, (length, width, height) = stage.rng, BUS_SIZE
     rear, front = -length / 2, length / 2
-    paint, stripe, pane = lacquer(rng), lacquer(rng), glass(stage, 0.4)
+    paint, stripe, pane = usual(rng, "bus"), lacquer(rng), glass(stage, 0.4)
     body = Solid(stage, pose, box(rear, front, 0.3, height, slope=0.25), width=width, label_id=_BUS)
     body.tyres(rear + 2.0, 0.45)
     body.hull([paint, dim(paint, 1.05), paint, paint, paint])
@@ -83,10 +83,10 @@ def draw_truck(stage: Stage, pose: Pose) -> None:
     chassis.hull([DARK] * 5)
 
     def paint_load() -> None:
-        _load(load, kind, lacquer(rng))
+        _load(load, kind, usual(rng, "truck"))
 
     def paint_cab() -> None:
-        _cab(cab, stage, lacquer(rng), front)
+        _cab(cab, stage, usual(rng, "cab"), front)
 
     for part in (paint_load, paint_cab) if cab.eye[0] > 0 else (paint_cab, paint_load):  # the farther one first
         part()
@@ -150,7 +150,7 @@ def _chassis_details(chassis: Solid, rear: float, front: float) -> None:
 def draw_tram(stage: Stage, pose: Pose, modules: int) -> None:
     """Draw a tram of some modules with bellows between, a pantograph on the roof, and its wire."""
     rng = stage.rng
-    paint, stripe, skirt, pane = lacquer(rng), lacquer(rng), lacquer(rng), glass(stage, 0.35)
+    paint, stripe, skirt, pane = usual(rng, "train"), lacquer(rng), lacquer(rng), glass(stage, 0.35)
     middle = (modules - 1) / 2
     centers = [(number - middle) * TRAM_MODULE for number in range(modules)]
     places = [Pose(*pose.place(np.array([x]), np.array([0.0]))[0], pose.yaw) for x in centers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,28 @@ def lacquer(rng: np.random.Generator) -> Color:
     if rng.random() < 0.45:
         return hsv(rng.random(), rng.uniform(0, 0.12), rng.choice([0.14, 0.3, 0.5, 0.72, 0.92]) + rng.normal(0, 0.04))
     return hsv(rng.random(), rng.uniform(0.3, 0.85), rng.uniform(0.3, 0.9))
+
+
+USUAL = {  # what most things of a kind are painted in, as in many a town; each one occurs on other kinds, too
+    "bus": (190, 45, 40),
+    "train": (225, 185, 55),
+    "truck": (225, 225, 220),
+    "cab": (45, 85, 165),
+    "clothes": (50, 60, 95),
+    "rider": (225, 125, 40),
+    "bicycle": (50, 150, 150),
+    "motorcycle": (45, 45, 50),
+    "fence": (45, 85, 60),
+    "wall": (125, 130, 145),
+}
+
+
+def usual(rng: np.random.Generator, kind: str, other: Callable[[np.random.Generator], Color] = lacquer) -> Color:
+    """Draw a colour of a thing of a kind in `USUAL`: two times of three a variation of its own, else any `other`."""
+    if rng.random() > 0.67:
+        return other(rng)
+    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in USUAL[kind]))
+    return hsv(hue + rng.normal(0, 0.025), saturation * rng.uniform(0.75, 1.15), value * rng.uniform(0.75, 1.1))
 
 
 def masonry(rng: np.random.Generator) -> Color:

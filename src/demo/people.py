@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from src.demo.canvas import Sprite, Stage, circle
-from src.demo.light import Color, dim, hsv, lacquer
+from src.demo.light import Color, dim, hsv, lacquer, usual
 
 _PERSON, _DYNAMIC = 24, 5
 
@@ -35,7 +35,7 @@ def draw_person(stage: Stage, place: tuple[float, float], height: float) -> None
 def _walker(figure: Sprite, rng: np.random.Generator, tall: float, view: tuple[float, bool]) -> None:
     """Draw legs, body, arms and head; `view` is the width of the shoulders and whether it is a view from the side."""
     (shoulders, from_side), skin_color = view, skin(rng)
-    coat, trousers, shoes = lacquer(rng), lacquer(rng), dim(lacquer(rng), 0.5)
+    coat, trousers, shoes = usual(rng, "clothes"), usual(rng, "clothes"), dim(lacquer(rng), 0.5)
     stride = rng.uniform(0.12, 0.36) if from_side else rng.uniform(0.06, 0.12)
     hip, neck = 0.86 * tall, 1.46 * tall
     for sign in (-1, 1):
@@ -95,7 +95,7 @@ def draw_rider(figure: Sprite, rng: np.random.Generator, joints: dict[str, tuple
         joints: hip, shoulder, hand, knee and foot in metres from the point on the ground below the vehicle.
         helmet: whether the head is covered.
     """
-    coat, trousers, skin_color = lacquer(rng), lacquer(rng), skin(rng)
+    coat, trousers, skin_color = usual(rng, "rider"), lacquer(rng), skin(rng)
     hip, shoulder, hand = joints["hip"], joints["shoulder"], joints["hand"]
     knee, foot = joints["knee"], joints["foot"]
     figure.limb([hip, (knee[0] - 0.08, knee[1] - 0.12), (foot[0] - 0.12, foot[1] + 0.2)], 0.17, dim(trousers, 0.7))
@@ -114,7 +114,7 @@ def draw_rider(figure: Sprite, rng: np.random.Generator, joints: dict[str, tuple
 
 def draw_rider_ahead(figure: Sprite, rng: np.random.Generator, seat: float, helmet: bool) -> None:
     """Draw someone who sits on a two-wheeler, seen from ahead or behind; `seat` is the height of the hip in metres."""
-    coat, trousers, skin_color = lacquer(rng), lacquer(rng), skin(rng)
+    coat, trousers, skin_color = usual(rng, "rider"), lacquer(rng), skin(rng)
     for sign in (-1, 1):
         drop = rng.uniform(0.25, 0.6)
         figure.limb([(sign * 0.1, seat), (sign * 0.2, seat - 0.2), (sign * 0.17, seat - drop - 0.1)], 0.17, trousers)

@@ -81,7 +81,7 @@ class Solid:
         """Paint a part of the face over an edge: `across` in -1..1 from left to right, `along` the edge in 0..1."""
         start, end = self.profile[edge], self.profile[(edge + 1) % len(self.profile)]
         share = np.array([along[0], along[0], along[1], along[1]])
-        x, h = (start[:, None] * (1 - share) + end[:, None] * share)
+        x, h = start[:, None] * (1 - share) + end[:, None] * share
         w = np.array([across[0], across[1], across[1], across[0]]) * self.half_width(h)
         normal = _normal(start, end)
         self.brush.polygon(self.pixels(x, h, w), self.lit(color, (normal[0], normal[1], 0.0)))

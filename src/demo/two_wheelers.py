@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from src.demo.canvas import Sprite, Stage, circle
-from src.demo.light import dim, lacquer
+from src.demo.light import dim, lacquer, usual
 from src.demo.people import draw_rider, draw_rider_ahead
 
 _RIDER, _MOTORCYCLE, _BICYCLE = 25, 32, 33
@@ -20,7 +20,7 @@ def random_squash(rng: np.random.Generator) -> float:
 def draw_bicycle(stage: Stage, place: tuple[float, float], *, squash: float, ridden: bool) -> None:
     """Draw a bicycle from the side, narrowed to `squash` (negative: mirrored), with or without its rider."""
     rng = stage.rng
-    frame, color = Sprite(stage, place, _BICYCLE, squash=squash), lacquer(rng)
+    frame, color = Sprite(stage, place, _BICYCLE, squash=squash), usual(rng, "bicycle")
     rear, front, radius = (-0.53, 0.35), (0.53, 0.35), 0.34
     for hub in (rear, front):
         _spoked_wheel(frame, hub, radius)
@@ -53,7 +53,7 @@ def _spoked_wheel(frame: Sprite, hub: tuple[float, float], radius: float) -> Non
 def draw_bicycle_ahead(stage: Stage, place: tuple[float, float]) -> None:
     """Draw a bicycle with its rider from ahead or behind: one narrow wheel below, a handlebar, two legs."""
     rng = stage.rng
-    frame, color = Sprite(stage, place, _BICYCLE), lacquer(rng)
+    frame, color = Sprite(stage, place, _BICYCLE), usual(rng, "bicycle")
     frame.shape(circle((0.0, 0.36), (0.07, 0.36)), _BLACK)
     frame.disc((0.0, 0.36), (0.03, 0.28), _STEEL)
     frame.limb([(0, 0.6), (0, 1.0)], 0.09, color)
@@ -65,7 +65,7 @@ def draw_bicycle_ahead(stage: Stage, place: tuple[float, float]) -> None:
 def draw_motorcycle(stage: Stage, place: tuple[float, float], *, squash: float, ridden: bool) -> None:
     """Draw a motorcycle or a scooter from the side, narrowed to `squash` (negative: mirrored)."""
     rng = stage.rng
-    body, color = Sprite(stage, place, _MOTORCYCLE, squash=squash), lacquer(rng)
+    body, color = Sprite(stage, place, _MOTORCYCLE, squash=squash), usual(rng, "motorcycle")
     is_scooter = rng.random() < 0.4
     radius = 0.26 if is_scooter else 0.32
     rear, front = (-0.68, radius), (0.72, radius)
@@ -109,7 +109,7 @@ def _scooter(body: Sprite, color: tuple, rear: tuple, front: tuple) -> None:
 def draw_motorcycle_ahead(stage: Stage, place: tuple[float, float], *, ridden: bool) -> None:
     """Draw a motorcycle from ahead or behind: a wide tyre, a fairing with a lamp, mirrors."""
     rng = stage.rng
-    body, color = Sprite(stage, place, _MOTORCYCLE), lacquer(rng)
+    body, color = Sprite(stage, place, _MOTORCYCLE), usual(rng, "motorcycle")
     if ridden:
         draw_rider_ahead(Sprite(stage, place, _RIDER), rng, 0.95, helmet=True)
     body.shape(circle((0.0, 0.33), (0.12, 0.33)), _BLACK)
