@@ -95,7 +95,7 @@ def random_camera(rng: np.random.Generator, width: int, height: int, lane: tuple
     return Camera(
         width=width,
         height=height,
-        focal=width * rng.uniform(0.58, 0.8),
+        focal=width * rng.uniform(0.72, 0.98),
         horizon=height * rng.uniform(0.36, 0.48),
         eye=rng.uniform(1.3, 2.3),
         offset=rng.uniform(*lane),

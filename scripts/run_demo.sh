@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Usage: bash scripts/run_demo.sh [--out DIR]
+# The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
+# street scenes, trains, evaluates single-scale and with all scales and mirror images, and writes overlays and curves.
+# Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
+set -euo pipefail
+usage() { sed -n '2s/^# //p' "$0" >&2; exit 2; }
+
+repo=$(cd "$(dirname "$0")/.." && pwd)
+out="$repo/demo"
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --out) [[ $# -ge 2 && -n $2 ]] || usage; out=$2; shift 2 ;;
+    --out=?*) out=${1#--out=}; shift ;;
+    *) usage ;;
+  esac
+done
+out=$(realpath -m "$out")
+# shellcheck source=scripts/setup_env.sh
+. "$repo/scripts/setup_env.sh"
+setup_python requirements.txt
+
+run="$out/$(date +%Y%m%d-%H%M%S)"
+while [[ -e $run ]]; do run+=+; done
+step=0
+announce() { step=$((step + 1)); printf '\n=== %d/4 %s ===\n' "$step" "$1"; }
+
+demo() { # script, options: with the demo's configuration and data, on the CPU
+  "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
+    "data.dataset_dir=$out/data"
+}
+
+announce "data set"
+"$PYTHON" "$repo/scripts/make_demo_dataset.py" --output "$out/data"
+
+started=$SECONDS
+announce "training"
+demo train.py --save_dir "$run/train" --run_eval True
+checkpoint=$(find "$run/train/checkpoints" -name '*_rank0.ckpt' | sort -V | tail -n 1)
+
+announce "evaluation, single scale"
+demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_single_scale" --single_scale True --save_images True
+
+announce "evaluation, six scales with mirror images"
+demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_multi_scale"
+
+minutes=$(((SECONDS - started + 30) / 60))
+miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
+cat <<END
+
+=== done: training and evaluation took about $minutes min ===
+mIoU on pictures not trained on: $(miou "$run/eval_single_scale") single scale, $(miou "$run/eval_multi_scale") multi-scale with flip
+overlays:        $run/eval_single_scale/images
+learning curves: $run/train/curves.png
+checkpoint:      $checkpoint
+logs, scores:    $run
+data set:        $out/data
+END
