@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Usage: bash scripts/run_demo.sh [--out DIR]
+# Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]
 # The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
 # street scenes, trains, evaluates single-scale and with all scales and mirror images, and writes overlays and curves.
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
+# key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
 usage() { sed -n '2s/^# //p' "$0" >&2; exit 2; }
 
 repo=$(cd "$(dirname "$0")/.." && pwd)
 out="$repo/demo"
+overrides=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     --out) [[ $# -ge 2 && -n $2 ]] || usage; out=$2; shift 2 ;;
     --out=?*) out=${1#--out=}; shift ;;
+    [a-z]*=*) overrides+=("$1"); shift ;;
     *) usage ;;
   esac
 done
@@ -27,7 +30,7 @@ announce() { step=$((step + 1)); printf '\n=== %d/4 %s ===\n' "$step" "$1"; }
 
 demo() { # script, options: with the demo's configuration and data, on the CPU
   "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
-    "data.dataset_dir=$out/data"
+    ${overrides[@]+"${overrides[@]}"} "data.dataset_dir=$out/data"
 }
 
 announce "data set"

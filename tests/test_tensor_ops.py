@@ -92,9 +92,7 @@ def test_gradient_of_resizing_keeps_the_input_s_precision():
     wrt_input = ops.GradOperation(sens_param=True)(ResizeTo("bilinear", (6, 8)))
     result = wrt_input(Tensor(x, ms.float16), Tensor(sensitivity, ms.float16))
     assert result.dtype == ms.float16
-    np.testing.assert_allclose(
-        result.asnumpy(), gradient(ResizeTo("bilinear", (6, 8)), x, sensitivity), atol=0.02
-    )
+    np.testing.assert_allclose(result.asnumpy(), gradient(ResizeTo("bilinear", (6, 8)), x, sensitivity), atol=0.02)
 
 
 def test_one_zero_is_put_around():

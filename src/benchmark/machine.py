@@ -15,6 +15,7 @@ from src.utils.errors import UserError
 def describe_machine() -> dict[str, str]:
     """Return what this machine is, by headline, ready to print."""
     cores = f"{local_adapter.usable_cores()} usable of {os.cpu_count()}"
+    cap = os.environ.get(local_adapter.ONEDNN_ISA, "none")
     return {
         "CPU": f"{cpu_model()}, cores: {cores}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
@@ -24,7 +25,7 @@ def describe_machine() -> dict[str, str]:
         "MindSpore": ".".join(map(str, local_adapter.mindspore_version())) or "none",
         "NumPy": package_version("numpy"),
         "OpenCV": package_version("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
-        "oneDNN cap": os.environ.get(local_adapter.ONEDNN_ISA, "none") + (" (set here)" if local_adapter.onednn_capped_here() else ""),
+        "oneDNN cap": cap + (" (set here)" if local_adapter.onednn_capped_here() else ""),
     }
 
 

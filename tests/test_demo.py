@@ -1,0 +1,51 @@
+"""The demo script, with a training that is too short to learn anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import cv2
+import pytest
+
+from tests.run_helpers import ROOT, read_metrics
+
+SCRIPT = ROOT / "scripts" / "run_demo.sh"
+
+
+def run_demo(*arguments: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--out"], ["--out", ""], ["--verbose"], ["demo"], ["-h"]])
+def test_wrong_arguments_get_the_usage(arguments, tmp_path):
+    done = run_demo(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_whole_demo(tmp_path):
+    options = ["total_step=4", "warmup_step=0", "log_interval=2", "checkpoint_interval=2"]
+    done = run_demo("--out", "out dir", *options, "data.eval_transforms.img_ratios=[1.0]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out dir"]
+    data, run = sorted(path for path in (tmp_path / "out dir").iterdir())[::-1]
+    assert data.name == "data"
+    assert list(read_metrics(run / "train")) == [2, 4]
+    names = ("eval_single_scale", "eval_multi_scale")
+    scores = {name: json.loads((run / name / "eval.json").read_text(encoding="utf-8")) for name in names}
+    assert [record["protocol"]["flip"] for record in scores.values()] == [False, True]
+    for record in scores.values():
+        assert record["images"] == 24
+        assert record["checkpoint"].endswith("BiSeNetV2_4_rank0.ckpt")
+        assert f"{record['miou']:.4f}" in done.stdout
+    overlays = list((run / "eval_single_scale" / "images").glob("*.png"))
+    assert len(overlays) == 24
+    assert cv2.imread(str(overlays[0])).shape[1] > 2 * 512
+    assert cv2.imread(str(run / "train" / "curves.png")) is not None
+    for path in (overlays[0].parent, run / "train" / "curves.png", run / "train" / "checkpoints", data):
+        assert str(path) in done.stdout
