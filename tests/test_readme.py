@@ -1,19 +1,29 @@
-"""The READMEs say what the code does: keys, defaults, commands, files."""
+"""The READMEs and CONTRIBUTING.md say what the code does: keys, defaults, commands, options, files."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from scripts import draw_architecture
+from src.demo.dataset import DemoOptions
 from src.utils import schema
 from src.utils.config import load_config, nested_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README_CN.md")
+DOCUMENTS = (*READMES, "CONTRIBUTING.md")
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh"))
+PICTURES = ("BiSeNetv2.png", "docs/demo_1.jpg", "docs/demo_2.jpg")
+MODULES = ("pip", "venv", "ruff", "pytest")  # what documents run with python -m
 
 
 def read(name: str) -> str:
@@ -41,33 +51,100 @@ def test_every_key_is_in_the_reference_with_its_default(name):
     assert table(name) == expected
 
 
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```bash\n(.*?)```", read(name), re.DOTALL)
+
+
 def commands(name: str) -> list[list[str]]:
-    """Return the words of every command in a README's bash blocks."""
-    blocks = re.findall(r"```bash\n(.*?)```", read(name), re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.strip() and not line.startswith("#")]
+    """Return the words of every command in a document's bash blocks, without variables set before it."""
+    lines = "".join(blocks(name)).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] if re.match(r"[A-Z_]+=", words[0]) else words for words in found if words]
 
 
-@pytest.mark.parametrize("name", READMES)
+def check_python(script: str, arguments: list[str]) -> None:
+    """Let the script's own parser judge its arguments; one without `parse_args` names its options in its docstring."""
+    if script in ("train.py", "eval.py"):
+        load_config(arguments, script.removesuffix(".py"))
+        return
+    if script.startswith("tests/"):
+        assert not arguments
+        return
+    module = importlib.import_module(script.removesuffix(".py").replace("/", "."))
+    if hasattr(module, "parse_args"):
+        module.parse_args(arguments)
+        return
+    for word in arguments:
+        assert word in module.__doc__ if word.startswith("-") else (ROOT / word.rstrip(")")).is_file(), word
+
+
+def check_shell(script: str, arguments: list[str]) -> None:
+    """Check what is given to a shell script as the script does, and pass on what it passes on."""
+    if script == "scripts/run_standalone_train.sh":
+        has_folder = arguments and not arguments[0].startswith("--") and "=" not in arguments[0]
+        load_config(arguments[1 if has_folder else 0 :], "train")
+    elif script == "scripts/run_eval.sh":
+        device, checkpoint, *rest = arguments
+        assert device.isdigit()
+        load_config(["--checkpoint_path", checkpoint, *rest], "eval")
+    elif script == "scripts/run_tests.sh":
+        assert not arguments or arguments == ["-m", "not slow"] or all((ROOT / word).exists() for word in arguments)
+    else:
+        assert not arguments, (script, arguments)
+
+
+def check_command(words: list[str]) -> None:
+    runner, script, *arguments = words
+    runner = runner.replace("$(", "")
+    assert runner in ("python", "bash", ".venv/bin/python"), words
+    if script == "-m":
+        assert arguments[0] in MODULES
+        files = [word for word in arguments if word.endswith(".txt")]
+    else:
+        files = [script]
+        (check_shell if runner == "bash" else check_python)(script, arguments)
+    for file in files:
+        assert (ROOT / file).is_file(), file
+
+
+def substitutions(words: list[str]) -> list[list[str]]:
+    """Return the command inside ``$( )``, if there is one."""
+    start = next((i for i, word in enumerate(words) if word.startswith("$(")), len(words))
+    return [words[start:]] if words[start:] else []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_parses(name):
     found = commands(name)
     assert len(found) >= 8
     for words in found:
-        script = next((word for word in words if word.endswith((".py", ".sh"))), None)
-        if script is None:
-            assert words[:3] == ["python", "-m", "pip"], words
-            continue
-        assert (ROOT / script).is_file(), script
-        if script in ("train.py", "eval.py"):
-            load_config(words[words.index(script) + 1 :], script.removesuffix(".py"))
+        inner = substitutions(words)
+        check_command(words[: len(words) - len(inner[0])] if inner else words)
+        for command in inner:
+            check_command(command)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_block_of_commands_is_valid_bash(name):
+    for block in blocks(name):
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_both_languages_show_the_same_commands():
-    assert commands("README.md") == commands("README_CN.md")
+    assert blocks("README.md") == blocks("README_CN.md")
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_links_and_named_files_exist(name):
+def test_both_languages_show_the_same_figures():
+    def figures(name: str) -> list[list[str]]:
+        rows = re.findall(r"^\| (?!`[\w.]+` \|).*\|$", read(name), re.MULTILINE)  # all but the reference of keys
+        return [re.findall(r"@@\w+@@|\d[\d.,²×]*\d|\d", row) for row in rows]
+
+    assert figures("README.md") == figures("README_CN.md")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_pictures_and_named_files_exist(name):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", read(name))
     files = re.findall(r"`((?:config|scripts|tests|src)/[\w./-]+\.\w+)`", read(name))
     for target in [*targets, *files]:
@@ -75,6 +152,11 @@ def test_links_and_named_files_exist(name):
 
 
 @pytest.mark.parametrize("name", READMES)
+def test_the_readme_shows_every_picture(name):
+    assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", read(name)) == [*PICTURES[1:], PICTURES[0]]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_inner_links_have_a_heading(name):
     text = read(name)
     headings = {
@@ -84,3 +166,82 @@ def test_inner_links_have_a_heading(name):
     }
     for anchor in re.findall(r"\]\(#([^)]+)\)", text):
         assert anchor in headings
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_figure_is_left_open(name):
+    assert re.findall(r".*@@.*", read(name)) == []
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_script_is_described_with_all_its_options(name):
+    rows = dict(re.findall(r"^\| `(?:python )?(?:scripts/)?([\w.]+)( [^`]*)?` \|", read(name), re.MULTILINE))
+    assert set(SCRIPTS) <= set(rows)
+    for script in (script for script in SCRIPTS if script.endswith(".py")):
+        source = read(f"scripts/{script}")
+        pattern = r'add_argument\(\s*"(--\w+)"' if "argparse" in source else r"--\w+"
+        options = set(re.findall(pattern, source))
+        if script == "make_demo_dataset.py":  # adds them in a loop
+            options |= {"--train", "--val", "--test"}
+        assert set(re.findall(r"--\w+", rows[script])) == options
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_demo_is_described_as_it_is_configured(name):
+    steps = load_config(["--config", str(ROOT / "config/bisenetv2_demo.yml")], "train").total_step
+    options = DemoOptions()
+    paragraph = next(part for part in read(name).split("\n\n") if "config/bisenetv2_demo.yml" in part)
+    numbers = set(map(int, re.findall(r"\d+", paragraph)))
+    assert {options.train, options.val, options.height, options.width, steps} <= numbers
+
+
+def layout(name: str) -> dict[str, set[str]]:
+    """Return the files that the layout of a README names, by folder ("." for the root)."""
+    block = next(text for text in re.findall(r"```text\n(.*?)```", read(name), re.DOTALL) if "src/data/" in text)
+    block = re.sub(r"（[^）]*）|\([^)]*\)", "", block)
+    found: dict[str, set[str]] = {}
+    for line in block.splitlines():
+        if not line.startswith(" "):
+            folder = re.match(r"[\w/]+/(?= )", line)
+            files = found.setdefault(folder[0] if folder else ".", set())
+        for prefix, several, suffix in re.findall(r"([\w/]*)(?:\{([\w,]+)\})?(\.\w+)\b", line):
+            files |= {prefix + middle + suffix for middle in several.split(",")}
+    return found
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_layout_lists_every_module_and_script(name):
+    found = layout(name)
+    assert found.pop("tests/") == set()
+    for folder, listed in found.items():
+        root = ROOT / folder
+        paths = root.rglob("*") if folder.startswith("src/") else root.iterdir()
+        suffixes = {"config/": (".yml",), "scripts/": (".py", ".sh")}.get(folder, (".py",))
+        there = {str(p.relative_to(root)) for p in paths if p.suffix in suffixes and p.name != "__init__.py"}
+        assert listed == there, folder
+    packages = {f"src/{path.name}/" for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()}
+    assert packages <= set(found)
+
+
+def test_the_picture_of_the_network_is_the_one_the_script_draws(tmp_path):
+    draw_architecture.main(["--output", str(tmp_path / "drawn.png")])
+    drawn = cv2.imread(str(tmp_path / "drawn.png")).astype(int)
+    shown = cv2.imread(str(ROOT / PICTURES[0])).astype(int)
+    assert shown.shape == drawn.shape
+    # Edges may differ a little from one OpenCV to another; a single changed digit is some twenty pixels.
+    assert np.sum(np.abs(shown - drawn).max(axis=-1) > 100) < 10
+    blue, green, red = drawn[60 * 3 // 2, 384 * 3 // 2]  # in the first branch, above its boxes
+    assert blue > green > red
+
+
+def test_pictures_are_small():
+    sizes = {name: (ROOT / name).stat().st_size for name in PICTURES}
+    assert sizes[PICTURES[0]] <= 150_000
+    assert sizes[PICTURES[1]] + sizes[PICTURES[2]] <= 200_000
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        draw_architecture.main(["--output", str(tmp_path / "missing" / "drawn.png")])
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
