@@ -76,12 +76,13 @@ class OverChannels(nn.Cell):
         self.reduce_max = ops.ReduceMax(keep_dims=True)
         self.reduce_sum = ops.ReduceSum(keep_dims=True)
         self.conv = ops.Conv2D(1, 1)
+        self.unstack = ops.Unstack(axis=1)  # in MindSpore 2.0 `ops.unstack` keeps the first C
 
     def max(self, x: Tensor) -> Tensor:
         """Return the largest channel, (N, 1, H, W)."""
         if not self.fast:
             return self.reduce_max(x, 1)
-        return ops.expand_dims(_largest(ops.unstack(x, axis=1)), 1)
+        return ops.expand_dims(_largest(self.unstack(x)), 1)
 
     def sum(self, x: Tensor) -> Tensor:
         """Return the sum of the channels, (N, 1, H, W)."""
@@ -94,7 +95,7 @@ class OverChannels(nn.Cell):
         if not self.fast:
             return ops.softmax(x, 1)
         # Map by map and without Div: that kernel, and any that broadcasts, keeps 16 bytes of indices an element.
-        maps = ops.unstack(x, axis=1)
+        maps = self.unstack(x)
         largest = _largest(maps)
         exponentials = [ops.exp(maps[i] - largest) for i in range(len(maps))]
         total = exponentials[0]
