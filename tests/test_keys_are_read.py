@@ -11,12 +11,13 @@ import pytest
 
 import eval as eval_script
 import train as train_script
-from src.utils import common, config, config_builder, schema, schema_base
+from src.utils import common, config, config_builder, schema, schema_base, schema_data
 from tests.dataset_helpers import write_generic
 from tests.run_helpers import tiny_options
 
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs)
-OWN_FILES = tuple(module.__file__ for module in (config, config_builder, schema, schema_base))  # build, check, save
+OWN_MODULES = (config, config_builder, schema, schema_base, schema_data)  # build, check, save
+OWN_FILES = tuple(module.__file__ for module in OWN_MODULES)
 
 
 def reader(frame) -> str | None:
