@@ -15,11 +15,13 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.utils import checkpoint, schema
-from src.utils.common import PredictionWriter, class_names, create_network, dated_folder, run_entry, start, write_config
+from src.utils.common import create_network, dated_folder, start, write_config
 from src.utils.config import load_config
+from src.utils.entry import run_entry
 from src.utils.errors import ConfigError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.metrics import class_table, evaluation_lines
+from src.utils.predictions import PredictionWriter, class_names
 from src.utils.schema_base import EVAL
 
 logger = logging.getLogger(__name__)

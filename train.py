@@ -20,8 +20,9 @@ from src.modules.loss.loss import WithLossCell
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import callback, checkpoint, schema
-from src.utils.common import create_network, run_entry, start, training_folder, write_config
+from src.utils.common import create_network, start, training_folder, write_config
 from src.utils.config import differences, load_config, read_yaml, to_dict
+from src.utils.entry import run_entry
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.local_adapter import Runtime

@@ -19,13 +19,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.benchmark import machine, sections
 from src.benchmark.report import render
 from src.benchmark.sections import SECTIONS, Settings
+from src.utils.config import Parser
 from src.utils.errors import UserError
 
 SMALLEST = 32  # pixels, what the network takes
@@ -33,13 +33,6 @@ QUICK = {
     "sizes": ((64, 128),), "train_shape": (2, 64, 64), "eval_size": (64, 128), "crop_size": (64, 64), "rounds": 2,
     "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1,
 }  # fmt: skip
-
-
-class Parser(argparse.ArgumentParser):
-    """Argument parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python scripts/benchmark.py --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser("scripts/benchmark.py", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="sections")
     parser.add_argument("--torch", action="store_true", help="compare with PyTorch (requirements-torch.txt)")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")

@@ -13,28 +13,21 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.demo.dataset import DemoOptions, make_scenes, missing_scenes
+from src.utils.config import Parser
 from src.utils.errors import UserError
 from src.utils.local_adapter import usable_cores
 
 _REPORT_EVERY = 5.0  # seconds
 
 
-class _Parser(argparse.ArgumentParser):
-    """Argument parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python {self.prog} --help")
-
-
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     default = DemoOptions()
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("scripts/make_demo_dataset.py", description=__doc__)
     parser.add_argument("--output", required=True, type=Path, help="folder of the data set")
     parser.add_argument(
         "--size", type=int, nargs=2, default=[default.height, default.width], metavar=("H", "W"),

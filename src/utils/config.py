@@ -57,8 +57,18 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Argument parser whose complaints are one line, like every other error of the user's."""
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose complaints are one line, like every other error of the user's.
+
+    Args:
+        prog: the script, from the root of the repository.
+        options: what `argparse.ArgumentParser` takes.
+    """
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(
+            prog=prog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python {self.prog} --help")
@@ -203,12 +213,10 @@ def _epilog() -> str:
 
 def make_parser(script: str) -> argparse.ArgumentParser:
     """Make the parser of an entry script ('train' or 'eval'): one option for each top-level key it uses."""
-    parser = _Parser(
-        prog=f"{script}.py",
-        allow_abbrev=False,
+    parser = Parser(
+        f"{script}.py",
         usage=f"python {script}.py [--option value ...] [section.key=value ...]",
         epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="YAML file (default %(default)s)")
     fields = {field.name: field for path, field in nested_keys(schema.Config) if "." not in path}

@@ -6,7 +6,6 @@ Every picture is a (H, W, 3) uint8 array in RGB; only `write_png` knows that Ope
 from __future__ import annotations
 
 import math
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from src.utils.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
 from src.utils.errors import UserError
+from src.utils.files import write_whole
 
 ALPHA = 0.75  # share of the class colours over the photograph
 WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
@@ -217,15 +217,8 @@ def write_png(path: str | Path, picture: np.ndarray) -> None:
     """
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or picture.shape[2:] == (3,)):
         raise ValueError(f"a picture is (H, W) or (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-    path = Path(path)
     # Encoded in memory because cv2.imwrite fails silently, and on some systems at non-ASCII names.
     done, encoded = cv2.imencode(".png", picture if picture.ndim == 2 else picture[..., ::-1])
     if not done:
         raise UserError(f"cannot encode the picture {path}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encoded.tobytes())
-        temporary.replace(path)
-    except OSError as err:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write the picture {path}: {err.strerror or err}") from err
+    write_whole(path, encoded.tobytes(), "the picture ")
