@@ -50,9 +50,11 @@ class RepeatedDepthwiseConv(nn.Conv2d):
     on Ascend only for the true depthwise case (in = out = groups). (N, C, H, W) to (N, C * expansion, H', W').
     """
 
-    def __init__(self, in_channels: int, expansion: int, *, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, expansion: int, *, stride: int = 1, has_bias: bool = False) -> None:
         channels = in_channels * expansion
-        super().__init__(channels, channels, 3, stride=stride, pad_mode="pad", padding=1, group=channels)
+        super().__init__(
+            channels, channels, 3, stride=stride, pad_mode="pad", padding=1, group=channels, has_bias=has_bias
+        )
         self.expansion = expansion
 
     def construct(self, x: Tensor) -> Tensor:

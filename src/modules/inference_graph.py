@@ -1,0 +1,59 @@
+"""The graph that is exported: network, and on request normalisation in front of it and the choice of a class behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.modules.base_modules import MultiScaleInfer
+
+OUTPUTS = ("argmax", "logits")
+
+
+class NormalizeRGB(nn.Cell):
+    """Decoded pictures as the network wants them: (N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, normalised.
+
+    The same formula as the transform `Normalize`, in float32: equal to it but for the last bits.
+
+    Args:
+        mean: RGB mean of x / 255, or of x without `is_scale`.
+        std: RGB standard deviation, likewise.
+        is_scale: divide by 255 first.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], is_scale: bool = True) -> None:
+        super().__init__()
+        levels = 255.0 if is_scale else 1.0
+        self.mean = Tensor(np.reshape(mean, (1, 3, 1, 1)) * levels, ms.float32)
+        self.factor = Tensor(1 / (np.reshape(std, (1, 3, 1, 1)) * levels), ms.float32)
+
+    def construct(self, picture: Tensor) -> Tensor:
+        image = ops.transpose(ops.cast(picture, ms.float32), (0, 3, 1, 2))  # to (N, 3, H, W)
+        return (image - self.mean) * self.factor
+
+
+class InferenceGraph(nn.Cell):
+    """What a deployed model computes, single-scale.
+
+    Inputs: image (N, 3, H, W) float32, normalised; with `normalize` (N, H, W, 3) uint8 RGB. Output: logits
+    (N, num_classes, H, W) float32, or the class map (N, H, W) int32 that `MultiScaleInfer` gives at one scale.
+
+    Args:
+        network: returns logits in evaluation mode.
+        output: 'argmax' or 'logits'.
+        normalize: what turns the input into the network's, or None.
+    """
+
+    def __init__(self, network: nn.Cell, *, output: str = "argmax", normalize: NormalizeRGB | None = None) -> None:
+        super().__init__(auto_prefix=False)
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+        self.infer = network if output == "logits" else MultiScaleInfer(network)
+        self.normalize = normalize or nn.Identity()
+        self.set_train(False)
+
+    def construct(self, image: Tensor) -> Tensor:
+        return self.infer(self.normalize(image))
