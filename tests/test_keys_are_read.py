@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import eval as eval_script
+import export as export_script
+import preprocess
 import train as train_script
 from src.utils import common, config, config_builder, schema, schema_base, schema_data
 from tests.dataset_helpers import write_generic
@@ -44,15 +45,11 @@ def reads(monkeypatch) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _restore_process():
+def _restore_signal_handlers():
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if h.get_name() == "bisenetv2"]:
-        root.removeHandler(handler)
-        handler.close()
 
 
 @pytest.mark.slow
@@ -71,6 +68,10 @@ def test_every_key_is_read(tmp_path, reads):
     assert train_script.main([*train_options, "--save_dir", str(save_dir), *options]) == 0
     checkpoint = save_dir / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"
     assert eval_script.main(["--checkpoint_path", str(checkpoint), "--save_dir", str(tmp_path / "eval"), *options]) == 0
+    model, prepared = str(tmp_path / "model"), str(tmp_path / "prepared")
+    assert export_script.main(["--checkpoint_file", str(checkpoint), "--file_name", model, *options]) == 0
+    given = ["--mindir_path", f"{model}.mindir", "--output_path", prepared, "--result_path", str(tmp_path / "results")]
+    assert preprocess.main([*given, *options]) == 0
 
     expected = {(cls.__name__, field) for cls in SECTIONS for field in cls.__dataclass_fields__}
     for section in schema.TRANSFORM_ARGS.values():

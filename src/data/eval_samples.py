@@ -12,14 +12,14 @@ import numpy as np
 from src.data.cityscapes import LabelCoding, list_samples, read_pair
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
-from src.data.transforms_factory import create_transforms
+from src.data.transforms_factory import Compose, create_transforms
 from src.utils import schema
 
 
 class EvalSample(NamedTuple):
     """One image ready for the network, with what is needed to score or to draw the result."""
 
-    image: np.ndarray  # (3, H, W) float32, H and W of Resize.target_size
+    image: np.ndarray  # (3, H, W) float32, H and W of Resize.target_size; not normalised: (H, W, 3) uint8 RGB
     label: np.ndarray | None  # (h, w) uint8 train ids, never resized; None where the split has no labels
     fitted: tuple[int, int]  # height and width of the picture inside H and W; the rest is padding
     original: tuple[int, int]  # height and width of the image file, and of the label
@@ -40,14 +40,23 @@ def unique_stems(paths: Sequence[str]) -> list[str]:
 
 
 class EvalSamples:
-    """The samples of one split by index, in the order of the list."""
+    """The samples of one split by index, in the order of the list.
 
-    def __init__(self, data: schema.Data, *, num_classes: int, split: str = "val") -> None:
+    Args:
+        data: the data set and its transforms.
+        num_classes: number of classes.
+        split: name of the split.
+        normalized: False leaves the pictures as they are behind `Resize`, for networks that normalise themselves.
+    """
+
+    def __init__(self, data: schema.Data, *, num_classes: int, split: str = "val", normalized: bool = True) -> None:
         self.samples = list_samples(data.dataset_dir, split, data.name)
         self.stems = unique_stems(self.samples.images.tolist())
         self.coding = LabelCoding(data.name, num_classes, data.ignore_label)
         self.transforms = create_transforms(data.eval_transforms.item_transforms, data.ignore_label)
         self.resize = next(t for t in self.transforms.transforms if isinstance(t, Resize))
+        if not normalized:
+            self.transforms = Compose([self.resize])
         self.num_parallel_workers = data.num_parallel_workers
 
     def __len__(self) -> int:

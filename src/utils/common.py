@@ -23,22 +23,25 @@ logger = logging.getLogger(__name__)
 NETWORKS = {"BiSeNetV2": BiSeNetV2}
 
 
-def start(config: schema.Config, save_dir: Path) -> tuple[schema.Config, Runtime]:
+def start(config: schema.Config, save_dir: Path | None) -> tuple[schema.Config, Runtime]:
     """Set up folder, log, device and seeds, in this order; return the resolved configuration and the runtime.
+
+    Without a folder the log goes to the console only.
 
     Raises:
         UserError: the folder cannot be made or the device is not there.
     """
     rank, _ = discover_rank()
     try:
-        save_dir.mkdir(parents=True, exist_ok=True)
+        if save_dir is not None:
+            save_dir.mkdir(parents=True, exist_ok=True)
         setup_logging(save_dir, rank)
     except OSError as err:
         raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
     ms.set_seed(config.seed)
     config = dataclasses.replace(
-        config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=str(save_dir)
+        config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)
     )
     logger.info("configuration:\n%s", config_module.to_yaml(config).rstrip())
     return config, runtime

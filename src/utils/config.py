@@ -16,16 +16,17 @@ from typing import Any, NoReturn
 import yaml
 
 from src.utils import schema
-from src.utils.config_builder import Text, build_config, nearest
+from src.utils.config_builder import Text, build_config, nearest, to_bool
 from src.utils.errors import ConfigError
-from src.utils.schema_base import ALL, EVAL, TRAIN
+from src.utils.schema_base import EVAL, PREPROCESS, TRAIN
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml"
 BASE_KEY = "__BASE__"
 # Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
 RUN_KEYS = (
     "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
-    "save_images", "save_predictions",
+    "save_images", "save_predictions", "checkpoint_file", "file_name", "file_format", "fold_bn", "output", "input",
+    "image_size", "mindir_path", "output_path", "result_path",
 )  # fmt: skip
 
 # Keys that a resumed run may change without another result.
@@ -35,7 +36,8 @@ HARMLESS_KEYS = (
 )  # fmt: skip
 # Options for frequent nested keys.
 SHORT_OPTIONS = {
-    "dataset_dir": ("data.dataset_dir", ALL),
+    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS)),
+    "data_path": ("data.dataset_dir", (PREPROCESS,)),
     "lr_init": ("optimizer.lr_init", (TRAIN,)),
     "multi_scale": ("data.eval_transforms.multi_scale", (EVAL,)),
     "flip": ("data.eval_transforms.flip", (EVAL,)),
@@ -66,12 +68,25 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, **options: Any) -> None:
-        super().__init__(
-            prog=prog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
-        )
+        super().__init__(prog=prog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python {self.prog} --help")
+
+
+def boolean(text: str) -> bool:
+    """Read True/true/1 or False/false/0 from the command line of a script without a configuration."""
+    try:
+        return to_bool(text)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}") from err
+
+
+def whole_number(text: str) -> int:
+    """Read 0, 1, 2, ... from the command line of a script without a configuration."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+    return int(text)
 
 
 def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
@@ -212,7 +227,7 @@ def _epilog() -> str:
 
 
 def make_parser(script: str) -> argparse.ArgumentParser:
-    """Make the parser of an entry script ('train' or 'eval'): one option for each top-level key it uses."""
+    """Make the parser of an entry script, named without its suffix: one option for each top-level key it uses."""
     parser = Parser(
         f"{script}.py",
         usage=f"python {script}.py [--option value ...] [section.key=value ...]",
@@ -222,7 +237,10 @@ def make_parser(script: str) -> argparse.ArgumentParser:
     fields = {field.name: field for path, field in nested_keys(schema.Config) if "." not in path}
     for name, field in fields.items():
         if script in field.metadata["scripts"]:
-            parser.add_argument(f"--{name}", type=Text, default=None, help=_describe(field).replace("%", "%%"))
+            words = field.metadata["words"]
+            several = {"nargs": len(words), "metavar": words} if words else {}
+            description = _describe(field).replace("%", "%%")
+            parser.add_argument(f"--{name}", type=Text, default=None, help=description, **several)
     for name, (path, scripts) in SHORT_OPTIONS.items():
         if script in scripts:
             parser.add_argument(f"--{name}", type=Text, default=None, help=f"short for {path}=...")
@@ -239,6 +257,7 @@ def load_config(argv: Sequence[str] | None, script: str) -> schema.Config:
     options, rest = parser.parse_known_args(argv)
     known = [flag for action in parser._actions for flag in action.option_strings]
     given = {name: value for name, value in vars(options).items() if value is not None and name != "config"}
+    given = {name: Text(f"[{','.join(value)}]") if isinstance(value, list) else value for name, value in given.items()}
     values = read_yaml(options.config)
     for name, value in given.items():
         set_path(values, SHORT_OPTIONS[name][0] if name in SHORT_OPTIONS else name, value)

@@ -113,7 +113,8 @@ def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:
     return build_section(schema.TRANSFORM_ARGS[name], arguments, f"{where}.{name}", problems)
 
 
-def _to_bool(value: Any) -> bool:
+def to_bool(value: Any) -> bool:
+    """Read True/true/1 or False/false/0; anything else is a ValueError."""
     text = str(value).lower()
     if text in ("true", "1"):
         return True
@@ -144,7 +145,7 @@ def _to_str(value: Any) -> str:
     return str(value)
 
 
-_SCALARS = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str}
+_SCALARS = {bool: to_bool, int: _to_int, float: _to_float, str: _to_str}
 _EXPECTED = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -158,6 +159,18 @@ def build_config(values: dict) -> schema.Config:
     config = build_section(schema.Config, values, "", problems)
     refuse(problems)
     if config.single_scale:
-        evaluation = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, eval_transforms=evaluation))
-    return config
+        config = replace_evaluation(config, multi_scale=False, flip=False)
+    return with_image_size(config, config.image_size) if config.image_size else config
+
+
+def replace_evaluation(config: schema.Config, **values: Any) -> schema.Config:
+    """Return the configuration with other values of ``data.eval_transforms``."""
+    evaluation = dataclasses.replace(config.data.eval_transforms, **values)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, eval_transforms=evaluation))
+
+
+def with_image_size(config: schema.Config, size: tuple[int, int]) -> schema.Config:
+    """Return the configuration with another ``Resize.target_size`` in the evaluation."""
+    resize, *others = config.data.eval_transforms.item_transforms
+    transforms = (dataclasses.replace(resize, target_size=tuple(size)), *others)
+    return replace_evaluation(config, item_transforms=transforms)

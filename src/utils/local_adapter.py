@@ -23,6 +23,19 @@ logger = logging.getLogger(__name__)
 
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 OLDEST, NEWEST = (2, 0), (2, 10)
+# Precision on Ascend: the name in MindSpore and in libmindspore.so, by every name in use; Lite calls them otherwise.
+PRECISION_MODES = {
+    "force_fp32": "force_fp32",
+    "allow_fp32_to_fp16": "allow_fp32_to_fp16",
+    "force_fp16": "force_fp16",
+    "must_keep_origin_dtype": "must_keep_origin_dtype",
+    "allow_mix_precision": "allow_mix_precision",
+    "enforce_fp32": "force_fp32",
+    "preferred_fp32": "allow_fp32_to_fp16",
+    "enforce_fp16": "force_fp16",
+    "enforce_origin": "must_keep_origin_dtype",
+    "preferred_optimal": "allow_mix_precision",
+}
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
 _notes: list[str] = []
 
@@ -166,6 +179,26 @@ def set_device(device_target: str, device_id: int) -> None:
         raise UserError(
             f"MindSpore {ms.__version__} finds no {device_target} device {device_id} here; try --device_target CPU"
         ) from err
+
+
+def set_precision_mode(name: str) -> None:
+    """Set the precision of operators on Ascend, by any name in `PRECISION_MODES`; other devices have no such choice.
+
+    Raises:
+        UserError: this MindSpore does not take it.
+    """
+    import mindspore as ms
+
+    if ms.get_context("device_target") != "Ascend":
+        return
+    mode = PRECISION_MODES[name]
+    try:
+        if hasattr(ms, "device_context") and hasattr(ms.device_context, "ascend"):  # 2.5 and later
+            ms.device_context.ascend.op_precision.precision_mode(mode)
+        else:
+            ms.set_context(ascend_config={"precision_mode": mode})
+    except (RuntimeError, ValueError) as err:
+        raise UserError(f"MindSpore {ms.__version__} does not take precision mode {mode} here") from err
 
 
 @functools.cache  # MindSpore 2.5 and later take the number once in a process

@@ -8,7 +8,21 @@ annotations are evaluated at run time, on Python 3.9 too.
 from dataclasses import dataclass
 from typing import Optional
 
-from src.utils.schema_base import EVAL, TRAIN, Section, at_least, between, key, not_empty, positive, require
+from src.utils.schema_base import (
+    EVAL,
+    EXPORT,
+    PREPROCESS,
+    TRAIN,
+    WITH_NETWORK,
+    Section,
+    at_least,
+    between,
+    exportable,
+    key,
+    not_empty,
+    positive,
+    require,
+)
 from src.utils.schema_data import (  # noqa: F401 - one name for all sections
     TRANSFORM_ARGS,
     Data,
@@ -76,27 +90,38 @@ class Config(Section):
     data: Data = key(help="data set")
     optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")
     net_args: NetArgs = key(NetArgs(), "variants of the network")
-    net: str = key("BiSeNetV2", "the network", choices=("BiSeNetV2",))
+    net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=("BiSeNetV2",))
     num_classes: int = key(19, "number of classes, without the ignored one", check=between(2, 255))
     loss_weight: tuple[float, float, float, float, float] = key(
-        (1.0,) * 5, "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4", check=at_least(0)
+        (1.0,) * 5,
+        "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4",
+        scripts=(TRAIN,),
+        check=at_least(0),
     )
     total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
     warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))
     batch_size: int = key(4, "training images a step and device", scripts=(TRAIN,), check=at_least(1))
     seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
     device_target: Optional[str] = key(
-        None, "device to run on; default: Ascend where MindSpore finds one, else CPU", choices=("Ascend", "GPU", "CPU")
+        None,
+        "device to run on; default: Ascend where MindSpore finds one, else CPU",
+        scripts=WITH_NETWORK,
+        choices=("Ascend", "GPU", "CPU"),
     )
     device_id: Optional[int] = key(
-        None, "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0", check=at_least(0)
+        None,
+        "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0",
+        scripts=WITH_NETWORK,
+        check=at_least(0),
     )
-    ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", choices=(0, 1))
-    num_threads: Optional[int] = key(None, "threads of the CPU kernels; default: all cores", check=at_least(1))
+    ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", scripts=(TRAIN, EVAL), choices=(0, 1))
+    num_threads: Optional[int] = key(
+        None, "threads of the CPU kernels; default: all cores", scripts=WITH_NETWORK, check=at_least(1)
+    )
     save_dir: Optional[str] = key(
-        None, "folder of the results; default a dated one below runs or eval", check=not_empty
+        None, "folder of the results; default a dated one below runs or eval", scripts=(TRAIN, EVAL), check=not_empty
     )
-    mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32")
+    mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32", scripts=WITH_NETWORK)
     ms_loss_scaler: Optional[str] = key(
         None,
         "loss scale; default: dynamic with --mix True, else none",
@@ -130,6 +155,48 @@ class Config(Section):
         None,
         "folder for predicted label-id PNGs, named as the Cityscapes evaluation expects",
         scripts=(EVAL,),
+        check=not_empty,
+    )
+    checkpoint_file: Optional[str] = key(None, "checkpoint to export", scripts=(EXPORT,), check=not_empty)
+    file_name: str = key(
+        "BiSeNetV2", "exported file, without its suffix; what it is stands beside it in .json", scripts=(EXPORT,),
+        check=not_empty,
+    )  # fmt: skip
+    file_format: str = key(
+        "MINDIR", "format of the export: MINDIR, or AIR on Ascend", scripts=(EXPORT,), check=exportable
+    )
+    fold_bn: bool = key(True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,))
+    output: str = key(
+        "argmax",
+        "what the export returns: argmax, the class map (N, H, W) int32, or logits (N, num_classes, H, W) float32",
+        scripts=(EXPORT,),
+        choices=("argmax", "logits"),
+    )
+    input: Optional[str] = key(
+        None,
+        "what the export takes: float32, normalised (N, 3, H, W), or uint8, RGB (N, H, W, 3) as decoded; "
+        "default float32, in preprocess.py what the model takes",
+        scripts=(EXPORT, PREPROCESS),
+        choices=("float32", "uint8"),
+    )
+    image_size: Optional[tuple[int, int]] = key(
+        None,
+        "height and width of the exported network's input; default Resize.target_size of the evaluation, "
+        "in preprocess.py what the model takes",
+        scripts=(EXPORT, PREPROCESS),
+        check=at_least(32),
+        words=("H", "W"),
+    )
+    mindir_path: Optional[str] = key(
+        None, "model to prepare inputs for: the .json beside it tells its input", scripts=(PREPROCESS,), check=not_empty
+    )
+    output_path: str = key(
+        "preprocess_Result", "folder for inputs, labels and manifest", scripts=(PREPROCESS,), check=not_empty
+    )
+    result_path: Optional[str] = key(
+        None,
+        "folder with results of the inputs to be replaced: those results are removed",
+        scripts=(PREPROCESS,),
         check=not_empty,
     )
 

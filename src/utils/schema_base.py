@@ -9,8 +9,9 @@ from typing import Any
 
 from src.utils.errors import ConfigError
 
-TRAIN, EVAL = "train", "eval"
-ALL = (TRAIN, EVAL)
+TRAIN, EVAL, EXPORT, PREPROCESS = "train", "eval", "export", "preprocess"
+ALL = (TRAIN, EVAL, EXPORT, PREPROCESS)
+WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 
 def key(
@@ -20,6 +21,7 @@ def key(
     scripts: Iterable[str] = ALL,
     choices: tuple = (),
     check: Callable[[Any], str] | None = None,
+    words: tuple[str, ...] = (),
 ) -> Any:
     """Declare one configuration key.
 
@@ -29,8 +31,9 @@ def key(
         scripts: the entry scripts that offer a top-level key as an option.
         choices: the accepted values, if they can be listed.
         check: returns what is wrong with a value, or nothing; null is never checked.
+        words: names of the words that the option takes, where one word is not all.
     """
-    metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check}
+    metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check, "words": words}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -59,6 +62,15 @@ def positive(value: Any) -> str:
 def not_empty(value: str) -> str:
     """Check that a path is there: an unset shell variable must not pass for an option left out."""
     return "" if value.strip() else "must not be empty"
+
+
+def exportable(value: str) -> str:
+    """Check for a file format that this network can be exported to."""
+    if value in ("MINDIR", "AIR"):
+        return ""
+    if value == "ONNX":
+        return "ONNX: MindSpore's exporter to ONNX has no resize operator; use MINDIR"
+    return f"must be MINDIR or AIR, got {value!r}"
 
 
 def ordered_range(value: tuple[float, float]) -> str:

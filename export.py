@@ -1,0 +1,49 @@
+"""Export a checkpoint for inference: ``python export.py --checkpoint_file X``; ``--help`` lists every option.
+
+Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from src.modules.inference_graph import InferenceGraph
+from src.offline import exporting
+from src.utils import checkpoint
+from src.utils.common import create_network, start
+from src.utils.config import load_config
+from src.utils.entry import run_entry
+from src.utils.errors import ConfigError
+from src.utils.schema_base import EXPORT
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export as the command line says; return 0."""
+    config = load_config(argv, EXPORT)
+    if not config.checkpoint_file:
+        raise ConfigError("--checkpoint_file: required")
+    target = exporting.check_target(config)
+    values = checkpoint.read_checkpoint(config.checkpoint_file)
+    config, runtime = start(config, None)
+    exporting.check_device(config, runtime)
+
+    reference = create_network(config, aux_heads=False).set_train(False)
+    checkpoint.restore_network(reference, values, config.checkpoint_file)
+    network = exporting.deployed_network(config, values)
+    graph = InferenceGraph(network, output=config.output, normalize=exporting.input_stage(config))
+    with exporting.written_model(graph, config, target) as model:
+        record = exporting.describe(model, target, config)
+        if config.file_format == "MINDIR":  # AIR cannot be loaded again
+            record |= exporting.check_model(model, reference, config, runtime.device_target)
+        exporting.publish(model, target, record)
+    for line in exporting.summary(record):
+        logger.info("%s", line)
+    logger.info("description: %s", exporting.description_path(target))
+    return 0
+
+
+if __name__ == "__main__":
+    run_entry(main)

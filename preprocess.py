@@ -1,0 +1,46 @@
+"""Write the inputs of an offline inference, and the labels to score it: ``python preprocess.py --data_path DIR``.
+
+``--help`` lists every option. Needs no MindSpore.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.data.eval_samples import EvalSamples
+from src.data.preflight import preflight
+from src.offline import preparing
+from src.offline.folders import clear_earlier_run
+from src.utils.config import load_config
+from src.utils.entry import run_entry
+from src.utils.logger import setup_logging
+from src.utils.schema_base import PREPROCESS
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Preprocess as the command line says; return 0."""
+    config = load_config(argv, PREPROCESS)
+    setup_logging(None)
+    config = preparing.match_model(config)
+    preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)
+    folder = Path(config.output_path)
+    clear_earlier_run(folder, Path(config.result_path) if config.result_path else None)
+
+    start = time.monotonic()
+    samples = EvalSamples(config.data, num_classes=config.num_classes, normalized=config.input == "float32")
+    manifest = preparing.new_manifest(config, samples.stems)
+    total = preparing.write_inputs(samples, manifest, folder)
+    logger.info(
+        "%d inputs, %s of %dx%d (height x width), %.1f MB, written to %s in %.1f s",
+        len(samples), config.input, *manifest.image_size, total / 1e6, folder, time.monotonic() - start,
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,214 @@
+"""Steps of export.py: the deployed network, its file, the check of that file, and the description beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.data.transforms_factory import create_transforms
+from src.modules.base_modules import to_mixed_precision
+from src.modules.bisenetv2 import BiSeNetV2
+from src.modules.folding import fold_batch_norm
+from src.modules.inference_graph import NormalizeRGB
+from src.offline.mindir import MindIRModel
+from src.utils import checkpoint, schema
+from src.utils.common import create_network
+from src.utils.errors import ConfigError, UserError
+from src.utils.files import write_whole
+from src.utils.local_adapter import Runtime
+
+logger = logging.getLogger(__name__)
+
+# Largest accepted difference of a logit, as a share of the largest logit: float32 with batch normalisation folded, and
+# wherever convolutions are float16 (mixed precision, and Ascend's default).
+FLOAT32_TOLERANCE, FLOAT16_TOLERANCE = 1e-4, 2e-2
+AIR = "AIR"
+
+
+def check_target(config: schema.Config) -> Path:
+    """Return the file to write, after a check that nothing would be overwritten.
+
+    Raises:
+        ConfigError: the model or the description beside it is there already.
+        UserError: the folder cannot be made.
+    """
+    suffix = f".{config.file_format.lower()}"
+    name = config.file_name[: -len(suffix)] if config.file_name.lower().endswith(suffix) else config.file_name
+    target = Path(f"{name}{suffix}").expanduser()
+    for path in (target, description_path(target)):
+        if path.exists():
+            raise ConfigError(f"{path} exists already; take another --file_name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
+    return target
+
+
+def description_path(model: Path) -> Path:
+    """Return the path of the description beside a model."""
+    return model.with_name(f"{model.stem}.json")
+
+
+def check_device(config: schema.Config, runtime: Runtime) -> None:
+    """Raise a ConfigError where MindSpore cannot export the format."""
+    if config.file_format == AIR and runtime.device_target != "Ascend":
+        raise ConfigError(f"--file_format AIR needs an Ascend, this is {runtime.device_target}; use MINDIR")
+
+
+def deployed_network(config: schema.Config, values: dict[str, np.ndarray]) -> BiSeNetV2:
+    """Make the evaluation network with the weights of a checkpoint, folded if so configured."""
+    network = create_network(dataclasses.replace(config, mix=False), aux_heads=False).set_train(False)
+    checkpoint.restore_network(network, values, config.checkpoint_file)
+    if config.fold_bn:
+        logger.info("folded %d batch normalisations into convolutions", fold_batch_norm(network))
+    if config.mix:
+        to_mixed_precision(network)
+    return network
+
+
+def input_type(config: schema.Config) -> str:
+    """Return the data type of the model's input."""
+    return config.input or "float32"
+
+
+def input_stage(config: schema.Config) -> NormalizeRGB | None:
+    """Return what turns the model's input into the network's."""
+    if input_type(config) == "float32":
+        return None
+    transform = _normalize(config)
+    return NormalizeRGB(transform.mean, transform.std, transform.is_scale)
+
+
+def _normalize(config: schema.Config) -> schema.Normalize:
+    transforms = config.data.eval_transforms.item_transforms
+    return next(transform for transform in transforms if isinstance(transform, schema.Normalize))
+
+
+def image_size(config: schema.Config) -> tuple[int, int]:
+    """Return the height and width of the model's input."""
+    return config.data.eval_transforms.item_transforms[0].target_size
+
+
+@contextlib.contextmanager
+def written_model(graph: nn.Cell, config: schema.Config, target: Path) -> Iterator[Path]:
+    """Write the model to a temporary folder, which is removed at the end; MindSpore refuses names with spaces.
+
+    Raises:
+        UserError: it cannot be written, or MindSpore cannot export it.
+    """
+    height, width = image_size(config)
+    zeros = np.zeros((1, 3, height, width), np.float32)
+    if input_type(config) == "uint8":
+        zeros = np.zeros((1, height, width, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / f"model{target.suffix}"
+        try:
+            ms.export(graph, Tensor(zeros), file_name=str(model), file_format=config.file_format)
+        except (OSError, RuntimeError, ValueError) as err:
+            raise UserError(f"cannot export {target}: {' '.join(str(err).split())[:200]}") from err
+        yield model
+
+
+def describe(model: Path, target: Path, config: schema.Config) -> dict:
+    """Return what is to be known of the written `model`, which shall become `target`."""
+    return {
+        "file": target.name,
+        "bytes": model.stat().st_size,
+        "format": config.file_format,
+        "mindspore": ms.__version__,
+        "checkpoint": str(config.checkpoint_file),
+        "net_args": dataclasses.asdict(config.net_args),
+        "num_classes": config.num_classes,
+        "fold_bn": config.fold_bn,
+        "mix": config.mix,
+        "input": input_type(config),
+        "output": config.output,
+        "image_size": list(image_size(config)),
+        "normalize": dataclasses.asdict(_normalize(config)),
+    }
+
+
+def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_target: str) -> dict:
+    """Load the written model again, run it on a random picture and compare it with the network of the checkpoint.
+
+    Returns:
+        What the file says of itself, and how far it is from the network: "largest_difference" of the logits, as a share
+        of the largest one (for a class map: by how much the chosen class may miss it), and "differing_pixels".
+
+    Raises:
+        UserError: it is too far.
+    """
+    picture = np.random.default_rng(config.seed).integers(0, 256, (*image_size(config), 3), np.uint8)
+    image, _ = create_transforms(config.data.eval_transforms.item_transforms[1:], config.data.ignore_label)(
+        picture, None
+    )
+    loaded = MindIRModel(model)
+    result = loaded(picture[None] if input_type(config) == "uint8" else image[None])[0]
+    logits = reference(Tensor(image[None])).asnumpy()[0]
+    largest = float(np.abs(logits).max()) or 1.0
+    if config.output == "logits":
+        difference, classes = float(np.abs(result - logits).max()) / largest, result.argmax(axis=0)
+    else:
+        chosen = np.take_along_axis(logits, result[None].astype(np.int64), axis=0)[0]
+        difference, classes = float((logits.max(axis=0) - chosen).max()) / largest, result
+    tolerance = FLOAT32_TOLERANCE if device_target == "CPU" and not config.mix else FLOAT16_TOLERANCE
+    if not difference <= tolerance:
+        raise UserError(
+            f"the exported model differs from the network by {difference:.2g} of the largest logit "
+            f"(accepted: {tolerance:g}); nothing was written"
+        )
+    info = dataclasses.asdict(loaded.info)
+    check = {
+        "largest_difference": difference,
+        "differing_pixels": int((classes != logits.argmax(axis=0)).sum()),
+        "pixels": classes.size,
+    }
+    return {
+        "mindir_version": info["mindir_version"],
+        "inputs": info["inputs"],
+        "outputs": info["outputs"],
+        "check": check,
+    }
+
+
+def publish(model: Path, target: Path, record: dict) -> None:
+    """Write the model and its description to where they belong.
+
+    Raises:
+        UserError: one of them cannot be written; then neither is there.
+    """
+    description = description_path(target)
+    write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
+    try:
+        write_whole(target, model.read_bytes(), "the model ")
+    except UserError:
+        description.unlink(missing_ok=True)
+        raise
+
+
+def summary(record: dict) -> list[str]:
+    """Return what to tell of an exported model, a line each."""
+    lines = [
+        f"{record['file']}: {record['bytes']} bytes, {record['format']}, written by MindSpore {record['mindspore']}"
+    ]
+    for which in ("inputs", "outputs"):
+        for tensor in record.get(which, ()):
+            shape = "x".join(map(str, tensor["shape"]))
+            lines.append(f"{which[:-1]}: {tensor['name']}, {tensor['dtype']} {shape}")
+    if "check" in record:
+        check = record["check"]
+        lines.append(
+            f"loaded again, on a random picture: {check['largest_difference']:.2g} of the largest logit from the "
+            f"network, {check['differing_pixels']} of {check['pixels']} pixels another class"
+        )
+    return lines

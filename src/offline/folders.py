@@ -1,0 +1,45 @@
+"""Folders that a run fills: a second run replaces what the first one left there, and touches nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from src.offline.manifest import NAME, input_files, read_manifest, result_name
+from src.utils.errors import ConfigError, UserError
+
+
+def clear_earlier_run(inputs: Path, results: Path | None) -> None:
+    """Remove the inputs of an earlier run, and its results, as its manifest lists them.
+
+    Nothing is removed unless everything in both folders is listed.
+
+    Raises:
+        ConfigError: a folder holds something else.
+    """
+    stems = read_manifest(inputs).stems if (inputs / NAME).is_file() else ()
+    old = _own_files(inputs, input_files(stems))
+    if results is not None:
+        old += _own_files(results, map(result_name, stems))
+    for path in old:
+        try:
+            path.unlink()
+        except OSError as err:
+            raise UserError(f"cannot remove {path} of an earlier run: {err.strerror}") from err
+
+
+def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
+    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file, not a folder")
+    listed = set(listed)
+    found = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    for path in found:
+        if str(path.relative_to(folder)) not in listed and not _is_remains(path):
+            raise ConfigError(f"{folder}: holds {path.name}, which no earlier run lists; take an empty folder")
+    return found
+
+
+def _is_remains(path: Path) -> bool:
+    """Tell whether a file is a half-written one of a run that was killed."""
+    return path.name.startswith(".") and path.name.endswith((".tmp", ".partial"))

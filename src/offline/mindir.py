@@ -1,0 +1,116 @@
+"""MindIR files: what they say of themselves, and running them with MindSpore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from google.protobuf.message import DecodeError
+from mindspore import Tensor, nn
+from mindspore.train import mind_ir_pb2
+
+from src.utils.errors import UserError
+
+# Numbers of mind_ir.proto's TensorProto.DataType.
+_DTYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 10: "float16"}
+
+
+class MindIRError(UserError):
+    """A MindIR file is missing, damaged, too new or of another kind than needed."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, shape and data type of an input or output."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of its content."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class MindIRInfo:
+    """What a MindIR file says of itself."""
+
+    mindspore: str
+    mindir_version: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+def read_mindir_info(path: str | Path) -> MindIRInfo:
+    """Read what a MindIR file says of itself, without building its graph.
+
+    Raises:
+        MindIRError: it is missing, damaged, or of a format that the installed MindSpore does not know.
+    """
+    model = _parse(Path(path))
+    newest = max(mind_ir_pb2.Version.values())
+    if model.mind_ir_version > newest:
+        raise MindIRError(
+            f"{path}: MindIR format {model.mind_ir_version}, written by MindSpore {model.model_version}, but "
+            f"MindSpore {ms.__version__} reads formats up to {newest}; export with a version no newer than this one"
+        )
+    inputs, outputs = (tuple(map(_tensor_info, values)) for values in (model.graph.input, model.graph.output))
+    return MindIRInfo(model.model_version, model.mind_ir_version, inputs, outputs)
+
+
+def _parse(path: Path) -> mind_ir_pb2.ModelProto:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as err:
+        raise MindIRError(f"no such model: {path}") from err
+    except OSError as err:
+        raise MindIRError(f"cannot read the model {path}: {err.strerror}") from err
+    model = mind_ir_pb2.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as err:
+        raise MindIRError(f"{path}: damaged or truncated, or no MindIR file") from err
+    # Written last: without it the end of the file is missing.
+    if not model.HasField("mind_ir_version") or not model.graph.node:
+        raise MindIRError(f"{path}: truncated, or no MindIR of MindSpore 2.0 or later")
+    return model
+
+
+def _tensor_info(value: mind_ir_pb2.ValueInfoProto) -> TensorInfo:
+    tensor = value.tensor[0]
+    return TensorInfo(value.name, tuple(tensor.dims), _DTYPES.get(tensor.data_type, f"type {tensor.data_type}"))
+
+
+class MindIRModel:
+    """A MindIR file with one input and one output, ready to run on the device MindSpore is set to.
+
+    Args:
+        path: the file.
+
+    Raises:
+        MindIRError: see `read_mindir_info`; or it has several inputs or outputs, or MindSpore cannot load it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.info = read_mindir_info(path)
+        self.input, self.output = (self._only(path, which) for which in ("inputs", "outputs"))
+        try:
+            self.cell = nn.GraphCell(ms.load(str(path)))
+        except (RuntimeError, TypeError, ValueError) as err:
+            reason = str(err).strip().splitlines()[0][:200]
+            raise MindIRError(f"{path}: MindSpore {ms.__version__} cannot load it: {reason}") from err
+
+    def _only(self, path: str | Path, which: str) -> TensorInfo:
+        tensors: Sequence[TensorInfo] = getattr(self.info, which)
+        if len(tensors) != 1:
+            raise MindIRError(f"{path}: has {len(tensors)} {which}, expected one; export it with export.py")
+        return tensors[0]
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """Run the model on an array of the input's shape and type."""
+        return self.cell(Tensor(array)).asnumpy()

@@ -1,0 +1,36 @@
+"""What the tests of export and offline inference share: a checkpoint, models, and one run of the chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from src.modules.bisenetv2 import BiSeNetV2
+from src.utils import checkpoint
+from tests.golden_weights import load_seeded
+from tests.run_helpers import run_script
+
+SIZE = (64, 96)  # of the network's input
+EVALUATION = [f"data.eval_transforms.item_transforms.Resize.target_size=[{SIZE[0]},{SIZE[1]}]"]
+
+
+def write_checkpoint(path: Path, *, num_classes: int = 19, seed: int = 0, **net_args: object) -> Path:
+    """Write a checkpoint with the seeded weights and statistics of the golden values, auxiliary heads included."""
+    network = BiSeNetV2(num_classes, aux_heads=True, **net_args)
+    load_seeded(network, seed)
+    checkpoint.write_atomically({p.name: p.asnumpy() for p in network.get_parameters()}, path)
+    return path
+
+
+def export(checkpoint_file: Path, target: Path, *options: object) -> Path:
+    """Run export.py on the CPU at `SIZE`; return the model."""
+    common = ["--device_target", "CPU", "--checkpoint_file", checkpoint_file, "--file_name", target]
+    run_script("export.py", *common, "--image_size", *SIZE, *options)
+    return target.with_name(f"{target.name}.mindir")
+
+
+def read_results(folder: Path, shape: tuple[int, ...], dtype: type = np.int32) -> dict[str, np.ndarray]:
+    """Return the arrays of ``<stem>_0.bin`` by stem."""
+    files = sorted(folder.glob("*.bin"))
+    return {path.stem[: -len("_0")]: np.fromfile(path, dtype).reshape(shape) for path in files}

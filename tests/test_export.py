@@ -1,0 +1,177 @@
+"""export.py: every kind of model against PyTorch's logits, checkpoints of every kind, mistakes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+import export as export_script
+from src.modules.bisenetv2 import BiSeNetV2
+from src.offline import exporting
+from src.offline.mindir import MindIRModel, read_mindir_info
+from src.utils.config import load_config
+from src.utils.errors import ConfigError, UserError
+from src.utils.local_adapter import Runtime
+from tests.dataset_helpers import write_generic
+from tests.golden_weights import load_seeded
+from tests.offline_helpers import SIZE, export, write_checkpoint
+from tests.run_helpers import run_script, tiny_options
+from tests.test_golden import assert_map, read
+
+
+@pytest.fixture(scope="module")
+def checkpoint_file(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "seeded.ckpt")
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_exported_logits_are_those_of_pytorch(checkpoint_file, tmp_path, fold):
+    golden, image, _ = read("bilinear", (128, 256))
+    options = ["--output", "logits", "--fold_bn", fold, "image_size=[128,256]"]
+    model = MindIRModel(export(checkpoint_file, tmp_path / "model", *options))
+    logits = np.concatenate([model(image.asnumpy()[i : i + 1]) for i in range(2)])
+    assert_map(Tensor(logits), golden, "eval_logits", 1e-4)
+
+
+def test_class_map_and_description(checkpoint_file, tmp_path):
+    target = tmp_path / "new folder" / "model.mindir"
+    common = ["--device_target", "CPU", "--checkpoint_file", checkpoint_file, "--image_size", *SIZE]
+    done = run_script("export.py", *common, "--file_name", target, "--input", "uint8")
+    record = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["file"] == "model.mindir"
+    assert record["bytes"] == target.stat().st_size
+    assert (record["input"], record["output"], record["fold_bn"]) == ("uint8", "argmax", True)
+    assert record["image_size"] == list(SIZE)
+    (taken,), (given,) = record["inputs"], record["outputs"]
+    assert (taken["dtype"], taken["shape"]) == ("uint8", [1, *SIZE, 3])
+    assert (given["dtype"], given["shape"]) == ("int32", [1, *SIZE])
+    assert record["check"]["largest_difference"] <= 1e-4
+    assert record["check"]["pixels"] == SIZE[0] * SIZE[1]
+    assert f"model.mindir: {record['bytes']} bytes, MINDIR, written by MindSpore {ms.__version__}" in done.stdout
+    assert re.search(r"input: .*image, uint8 1x64x96x3\n.*output: .*, int32 1x64x96\n", done.stdout)
+    assert "folded 54 batch normalisations" in done.stdout
+    assert sorted(path.name for path in target.parent.iterdir()) == ["model.json", "model.mindir"]
+    assert target.stat().st_mode & 0o777 == 0o644
+
+    network = BiSeNetV2(19, aux_heads=False).set_train(False)
+    load_seeded(network)
+    picture = np.random.default_rng(5).integers(0, 256, (1, *SIZE, 3), np.uint8)
+    mean, std = record["normalize"]["mean"], record["normalize"]["std"]
+    image = ((picture / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
+    expected = network(Tensor(image)).asnumpy().argmax(axis=1)
+    assert (MindIRModel(target)(picture) != expected).mean() < 1e-3
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_mixed_precision_training_is_exported(tmp_path):
+    data = write_generic(tmp_path / "data")
+    own = ["num_classes=3", "data.name=generic", "data.map_label=null", *tiny_options(data)]
+    run_script("train.py", "--total_step", 2, "--mix", "True", "--save_dir", tmp_path / "run", *own)
+    saved = tmp_path / "run" / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"
+    # as a user would: with the configuration of the run
+    model = export(saved, tmp_path / "model", "--config", tmp_path / "run" / "config.yml", "--output", "logits")
+    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert record["mix"]
+    assert record["num_classes"] == 3
+    (logits,) = read_mindir_info(model).outputs
+    assert logits.shape == (1, 3, *SIZE)
+
+
+def test_variants_of_the_network_are_exported(tmp_path):
+    variant = {"inner_upsample": "nearest", "bga_pointwise_bias": True, "depthwise_expand": "repeat"}
+    saved = write_checkpoint(tmp_path / "variant.ckpt", **variant)
+    export(saved, tmp_path / "model", *[f"net_args.{name}={value}" for name, value in variant.items()])
+    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert {name: record["net_args"][name] for name in variant} == variant
+
+
+def test_weights_stored_in_float16_are_exported(checkpoint_file, tmp_path):
+    values = {name: value.asnumpy() for name, value in ms.load_checkpoint(str(checkpoint_file)).items()}
+    half = [{"name": name, "data": Tensor(value.astype(np.float16))} for name, value in values.items()]
+    ms.save_checkpoint(half, str(tmp_path / "half.ckpt"))
+    assert export(tmp_path / "half.ckpt", tmp_path / "model").is_file()
+
+
+MISTAKES = [
+    (["--file_format", "ONNX"], "ONNX: MindSpore's exporter to ONNX has no resize operator; use MINDIR"),
+    (["--file_format", "OM"], "must be MINDIR or AIR, got 'OM'"),
+    (["--file_format", "AIR"], "--file_format AIR needs an Ascend, this is CPU"),
+    (["--checkpoint_file", "missing.ckpt"], "no such checkpoint: missing.ckpt"),
+    (["--image_size", "64"], "expected 2 arguments"),
+    (["--image_size", "16", "64"], "image_size: must be at least 32"),
+    (["--loss_weight", "[1,1,1,1,1]"], "unknown option --loss_weight"),
+    (["num_classes=4", "data.name=generic", "data.map_label=null"], "has shape"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES)
+def test_mistakes_are_named_and_nothing_is_written(checkpoint_file, tmp_path, options, message):
+    given = [
+        "--device_target",
+        "CPU",
+        "--checkpoint_file",
+        str(checkpoint_file),
+        "--file_name",
+        str(tmp_path / "model"),
+    ]
+    with pytest.raises(UserError) as caught:
+        export_script.main([*given, *options])
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_is_one_line_on_standard_error(tmp_path):
+    done = run_script("export.py", "--device_target", "CPU", "--file_name", tmp_path / "model", check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: --checkpoint_file: required\n"
+
+
+@pytest.mark.parametrize("name", ["model.mindir", "model.json"])
+def test_nothing_is_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    options = ["--checkpoint_file", "x.ckpt", "--file_name", str(tmp_path / "model")]
+    with pytest.raises(ConfigError, match=f"{name} exists already; take another --file_name"):
+        exporting.check_target(load_config(options, "export"))
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_air_is_left_to_an_ascend():
+    config = load_config(["--file_format", "AIR"], "export")
+    exporting.check_device(config, Runtime("Ascend", 0, 0, 1, 1))
+    with pytest.raises(ConfigError, match="needs an Ascend, this is GPU"):
+        exporting.check_device(config, Runtime("GPU", 0, 0, 1, 1))
+
+
+class Wrong(nn.Cell):
+    """A network that is off by a part of its largest logit."""
+
+    def __init__(self, network: nn.Cell, factor: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.network, self.factor = network, factor
+
+    def construct(self, image: Tensor) -> Tensor:
+        return self.network(image) * self.factor
+
+
+@pytest.mark.parametrize(("factor", "fine"), [(1.00001, True), (1.001, False)])
+def test_a_model_that_differs_from_the_network_is_not_kept(tmp_path, factor, fine):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = BiSeNetV2(19, aux_heads=False).set_train(False)
+    load_seeded(network)
+    options = ["--file_name", str(tmp_path / "model"), "--output", "logits", "--image_size", "32", "64"]
+    config = load_config(options, "export")
+    target = exporting.check_target(config)
+    with exporting.written_model(Wrong(network, factor), config, target) as model:
+        if fine:
+            assert 0 < exporting.check_model(model, network, config, "CPU")["check"]["largest_difference"] < 1e-4
+        else:
+            with pytest.raises(UserError, match="differs from the network by 0.001 of the largest logit"):
+                exporting.check_model(model, network, config, "CPU")
+            # where convolutions are float16 no more can be asked
+            exporting.check_model(model, network, config, "Ascend")
+    assert not list(tmp_path.iterdir())
