@@ -1,0 +1,51 @@
+"""Score the results of an offline inference: ``python postprocess.py --result_path DIR --label_path DIR``.
+
+``--help`` lists every option. Needs no MindSpore.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.offline import scoring
+from src.offline.manifest import read_manifest
+from src.utils.config import Parser, boolean
+from src.utils.entry import run_entry
+from src.utils.metrics import class_table, iou
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score as the command line says; return 0."""
+    args = parse_args(argv)
+    manifest = read_manifest(args.label_path.parent)
+    results = scoring.check_results(manifest, args.result_path, args.label_path)
+    images = args.images_path if args.save_images else None
+    matrix = scoring.count(manifest, results, args.label_path, images)
+    scores = iou(matrix.counts)
+    sys.stdout.write(scoring.result_block(len(results), scores))
+    sys.stdout.write(class_table(scores, manifest.class_names) + "\n")
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser("postprocess.py", description=__doc__)
+    parser.add_argument("--result_path", type=Path, default=Path("result_Files"), help="results (default %(default)s)")
+    parser.add_argument(
+        "--label_path", type=Path, default=Path("preprocess_Result/label"),
+        help="labels, with the manifest one level above (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--save_images", type=boolean, default=False, help="write colour overlays to --images_path")
+    parser.add_argument(
+        "--images_path", type=Path, default=None, help="folder of the overlays (default: images beside the results)"
+    )
+    args = parser.parse_args(argv)
+    args.images_path = args.images_path or args.result_path.resolve().parent / "images"
+    return args
+
+
+if __name__ == "__main__":
+    run_entry(main)

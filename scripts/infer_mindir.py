@@ -1,0 +1,68 @@
+"""Run a MindIR over a folder of inputs with MindSpore in Python: what the C++ runner does, where there is none.
+
+Writes <result_path>/<stem>_0.bin for every <dataset_path>/<stem>.bin, and beside the results
+time_Result/test_perform_static.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.offline.inference import infer_folder, list_inputs
+from src.offline.mindir import MindIRModel
+from src.utils.config import Parser, whole_number
+from src.utils.entry import run_entry
+from src.utils.errors import UserError
+from src.utils.files import write_whole
+from src.utils.local_adapter import PRECISION_MODES, init_device, set_precision_mode
+from src.utils.logger import setup_logging
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Infer as the command line says; return 0."""
+    args = parse_args(argv)
+    setup_logging(None)
+    init_device(args.device_type, args.device_id, ms_mode=0, num_threads=None)
+    set_precision_mode(args.precision_mode)
+    model = MindIRModel(args.mindir_path)
+    paths = list_inputs(args.dataset_path, model.input)
+    for which, tensor in (("input", model.input), ("output", model.output)):
+        logger.info("%s: %s, %s %s", which, tensor.name, tensor.dtype, "x".join(map(str, tensor.shape)))
+    timings = infer_folder(model, paths, args.result_path, warmup=args.warmup)
+    report = timings.report()
+    time_folder = args.result_path.resolve().parent / "time_Result"
+    try:
+        time_folder.mkdir(exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {time_folder}: {err.strerror}") from err
+    write_whole(time_folder / "test_perform_static.txt", report.encode())
+    print(report, end="")
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser("scripts/infer_mindir.py", description=__doc__)
+    parser.add_argument("--mindir_path", type=Path, required=True, help="the model")
+    parser.add_argument("--dataset_path", type=Path, required=True, help="folder of inputs, *.bin")
+    parser.add_argument("--result_path", type=Path, default=Path("result_Files"), help="default %(default)s")
+    parser.add_argument("--device_id", type=whole_number, default=0, help="device number, default 0")
+    parser.add_argument("--device_type", choices=("Ascend", "GPU", "CPU"), default="Ascend", help="default %(default)s")
+    parser.add_argument(
+        "--precision_mode", choices=PRECISION_MODES, default="allow_fp32_to_fp16",
+        help="precision on Ascend, by either runtime's name (default %(default)s); the CPU always computes in float32",
+    )  # fmt: skip
+    parser.add_argument("--warmup", type=whole_number, default=1, help="runs before the clock starts, default 1")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_entry(main)

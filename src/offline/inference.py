@@ -1,0 +1,103 @@
+"""A folder of network inputs through a MindIR, in Python: what the C++ runner does, file for file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from src.data.prefetch import map_ahead
+from src.offline.manifest import result_name
+from src.offline.mindir import MindIRModel, TensorInfo
+from src.offline.timing import Timings
+from src.utils.errors import DataError, UserError
+from src.utils.evaluation import Progress
+from src.utils.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+WAITING_RESULTS = 2  # results that may wait to be written
+
+
+def list_inputs(folder: Path, wanted: TensorInfo) -> list[Path]:
+    """Return the ``*.bin`` files of a folder by name, after a check of their sizes.
+
+    Raises:
+        DataError: there are none, or one has another size than the model takes.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no such folder of inputs: {folder}")
+    paths = sorted(folder.glob("*.bin"))
+    if not paths:
+        raise DataError(f"{folder}: holds no *.bin file; preprocess.py writes them")
+    for path in paths:
+        _check_size(path, path.stat().st_size, wanted)
+    return paths
+
+
+def _check_size(path: Path, size: int, wanted: TensorInfo) -> None:
+    if size != wanted.num_bytes:
+        shape = "x".join(map(str, wanted.shape))
+        raise DataError(f"{path}: has {size} bytes, the model takes {wanted.num_bytes} ({wanted.dtype} {shape})")
+
+
+def read_input(path: Path, wanted: TensorInfo) -> np.ndarray:
+    """Read one input as an array of the model's shape and type."""
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err.strerror}") from err
+    _check_size(path, len(data), wanted)
+    return np.frombuffer(data, wanted.dtype).reshape(wanted.shape)
+
+
+def infer_folder(model: MindIRModel, paths: list[Path], results: Path, *, warmup: int) -> Timings:
+    """Run `model` over the input files `paths` and write ``{results}/<stem>_0.bin`` for each.
+
+    Reading the next input and writing the last result overlap with inference.
+
+    Args:
+        model: the model.
+        paths: what `list_inputs` returns.
+        results: folder, made if it is not there.
+        warmup: runs of the first input before the clock starts.
+
+    Raises:
+        UserError: a file cannot be read or written; no part of a result is left under its name.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {results}: {err.strerror}") from err
+    first = read_input(paths[0], model.input)
+    for _ in range(warmup):
+        model(first)
+
+    timings, progress, begun = Timings(), Progress(len(paths), "inferred"), time.perf_counter()
+
+    def read(path: Path) -> tuple[Path, float, np.ndarray]:
+        start = time.perf_counter()
+        return path, start, read_input(path, model.input)
+
+    def write(path: Path, start: float, result: np.ndarray) -> None:
+        write_whole(results / result_name(path.stem), result.tobytes(), "the result ")
+        timings.pipeline_ms.append(1000 * (time.perf_counter() - start))
+        progress.advance()
+
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
+        for path, start, array in map_ahead(read, paths, 1):
+            before = time.perf_counter()
+            result = model(array)
+            timings.inference_ms.append(1000 * (time.perf_counter() - before))
+            pending.append(writer.submit(write, path, start, result))
+            if len(pending) > WAITING_RESULTS:
+                pending.popleft().result()
+        while pending:
+            pending.popleft().result()
+    timings.seconds = time.perf_counter() - begun
+    return timings

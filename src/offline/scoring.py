@@ -1,0 +1,118 @@
+"""Steps of postprocess.py: results of an offline inference against the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from src.data.eval_samples import restore_class_map
+from src.data.image_files import read_image
+from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
+from src.utils.errors import DataError, UserError
+from src.utils.metrics import ConfusionMatrix, mean_iou
+from src.utils.visualize import comparison, write_png
+
+SHOWN_PROBLEMS = 10
+
+
+def check_results(manifest: Manifest, results: Path, labels: Path) -> dict[ManifestSample, Path]:
+    """Return the result file of every sample, after a check that all results and labels are there in full.
+
+    Raises:
+        DataError: one line, naming what is missing or of the wrong size.
+    """
+    if not manifest.complete:
+        raise DataError(f"{labels.parent}: preprocessing did not finish there; run preprocess.py again")
+    found = {sample: results / result_name(sample.stem) for sample in manifest.samples}
+    height, width = manifest.image_size
+    sizes = {4 * height * width: "a class map", 4 * height * width * manifest.num_classes: "logits"}
+    wanted = " or ".join(f"{size} ({kind})" for size, kind in sizes.items())
+    problems = []
+    for sample, path in found.items():
+        label = labels / input_name(sample.stem)
+        problems += _problem(path, tuple(sizes), wanted)
+        problems += _problem(label, (int(np.prod(sample.label_size)),), f"{np.prod(sample.label_size)}")
+    if problems:
+        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        raise DataError("; ".join(problems[:SHOWN_PROBLEMS]) + more)
+    return found
+
+
+def _problem(path: Path, sizes: tuple[int, ...], wanted: str) -> list[str]:
+    if not path.is_file():
+        return [f"missing: {path}"]
+    size = path.stat().st_size
+    return [] if size in sizes else [f"{path} has {size} bytes, expected {wanted}"]
+
+
+def count(
+    manifest: Manifest, results: dict[ManifestSample, Path], labels: Path, images: Path | None
+) -> ConfusionMatrix:
+    """Count one confusion matrix, file by file, each picture at its label's own size.
+
+    Args:
+        manifest: what was preprocessed.
+        results: the result file of every sample.
+        labels: folder of the labels.
+        images: folder for overlays of photograph, label and prediction, or None.
+
+    Raises:
+        DataError: a result holds something that is no class, or cannot be read.
+    """
+    if images is not None:
+        try:
+            images.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise UserError(f"cannot make the folder {images}: {err.strerror}") from err
+    matrix = ConfusionMatrix(manifest.num_classes, manifest.ignore_label)
+    for sample, path in results.items():
+        label = np.frombuffer(_read(labels / input_name(sample.stem)), np.uint8).reshape(sample.label_size)
+        class_map = read_class_map(path, manifest)
+        prediction = restore_class_map(class_map, sample.fitted, sample.label_size)
+        matrix.update(label, prediction)
+        if images is not None:
+            palette = np.array(manifest.palette, np.uint8)
+            sheet = comparison(
+                read_image(sample.image), label, prediction, palette, manifest.class_names, manifest.ignore_label
+            )
+            write_png(images / f"{sample.stem}.png", sheet)
+    return matrix
+
+
+def read_class_map(path: Path, manifest: Manifest) -> np.ndarray:
+    """Read a result as classes (H, W), whether the model returned these or logits.
+
+    Raises:
+        DataError: it holds something that is no class.
+    """
+    data, (height, width) = _read(path), manifest.image_size
+    if len(data) == 4 * height * width:
+        class_map = np.frombuffer(data, np.int32).reshape(height, width)
+    else:
+        logits = np.frombuffer(data, np.float32).reshape(manifest.num_classes, height, width)
+        if not np.isfinite(logits).all():
+            raise DataError(f"{path}: holds logits that are not finite")
+        class_map = logits.argmax(axis=0)
+    low, high = class_map.min(), class_map.max()
+    if low < 0 or high >= manifest.num_classes:
+        raise DataError(f"{path}: holds values {low}..{high}, classes are 0..{manifest.num_classes - 1}")
+    return class_map
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err.strerror}") from err
+
+
+def result_block(images: int, scores: np.ndarray) -> str:
+    """Return the published result of offline inference, character for character."""
+    return (
+        f"Total number of images:  {images}\n"
+        "=========== 310 Inference Result ===========\n"
+        f"miou: {mean_iou(scores)!r}\n"
+        f"iou array: \n {scores}\n"
+        "============================================\n"
+    )
