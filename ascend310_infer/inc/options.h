@@ -1,0 +1,31 @@
+// The command line of the runner.
+#ifndef ASCEND310_INFER_OPTIONS_H_
+#define ASCEND310_INFER_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+enum class Device { kAscend, kGPU, kCPU };
+
+struct Options {
+  std::string mindir_path;
+  std::string dataset_path;
+  std::string result_path = "./result_Files";
+  std::uint32_t device_id = 0;
+  Device device_type = Device::kAscend;
+  // By either runtime's name. Never left to a runtime: the default of some computes everything in float16.
+  std::string precision_mode = "allow_fp32_to_fp16";
+  unsigned warmup = 1;
+  bool help = false;
+};
+
+// Reads the command line; throws std::runtime_error for anything it cannot make sense of.
+Options ParseOptions(int argc, char **argv);
+
+// Returns the text of --help.
+std::string Usage();
+
+// Returns the name of a precision mode in libmindspore.so or, with `lite`, in MindSpore Lite.
+std::string PrecisionName(const std::string &mode, bool lite);
+
+#endif  // ASCEND310_INFER_OPTIONS_H_
