@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Usage: bash scripts/ascend_310_infer.sh [MINDIR_PATH] [DATA_PATH] [DEVICE_ID] [DEVICE_TYPE] [options]
+# Measures an exported model on DATA_PATH, a data set in the layout of Cityscapes: preprocess.py, the C++ runner in
+# ascend310_infer, postprocess.py. DEVICE_ID is optional: the environment variable device_id, else 0. DEVICE_TYPE is
+# Ascend (default), GPU or CPU; on CPU without MindSpore Lite scripts/infer_mindir.py takes the runner's place.
+# Options: --out DIR (default: the current directory), --precision_mode MODE and --warmup N of the runner,
+# --save_images True of postprocess.py; all others, such as --config FILE, go to preprocess.py.
+# BUILD_DIR in the environment: where the runner is built (default ascend310_infer/out).
+# Writes preprocess_Result, result_Files, time_Result and preprocess.log, build.log, infer.log, acc.log.
+set -euo pipefail
+fail() { echo "error: $1" >&2; exit 2; }
+
+[[ $# -ge 2 ]] || fail "$(sed -n '2s/^# //p' "$0")"
+mindir=$1
+data=$2
+shift 2
+device_id=${device_id:-0}
+if [[ $# -gt 0 && $1 != -* && $1 != *=* ]]; then
+  device_id=$1
+  shift
+fi
+device_type=Ascend
+if [[ $# -gt 0 && $1 != -* && $1 != *=* ]]; then
+  device_type=$1
+  shift
+fi
+out=$PWD
+inputs=() runner=() scores=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --out=* | --precision_mode=* | --warmup=* | --save_images=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    --out | --precision_mode | --warmup | --save_images) [[ $# -ge 2 ]] || fail "$1: needs a value" ;;&
+    --out) out=$2; shift 2 ;;
+    --precision_mode | --warmup) runner+=("$1" "$2"); shift 2 ;;
+    --save_images) scores+=("$1" "$2"); shift 2 ;;
+    *) inputs+=("$1"); shift ;;
+  esac
+done
+[[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
+[[ $device_type =~ ^(Ascend|GPU|CPU)$ ]] || fail "DEVICE_TYPE must be Ascend, GPU or CPU, got '$device_type'"
+[[ -f $mindir ]] || fail "MINDIR_PATH: no such file: $mindir"
+[[ -d $data ]] || fail "DATA_PATH: no such folder: $data"
+lite=${MS_LITE_HOME:-${LITE_HOME:-}}
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
+if [[ $device_type == CPU && -z $lite ]]; then
+  find_python requirements.txt
+else # the runner brings its own MindSpore
+  find_python requirements-infer.txt
+fi
+mindir=$(realpath "$mindir")
+data=$(realpath "$data")
+# Relative names in the other options are relative to where the user is: the steps run there.
+mkdir -p "$out" || fail "cannot make the folder $out"
+out=$(cd "$out" && pwd)
+
+step() { # name, log, command ...: run one step, show what it prints, stop at its failure
+  local name=$1 log=$out/$2 status=0
+  shift 2
+  echo "=== $name ==="
+  : >"$log" || fail "cannot write $log"
+  "$@" 2>"$log.err" | tee -a "$log" || status=$?
+  cat "$log.err" >>"$log"
+  rm -f "$log.err"
+  [[ $status -eq 0 ]] && return
+  {
+    echo "error: $name failed with exit code $status; the end of $log:"
+    tail -n 5 "$log"
+  } >&2
+  exit "$status"
+}
+
+step preprocessing preprocess.log "$PYTHON" "$repo_root/preprocess.py" ${inputs[@]+"${inputs[@]}"} \
+  --data_path "$data" --mindir_path "$mindir" --output_path "$out/preprocess_Result" --result_path "$out/result_Files"
+
+if [[ $device_type == CPU && -z $lite ]]; then
+  program=("$PYTHON" "$repo_root/scripts/infer_mindir.py")
+else
+  build=${BUILD_DIR:-$repo_root/ascend310_infer/out}
+  step build build.log env PATH="$(dirname "$PYTHON"):$PATH" bash "$repo_root/ascend310_infer/src/build.sh" "$build"
+  program=("$build/main")
+  if [[ -z $lite ]]; then # MindSpore's own library needs that of the Python it was made for
+    libraries=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")')
+    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
+  else
+    libraries=$lite/runtime/lib:$lite/runtime/third_party/dnnl:$lite/tools/converter/lib
+    libraries+=:$lite/runtime/third_party/glog:$lite/runtime/third_party/libjpeg-turbo/lib
+    export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  fi
+fi
+step inference infer.log "${program[@]}" --mindir_path "$mindir" --dataset_path "$out/preprocess_Result/image" \
+  --result_path "$out/result_Files" --device_id "$device_id" --device_type "$device_type" ${runner[@]+"${runner[@]}"}
+
+step scoring acc.log "$PYTHON" "$repo_root/postprocess.py" --result_path "$out/result_Files" \
+  --label_path "$out/preprocess_Result/label" ${scores[@]+"${scores[@]}"}
