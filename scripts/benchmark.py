@@ -3,8 +3,9 @@
 Every kind of work runs in a process of its own. Figures of two runs differ by what else the machine does: compare
 frameworks within one run only. Progress goes to standard error.
 
-sections of --only: pipeline (reading training images), forward, train (one step), evaluation, startup, memory (of
-whatever else is measured; alone, of forward pass and training step), model (parameters and multiply-adds).
+sections of --only: pipeline (reading training images), forward, exported (a MindIR, folded or not, with class map or
+logits), train (one step), evaluation, startup, memory (of whatever else is measured; alone, of forward pass and
+training step), model (parameters and multiply-adds).
 
 Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]
 """

@@ -36,6 +36,17 @@ def test_ratios_compare_the_same_work():
     assert " ".join(lines[0].split()) == "MindSpore logits 1 of 64x128 float32 500 (400 .. 600) 3"
 
 
+def test_an_exported_model_is_compared_with_what_returns_the_same():
+    rows = [
+        step_row("MindSpore", "class map, folded", [300.0]),
+        step_row("MindSpore", "logits", [100.0]),
+        step_row("PyTorch", "class map", [200.0]),
+        step_row("PyTorch", "logits", [400.0]),
+    ]
+    lines = report.exported_table(rows).splitlines()[3:]
+    assert [line.split()[-1] for line in lines] == ["1.50", "0.25", "1", "1"]
+
+
 def test_an_evaluated_image_is_compared_with_all_its_passes():
     protocol = {"img_ratios": [0.5, 1.0], "flip": True, "image_size": [64, 128]}
     row = {"ms": [90.0, 120.0, 150.0], "protocol": protocol, "alone": {"ms": [[10.0, 10.0], [30.0, 50.0]]}}
@@ -155,6 +166,10 @@ def test_a_whole_run_in_miniature(tmp_path):
     assert [(row["kind"], row["variant"], row["shape"]) for row in results["steps"]] == [
         ("forward", "logits", [1, 3, 64, 128]),
         ("forward", "class map", [1, 3, 64, 128]),
+        ("exported", "class map, folded", [1, 3, 64, 128]),
+        ("exported", "class map", [1, 3, 64, 128]),
+        ("exported", "logits, folded", [1, 3, 64, 128]),
+        ("exported", "logits", [1, 3, 64, 128]),
         ("train", None, [2, 3, 64, 64]),
     ]
     for row in results["steps"]:
@@ -167,6 +182,16 @@ def test_a_whole_run_in_miniature(tmp_path):
     assert [len(row["alone"]["ms"]) for row in results["evaluation"]] == [1, 6]
     assert [row["parameters"] for row in results["model"]] == [3_358_627, 5_231_487]
     assert [row["kind"] for row in results["profile"]] == ["forward", "train"]
-    titles = ("QUICK", "Reading training", "Forward pass", "Training step", "Evaluation", "Start-up", "Peak", "Model")
+    titles = (
+        "QUICK",
+        "Reading training",
+        "Forward pass",
+        "Exported",
+        "Training step",
+        "Evaluation",
+        "Start-up",
+        "Peak",
+        "Model",
+    )
     assert all(f"\n{title}" in done.stdout for title in titles)
     assert "round 2 of 2" in done.stderr

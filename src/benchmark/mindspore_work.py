@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -17,9 +18,13 @@ from src.benchmark.pipeline import measure_decoding, measure_pipeline
 from src.benchmark.worker import Commands, serve, step_commands, timed
 from src.data.eval_samples import EvalSamples
 from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.modules.inference_graph import InferenceGraph
+from src.offline import exporting
+from src.offline.mindir import MindIRModel
 from src.utils import schema
 from src.utils.common import create_network
 from src.utils.config import load_config
+from src.utils.config_builder import with_image_size
 from src.utils.evaluation import evaluate, evaluation_protocol
 from src.utils.local_adapter import init_device
 from src.utils.schema_base import TRAIN
@@ -49,6 +54,19 @@ def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Com
     network = create_network(config, aux_heads=False).set_train(False)
     cell, image = network if variant == "logits" else MultiScaleInfer(network), random_image(shape)
     return step_commands(lambda: cell(image).asnumpy())
+
+
+def exported(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:
+    """Run an exported model; `variant` is a value of `sections.EXPORTED`."""
+    what, _, folded = variant.partition(", ")
+    output = "argmax" if what == "class map" else "logits"
+    config = with_image_size(dataclasses.replace(config, output=output, fold_bn=bool(folded)), tuple(shape[2:]))
+    values = {p.name: p.asnumpy() for p in create_network(config, aux_heads=False).get_parameters()}
+    graph = InferenceGraph(exporting.deployed_network(config, values), output=output)
+    with exporting.written_model(graph, config, Path("model.mindir")) as path:
+        model = MindIRModel(path)
+    image = random_image(shape)
+    return step_commands(lambda: model.cell(image).asnumpy())
 
 
 def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
@@ -137,7 +155,10 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
     return sum(counts.values())
 
 
-WORK = {"forward": forward, "train": train_step, "evaluation": evaluation, "pipeline": pipeline, "model": model}
+WORK = {
+    "forward": forward, "exported": exported, "train": train_step, "evaluation": evaluation, "pipeline": pipeline,
+    "model": model,
+}  # fmt: skip
 
 if __name__ == "__main__":
     serve(build)

@@ -20,13 +20,16 @@ SILENT = "the oneDNN of this version printed no times, so nothing can be told ap
 def render(results: dict) -> str:
     """Return the report of what `scripts/benchmark.py` measured: the chosen sections, as far as there are values."""
     steps = results.get("steps", [])
-    forward, train = ([row for row in steps if row["kind"] == kind] for kind in ("forward", "train"))
+    forward, exported, train = (
+        [row for row in steps if row["kind"] == kind] for kind in ("forward", "exported", "train")
+    )
     measured = {
         "pipeline": (results.get("pipeline"), pipeline_table),
         "forward": (forward, partial(steps_table, what=EVALUATION_NETWORK)),
+        "exported": (exported, exported_table),
         "train": (train, partial(steps_table, what=TRAIN_STEP)),
         "evaluation": (results.get("evaluation"), evaluation_table),
-        "startup": (steps, startup_table),
+        "startup": (forward + train, startup_table),
         "memory": (memory_rows(results), memory_table),
         "model": (results.get("model"), model_table),
     }
@@ -94,6 +97,19 @@ def counterpart(row: dict, rows: Sequence[dict]) -> dict:
     output = "class map" if row["variant"] == "class map" else row["variant"] and "logits"
     wanted = ("MindSpore", row["shape"], output)
     return next(other for other in rows if (other["framework"], other["shape"], other["variant"]) == wanted)
+
+
+def exported_table(rows: Sequence[dict]) -> str:
+    """Show exported models, and how long each takes compared with PyTorch's network that returns the same."""
+    lines = []
+    for row in rows:
+        same = [other for other in rows if other["framework"] == "PyTorch" and other["shape"] == row["shape"]
+                and other["variant"] == row["variant"].partition(",")[0]]  # fmt: skip
+        ratio = f"{ratio_of_medians(row['ms'], same[0]['ms']):.2f}" if same and row["framework"] == "MindSpore" else ""
+        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]),
+                      str(len(row["ms"])), ratio])  # fmt: skip
+    head = ["", "images", "precision", "ms", "samples", "this / PyTorch"]
+    return table("Exported model, ms (MindIR in MindSpore; PyTorch runs its network eagerly)", head, lines)
 
 
 def pipeline_table(rows: Sequence[dict]) -> str:

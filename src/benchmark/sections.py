@@ -21,7 +21,9 @@ from src.utils.schema_base import TRAIN
 
 logger = logging.getLogger(__name__)
 
-SECTIONS = ("pipeline", "forward", "train", "evaluation", "startup", "memory", "model")
+SECTIONS = ("pipeline", "forward", "exported", "train", "evaluation", "startup", "memory", "model")
+# What an exported model returns, and whether batch normalisation is folded.
+EXPORTED = ("class map, folded", "class map", "logits, folded", "logits")
 MINDSPORE, TORCH = "MindSpore", "PyTorch"
 PAIRS = 12  # made-up images to read
 PROFILED_STEPS = 3
@@ -126,6 +128,10 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
             groups[-1] += [Step(TORCH, "forward", (1, 3, *size), name) for name in ("logits", "channels last")]
         if "forward" in settings.only:
             groups.append([Step(framework, "forward", (1, 3, *size), "class map") for framework in frameworks])
+    for size in settings.sizes if "exported" in settings.only else ():
+        groups.append([Step(MINDSPORE, "exported", (1, 3, *size), name) for name in EXPORTED])
+        if settings.torch_python:
+            groups[-1] += [Step(TORCH, "exported", (1, 3, *size), name) for name in ("class map", "logits")]
     if timing_anyway or "train" in settings.only:
         count, *size = settings.train_shape
         groups.append([Step(framework, "train", (count, 3, *size)) for framework in frameworks])
