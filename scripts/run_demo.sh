@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]
 # The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
-# street scenes, trains, evaluates single-scale and with all scales and mirror images, and writes overlays and curves.
+# street scenes, trains, evaluates single-scale and with all scales and mirror images, writes overlays and curves,
+# exports the network and measures the exported model as an offline inference does.
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
 # key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
@@ -26,7 +27,7 @@ setup_python requirements.txt
 run="$out/$(date +%Y%m%d-%H%M%S)"
 while [[ -e $run ]]; do run+=+; done
 step=0
-announce() { step=$((step + 1)); printf '\n=== %d/4 %s ===\n' "$step" "$1"; }
+announce() { step=$((step + 1)); printf '\n=== %d/6 %s ===\n' "$step" "$1"; }
 
 demo() { # script, options: with the demo's configuration and data, on the CPU
   "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
@@ -46,13 +47,23 @@ demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_single_scale"
 
 announce "evaluation, six scales with mirror images"
 demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_multi_scale"
-
 minutes=$(((SECONDS - started + 30) / 60))
+
+announce "export"
+demo export.py --checkpoint_file "$checkpoint" --file_name "$run/export/BiSeNetV2" --input uint8
+
+announce "offline inference"
+env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" \
+  "$run/export/BiSeNetV2.mindir" "$out/data" 0 CPU --out "$run/offline" --config "$repo/config/bisenetv2_demo.yml" \
+  ${overrides[@]+"${overrides[@]}"}
+
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
 cat <<END
 
 === done: training and evaluation took about $minutes min ===
 mIoU on pictures not trained on: $(miou "$run/eval_single_scale") single scale, $(miou "$run/eval_multi_scale") multi-scale with flip
+mIoU of the exported model:      $(awk '/^miou: / { printf "%.4f", $2 }' "$run/offline/acc.log") single scale
+exported model:  $run/export/BiSeNetV2.mindir
 overlays:        $run/eval_single_scale/images
 learning curves: $run/train/curves.png
 checkpoint:      $checkpoint
