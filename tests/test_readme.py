@@ -64,7 +64,7 @@ def commands(name: str) -> list[list[str]]:
 
 def check_python(script: str, arguments: list[str]) -> None:
     """Let the script's own parser judge its arguments; one without `parse_args` names its options in its docstring."""
-    if script in ("train.py", "eval.py"):
+    if script in ("train.py", "eval.py", "export.py", "preprocess.py"):
         load_config(arguments, script.removesuffix(".py"))
         return
     if script.startswith("tests/"):
@@ -87,6 +87,12 @@ def check_shell(script: str, arguments: list[str]) -> None:
         device, checkpoint, *rest = arguments
         assert device.isdigit()
         load_config(["--checkpoint_path", checkpoint, *rest], "eval")
+    elif script == "scripts/ascend_310_infer.sh":
+        model, data, device, *rest = arguments
+        assert model.endswith(".mindir")
+        assert data.startswith("/path/to/")
+        assert device.isdigit()
+        assert rest in ([], ["CPU", "--out", "offline"])
     elif script == "scripts/run_tests.sh":
         assert not arguments or arguments == ["-m", "not slow"] or all((ROOT / word).exists() for word in arguments)
     else:
@@ -215,8 +221,10 @@ def test_the_layout_lists_every_module_and_script(name):
     assert found.pop("tests/") == set()
     for folder, listed in found.items():
         root = ROOT / folder
-        paths = root.rglob("*") if folder.startswith("src/") else root.iterdir()
-        suffixes = {"config/": (".yml",), "scripts/": (".py", ".sh")}.get(folder, (".py",))
+        paths = root.rglob("*") if folder.startswith(("src/", "ascend310_infer/")) else root.iterdir()
+        paths = [path for path in paths if "out" not in path.parts[len(ROOT.parts) :]]  # where the runner is built
+        suffixes = {"config/": (".yml",), "scripts/": (".py", ".sh"), "ascend310_infer/": (".cc", ".h", ".txt", ".sh")}
+        suffixes = suffixes.get(folder, (".py",))
         there = {str(p.relative_to(root)) for p in paths if p.suffix in suffixes and p.name != "__init__.py"}
         assert listed == there, folder
     packages = {f"src/{path.name}/" for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()}
