@@ -172,7 +172,7 @@ def profile_steps(settings: Settings) -> list[dict]:
     rows = []
     steps = [step for group in plan_steps(settings) for step in group if step.variant in (None, "logits")]
     for step in steps:
-        if step.kind not in settings.only:
+        if step.kind not in settings.only or step.kind == "exported":  # the forward pass again
             continue
         with start(settings, step, VERBOSE) as worker:
             logger.info("profiling %s", step.name)
