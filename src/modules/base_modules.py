@@ -103,7 +103,7 @@ def to_mixed_precision(network: nn.Cell) -> None:
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
             cell.to_float(ms.float16)
-        elif isinstance(cell, (nn.BatchNorm2d, AvgPoolPadded)):
+        elif isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm, AvgPoolPadded)):
             cell.to_float(ms.float32)
 
 

@@ -224,18 +224,22 @@ class BiSeNetV2(nn.Cell):
         dropout: probability of dropping a feature before the classifiers while training.
         depthwise_expand: 'grouped' or 'repeat', see `RepeatedDepthwiseConv`.
         freeze_bn: normalise with the running statistics in training too, and leave them as they are.
+        sync_bn: batch statistics over all devices; Ascend only. Parameter names are the same.
         seed: seed of the initial weights.
     """
 
     def __init__(  # noqa: PLR0913 - the published variants
         self, num_classes: int = 19, *, aux_heads: bool = True, inner_upsample: str = "bilinear",
         bn_epsilon: float = 1e-3, bga_pointwise_bias: bool = False, dropout: float = 0.0,
-        depthwise_expand: str = "grouped", freeze_bn: bool = False, seed: int = 1,
+        depthwise_expand: str = "grouped", freeze_bn: bool = False, sync_bn: bool = False, seed: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         # MindSpore's momentum is the complement of PyTorch's 0.1.
         norm = functools.partial(
-            nn.BatchNorm2d, eps=bn_epsilon, momentum=0.9, use_batch_statistics=False if freeze_bn else None
+            nn.SyncBatchNorm if sync_bn else nn.BatchNorm2d,
+            eps=bn_epsilon,
+            momentum=0.9,
+            use_batch_statistics=False if freeze_bn else None,
         )
         self.detail = DetailBranch(norm)
         self.segment = SemanticBranch(norm, depthwise_expand)

@@ -105,6 +105,24 @@ class OverChannels(nn.Cell):
         return ops.stack([exponentials[i] * factor for i in range(len(maps))], axis=1)
 
 
+class MeanOverRanks(nn.Cell):
+    """Mean of a float32 tensor over all ranks; the tensor itself where there is one.
+
+    Args:
+        rank_size: number of ranks.
+    """
+
+    def __init__(self, rank_size: int) -> None:
+        super().__init__()
+        self.rank_size = rank_size
+        self.all_reduce = ops.AllReduce(ops.ReduceOp.SUM) if rank_size > 1 else None
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.rank_size == 1:
+            return x
+        return self.all_reduce(ops.stop_gradient(x)) / self.rank_size
+
+
 def _largest(maps: tuple[Tensor, ...]) -> Tensor:
     """Return the largest value at each place of equally large maps."""
     largest = maps[0]

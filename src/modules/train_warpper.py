@@ -5,15 +5,18 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
 
+from src.modules.tensor_ops import MeanOverRanks
+
 _SCALE_FACTOR = 2.0
 _MAX_SCALE = 2.0**24
 
 
 class TrainOneStepCell(nn.Cell):
-    """Train one step; runs the same on CPU and Ascend.
+    """Train one step; runs the same on CPU and Ascend, on one rank or several.
 
     Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs, all of this step: total loss, losses of the
-    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite.
+    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite. Losses
+    and gradients are means over the ranks; what is not finite on one rank is so on all.
 
     A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
     moves on. Running statistics that its forward pass made non-finite start anew and settle within some fifty steps:
@@ -28,11 +31,12 @@ class TrainOneStepCell(nn.Cell):
         scale_window: good steps before a dynamic scale doubles.
         clip_grad_norm: clip the gradients to this global norm; None does not clip.
         force_update: update whatever the gradients are.
+        rank_size: number of ranks, which all train the same weights.
     """
 
     def __init__(
         self, network: nn.Cell, optimizer: nn.Optimizer, *, loss_scaler: str = "none", loss_scale: float = 1024.0,
-        scale_window: int = 2000, clip_grad_norm: float | None = None, force_update: bool = False,
+        scale_window: int = 2000, clip_grad_norm: float | None = None, force_update: bool = False, rank_size: int = 1,
     ) -> None:  # fmt: skip
         super().__init__(auto_prefix=False)  # parameters keep the network's names
         if loss_scaler not in ("static", "dynamic", "none"):
@@ -46,6 +50,10 @@ class TrainOneStepCell(nn.Cell):
         self.fresh = tuple(float(p.name.endswith("moving_variance")) for p in statistics)
         self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
         self.map = ops.HyperMap()
+        self.over_ranks = MeanOverRanks(rank_size)
+        self.average = nn.Identity()
+        if rank_size > 1:
+            self.average = nn.DistributedGradReducer(self.weights, mean=True, degree=rank_size)
         self.dynamic = loss_scaler == "dynamic"
         self.scale_window = scale_window
         self.clip_grad_norm = clip_grad_norm
@@ -64,8 +72,10 @@ class TrainOneStepCell(nn.Cell):
         loss, head_losses = self.network(image, label)
         scale = self.loss_scale * 1.0  # the value of this step, before `_count` changes the parameter
         sensitivity = (ops.ones_like(loss) * scale, ops.zeros_like(head_losses))
-        grads = self.grad(self.network, self.weights)(image, label, sensitivity)
-        finite = amp.all_finite(grads)
+        grads = self.average(self.grad(self.network, self.weights)(image, label, sensitivity))
+        loss, head_losses = self.over_ranks(loss), self.over_ranks(head_losses)
+        # A chip that saturates tells its own overflow only, so the flags are compared, too.
+        finite = self.over_ranks(ops.cast(amp.all_finite(grads), ms.float32)) == 1.0
         grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)

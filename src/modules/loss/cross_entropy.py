@@ -32,24 +32,26 @@ class CrossEntropy(nn.Cell):
         self.over_channels = OverChannels()
         self.sum = ops.ReduceSum()
 
-    def pixel_weights(self, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (class or 0 where ignored, weight) of each pixel, both (N, H, W); the same for all heads."""
+    def pixel_weights(self, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (class or 0 where ignored, weight) of each pixel, both (N, H, W), and the sum of the weights.
+
+        They are the same for all heads.
+        """
         valid = label != self.ignore_label
         target = ops.select(valid, label, ops.zeros_like(label))
         weight = ops.gather(self.class_weights, target, 0) * ops.cast(valid, ms.float32)
-        return target, weight
+        return target, weight, self.sum(weight, (0, 1, 2))
 
-    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss for what `pixel_weights` gave."""
+    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return the loss for what `pixel_weights` gave; `total` divides the sum over the pixels, if it is not 0."""
         logits = ops.cast(logits, ms.float32)
         # log-sum-exp written out: several times faster on the CPU than log_softmax and its gradient
         shifted = logits - ops.stop_gradient(self.over_channels.max(logits))
         picked = ops.gather_elements(shifted, 1, ops.expand_dims(target, 1))
         pixel_loss = (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape(target.shape)
-        total = self.sum(weight, (0, 1, 2))
         total = ops.select(total > 0, total, ops.ones_like(total))
         return self.sum(pixel_loss * weight, (0, 1, 2)) / total
 
     def construct(self, logits: Tensor, label: Tensor) -> Tensor:
-        target, weight = self.pixel_weights(label)
-        return self.from_weights(logits, target, weight)
+        target, weight, total = self.pixel_weights(label)
+        return self.from_weights(logits, target, weight, total)

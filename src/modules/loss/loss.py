@@ -8,6 +8,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.tensor_ops import MeanOverRanks
 
 
 class WithLossCell(nn.Cell):
@@ -20,18 +21,24 @@ class WithLossCell(nn.Cell):
         network: returns a tuple of logits in training mode.
         criterion: the loss of one head.
         loss_weight: one weight a head.
+        rank_size: number of ranks. The loss of several is divided by the mean of their pixel weights, so that its mean
+            over the ranks is the loss of one rank with all their images, however the valid pixels are spread.
     """
 
-    def __init__(self, network: nn.Cell, criterion: CrossEntropy, loss_weight: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Cell, criterion: CrossEntropy, loss_weight: Sequence[float], rank_size: int = 1
+    ) -> None:
         super().__init__(auto_prefix=False)  # parameters keep the network's names
         self.network = network
         self.criterion = criterion
         self.loss_weight = Tensor(loss_weight, ms.float32)
+        self.over_ranks = MeanOverRanks(rank_size)
 
     def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        target, weight = self.criterion.pixel_weights(label)
+        target, weight, total = self.criterion.pixel_weights(label)
+        total = self.over_ranks(total)
         losses = []
         for logits in self.network(image):
-            losses.append(self.criterion.from_weights(logits, target, weight))
+            losses.append(self.criterion.from_weights(logits, target, weight, total))
         head_losses = ops.stack(losses)
         return ops.reduce_sum(head_losses * self.loss_weight), head_losses
