@@ -20,10 +20,24 @@ from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 from src.utils.errors import UserError
 from src.utils.files import write_whole
-from src.utils.local_adapter import PRECISION_MODES, init_device, set_precision_mode
+from src.utils.local_adapter import init_device, set_precision_mode
 from src.utils.logger import setup_logging
 
 logger = logging.getLogger(__name__)
+
+# Precision on Ascend: the name in MindSpore, by the names in libmindspore.so and in MindSpore Lite.
+PRECISION_MODES = {
+    "force_fp32": "force_fp32",
+    "allow_fp32_to_fp16": "allow_fp32_to_fp16",
+    "force_fp16": "force_fp16",
+    "must_keep_origin_dtype": "must_keep_origin_dtype",
+    "allow_mix_precision": "allow_mix_precision",
+    "enforce_fp32": "force_fp32",
+    "preferred_fp32": "allow_fp32_to_fp16",
+    "enforce_fp16": "force_fp16",
+    "enforce_origin": "must_keep_origin_dtype",
+    "preferred_optimal": "allow_mix_precision",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     setup_logging(None)
     init_device(args.device_type, args.device_id, ms_mode=0, num_threads=None)
-    set_precision_mode(args.precision_mode)
+    set_precision_mode(PRECISION_MODES[args.precision_mode])
     model = MindIRModel(args.mindir_path)
     paths = list_inputs(args.dataset_path, model.input)
     for which, tensor in (("input", model.input), ("output", model.output)):

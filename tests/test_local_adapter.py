@@ -12,6 +12,7 @@ import pytest
 
 from src.utils import local_adapter
 from src.utils.errors import UserError
+from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM")
@@ -113,10 +114,45 @@ def test_unknown_mindspore_is_refused(monkeypatch):
             local_adapter.init_device("CPU", None, 0, None)
 
 
-def test_launchers_with_several_processes_are_refused(monkeypatch):
-    assert local_adapter.discover_rank() == (0, 1)
-    monkeypatch.setenv("RANK_SIZE", "1")
-    assert local_adapter.discover_rank() == (0, 1)
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    with pytest.raises(UserError, match="OMPI_COMM_WORLD_SIZE=4"):
-        local_adapter.discover_rank()
+def test_the_rank_is_read_from_the_environment(monkeypatch):
+    assert local_adapter.discover_rank() == Placement(SINGLE)
+    for name, value in (("RANK", 1), ("SIZE", 4), ("LOCAL_RANK", 1), ("LOCAL_SIZE", 2)):
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", str(value))
+    assert local_adapter.discover_rank() == Placement(MPIRUN, 1, 4, 1, 2)
+
+
+def test_every_process_of_a_host_has_a_device_of_its_own(monkeypatch):
+    monkeypatch.setenv("DEVICE_ID", "0")  # left over from the user's shell: the same for all
+    assert local_adapter.choose_device("CPU", None, Placement(MPIRUN, 5, 8, 1, 4)) == ("CPU", 1)
+    monkeypatch.setenv("DEVICE_ID", "3")
+    assert local_adapter.choose_device("CPU", None, Placement(CLUSTER, 7, 8, 1, 4)) == ("CPU", 3)
+    with pytest.raises(UserError, match="--device_id 0: each of 4 processes takes a device of its own"):
+        local_adapter.choose_device("CPU", 0, Placement(MPIRUN, 5, 8, 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("cores", "place", "expected"),
+    [
+        (8, (MPIRUN, 1, 2, 1, 2), {4, 5, 6, 7}),
+        (8, (CLUSTER, 5, 6, 2, 3), {4, 5}),
+        (2, (CLUSTER, 3, 4, 3, 4), None),
+        (8, (SINGLE,), None),
+    ],
+)
+def test_the_cores_of_a_host_are_divided(monkeypatch, cores, place, expected):
+    taken = []
+    monkeypatch.delenv(local_adapter.CORES_DIVIDED, raising=False)
+    monkeypatch.setattr(local_adapter, "_cores_are_divided", False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, mine: taken.append(set(mine)))
+    local_adapter.divide_cores(Placement(*place))
+    local_adapter.divide_cores(Placement(*place))  # the process that a rank starts divides no further
+    assert taken == ([expected] if expected else [])
+    monkeypatch.delenv(local_adapter.CORES_DIVIDED, raising=False)
+
+
+def test_ascend_cards_are_counted(tmp_path):
+    for name in ("davinci0", "davinci1", "davinci_manager", "null"):
+        (tmp_path / name).touch()
+    assert local_adapter.ascend_cards(tmp_path) == 2
+    assert local_adapter.ascend_cards(tmp_path / "none") == 0

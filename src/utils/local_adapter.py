@@ -6,49 +6,52 @@ MindSpore is imported inside the functions: this module runs before MindSpore lo
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
-import importlib
 import importlib.metadata
 import logging
 import os
 import re
-import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
+from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement, integer, place
 
 logger = logging.getLogger(__name__)
 
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 OLDEST, NEWEST = (2, 0), (2, 10)
-# Precision on Ascend: the name in MindSpore and in libmindspore.so, by every name in use; Lite calls them otherwise.
-PRECISION_MODES = {
-    "force_fp32": "force_fp32",
-    "allow_fp32_to_fp16": "allow_fp32_to_fp16",
-    "force_fp16": "force_fp16",
-    "must_keep_origin_dtype": "must_keep_origin_dtype",
-    "allow_mix_precision": "allow_mix_precision",
-    "enforce_fp32": "force_fp32",
-    "preferred_fp32": "allow_fp32_to_fp16",
-    "enforce_fp16": "force_fp16",
-    "enforce_origin": "must_keep_origin_dtype",
-    "preferred_optimal": "allow_mix_precision",
-}
+HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
+CORES_DIVIDED = "RANK_CORES_DIVIDED"  # set for the processes that a rank starts
+# Whether this rank has cores of its own among those of the host.
+_cores_are_divided = False
+# Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
+_last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
 _notes: list[str] = []
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where this process runs: device, its number, and its place among the processes of the job."""
+    """Where this process runs: device, its number, and its place among the processes of the job and of the host."""
 
     device_target: str
     device_id: int
     rank: int
     rank_size: int
     num_threads: int
+    local_rank: int = 0
+    local_size: int = 1
+    launcher: str = SINGLE
+
+    @property
+    def ranks_sharing_cores(self) -> int:
+        """Return how many ranks share what `usable_cores` tells; 1 where each got cores of its own."""
+        return 1 if _cores_are_divided else self.local_size
 
 
 def mindspore_version() -> tuple[int, ...]:
@@ -70,24 +73,12 @@ def cpu_has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
-def hold_signals() -> None:
-    """Import NumPy and OpenCV so that the threads they start never receive SIGINT.
-
-    It is for the main thread alone, which takes it between two training steps. On any other thread MindSpore's own
-    handler, which is in force while a graph runs, would turn it into SIGTERM.
-    """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        for name in ("numpy", "cv2"):
-            with contextlib.suppress(ImportError):  # not every module of this package needs both
-                importlib.import_module(name)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 def prepare_environment() -> None:
     """Do what must be done before MindSpore loads; environment variables that the user has set stay."""
+    with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
+        divide_cores(discover_rank())  # before NumPy starts threads
     hold_signals()
+    atexit.register(lambda: [finish() for finish in _last_of_all])
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():
@@ -117,36 +108,53 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _integer(name: str) -> int | None:
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return None
-    if not text.isdigit():
-        raise UserError(f"environment variable {name} must be a non-negative integer, got {text!r}")
-    return int(text)
-
-
-def discover_rank() -> tuple[int, int]:
-    """Return (rank, number of processes) of this process.
+def discover_rank() -> Placement:
+    """Return which process of its job this is.
 
     Raises:
-        UserError: a launcher started more than one process.
+        UserError: the launcher's variables contradict each other or are incomplete.
     """
-    for size_name in ("RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM"):
-        size = _integer(size_name)
-        if size is not None and size > 1:
-            raise UserError(
-                f"{size_name}={size}: training on several devices is not part of this version; start one process"
-            )
-    return 0, 1
+    return place(os.environ)
 
 
-def choose_device(device_target: str | None, device_id: int | None) -> tuple[str, int]:
+def is_scheduler() -> bool:
+    """Tell whether this process is the scheduler of a job, which trains nothing."""
+    return os.environ.get("MS_ROLE") == "MS_SCHED"
+
+
+def ascend_cards(devices: Path = Path("/dev")) -> int:
+    """Return the number of Ascend devices that the driver shows."""
+    return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
+
+
+def divide_cores(placement: Placement) -> None:
+    """Keep this rank, and all threads and processes it will start, on its own share of the cores the job may use."""
+    global _cores_are_divided
+    if placement.local_size == 1 or not hasattr(os, "sched_setaffinity"):
+        return
+    if CORES_DIVIDED not in os.environ:
+        cores = sorted(os.sched_getaffinity(0))
+        share = len(cores) // placement.local_size
+        if share:  # with fewer cores than ranks, as where mpirun binds each to one, there is nothing to divide
+            first = placement.local_rank * share
+            os.sched_setaffinity(0, cores[first : first + share])
+        os.environ[CORES_DIVIDED] = "1"
+    _cores_are_divided = True
+
+
+def choose_device(
+    device_target: str | None, device_id: int | None, placement: Placement | None = None
+) -> tuple[str, int]:
     """Return the device to use: what was asked for, else Ascend where MindSpore finds one, else the CPU.
 
     Args:
         device_target: "Ascend", "GPU", "CPU" or None.
-        device_id: device number, or None for DEVICE_ID, then ASCEND_DEVICE_ID, then 0.
+        device_id: device number, or None for DEVICE_ID, then ASCEND_DEVICE_ID, then 0. Under mpirun these are the same
+            for all ranks and mean nothing: there it is the number on the host, as without them.
+        placement: which process of its job this is; default a single one.
+
+    Raises:
+        UserError: one number was given for several processes.
     """
     import mindspore as ms
 
@@ -154,7 +162,11 @@ def choose_device(device_target: str | None, device_id: int | None) -> tuple[str
         # The default of the context is the best device MindSpore found a plug-in for, in every version since 2.0.
         device_target = "Ascend" if ms.get_context("device_target") == "Ascend" else "CPU"
         logger.info("device target: %s (chosen; --device_target overrides)", device_target)
-    candidates = (device_id, _integer("DEVICE_ID"), _integer("ASCEND_DEVICE_ID"), 0)
+    placement = placement or Placement(SINGLE)
+    if placement.local_size > 1 and device_id is not None:
+        raise UserError(f"--device_id {device_id}: each of {placement.local_size} processes takes a device of its own")
+    names = () if placement.launcher == MPIRUN else ("DEVICE_ID", "ASCEND_DEVICE_ID")
+    candidates = (device_id, *(integer(os.environ, name) for name in names), placement.local_rank)
     return device_target, next(number for number in candidates if number is not None)
 
 
@@ -181,8 +193,8 @@ def set_device(device_target: str, device_id: int) -> None:
         ) from err
 
 
-def set_precision_mode(name: str) -> None:
-    """Set the precision of operators on Ascend, by any name in `PRECISION_MODES`; other devices have no such choice.
+def set_precision_mode(mode: str) -> None:
+    """Set the precision of operators on Ascend, by MindSpore's name; other devices have no such choice.
 
     Raises:
         UserError: this MindSpore does not take it.
@@ -191,7 +203,6 @@ def set_precision_mode(name: str) -> None:
 
     if ms.get_context("device_target") != "Ascend":
         return
-    mode = PRECISION_MODES[name]
     try:
         if hasattr(ms, "device_context") and hasattr(ms.device_context, "ascend"):  # 2.5 and later
             ms.device_context.ascend.op_precision.precision_mode(mode)
@@ -212,6 +223,44 @@ def set_cpu_threads(number: int) -> None:
         ms.set_context(runtime_num_threads=number)
 
 
+def init_cluster() -> int:
+    """Let MindSpore connect the processes of the job; return this one's rank."""
+    import mindspore as ms
+    from mindspore.communication import get_rank, init
+
+    os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(HCCL_TIMEOUT_SECONDS))
+    if mindspore_version() < (2, 1):  # 2.0 asks for certificates otherwise
+        ms.set_ps_context(enable_ssl=False)
+    init()
+    return get_rank()
+
+
+def join_job(placement: Placement, device_target: str) -> int:
+    """Connect with the other ranks for data-parallel training; return this rank.
+
+    MindSpore 2.0 numbers the processes of a dynamic cluster itself, whatever the launcher says.
+
+    Raises:
+        UserError: they cannot be reached.
+    """
+    import mindspore as ms
+
+    if placement.launcher == MPIRUN and device_target == "CPU":
+        # MindSpore needs a scheduler on the CPU, and mpirun does not know of one.
+        from src.utils.mpi_cluster import meet
+
+        os.environ.update(meet(placement, os.environ, _last_of_all))
+    try:
+        rank = init_cluster()
+    except RuntimeError as err:
+        reason = str(err).strip().splitlines()[0][:200]
+        raise UserError(f"rank {placement.rank} of {placement.rank_size} cannot join the job: {reason}") from err
+    ms.set_auto_parallel_context(
+        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size
+    )
+    return rank
+
+
 def init_device(device_target: str | None, device_id: int | None, ms_mode: int, num_threads: int | None) -> Runtime:
     """Check the version, find rank and device, and set the MindSpore context.
 
@@ -228,19 +277,24 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
     if not OLDEST <= version[:2] <= NEWEST:
         found = ".".join(map(str, version)) or "none"
         raise UserError(f"needs MindSpore 2.0 to 2.10, found {found}; pip install -r requirements.txt")
-    rank, rank_size = discover_rank()
+    placement = discover_rank()
     import mindspore as ms
 
-    target, number = choose_device(device_target, device_id)
+    target, number = choose_device(device_target, device_id, placement)
     set_device(target, number)
     ms.set_context(mode=ms.PYNATIVE_MODE if ms_mode else ms.GRAPH_MODE)
-    threads = num_threads or usable_cores()
+    shared_by = 1 if _cores_are_divided else placement.local_size
+    threads = num_threads or max(1, usable_cores() // shared_by)
     if target == "CPU":
         set_cpu_threads(threads)
+    rank = join_job(placement, target) if placement.rank_size > 1 else 0
     for note in _notes:
         logger.info("%s", note)
     logger.info(
         "MindSpore %s, %s mode, device %s %d, rank %d of %d, %d CPU threads",
-        ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, rank_size, threads,
+        ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, placement.rank_size, threads,
     )  # fmt: skip
-    return Runtime(target, number, rank, rank_size, threads)
+    local_rank = rank % placement.local_size if placement.launcher == CLUSTER else placement.local_rank
+    return Runtime(
+        target, number, rank, placement.rank_size, threads, local_rank, placement.local_size, placement.launcher
+    )

@@ -1,0 +1,140 @@
+"""Which process of a job this one is, from the variables that launchers set; pure functions of an environment.
+
+Precedence: the dynamic cluster (MS_ROLE, which msrun sets), then mpirun, then the rank table, then a single process. It
+is MindSpore's own. `local_adapter.discover_rank` calls this with the real environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.utils.errors import UserError
+
+CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table", "single process"
+# Variables that all name the same thing; different values among them are a contradiction.
+RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "MS_NODE_ID", "RANK_ID")
+SIZE_NAMES = ("OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM", "RANK_SIZE")
+LOCAL_SIZE = "LOCAL_RANK_SIZE"  # processes on this host; set by scripts/run_distribute_train.sh
+CARDS_OF_A_HOST = 8  # where nothing tells how many processes share a host
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One process among those of a job; `local_rank` counts on this host alone."""
+
+    launcher: str
+    rank: int = 0
+    rank_size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+
+def integer(environment: Mapping[str, str], name: str) -> int | None:
+    """Read a variable that is a non-negative integer; None if it is not set.
+
+    Raises:
+        UserError: it is something else.
+    """
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(f"environment variable {name} must be a non-negative integer, got {text!r}")
+    return int(text)
+
+
+def place(environment: Mapping[str, str]) -> Placement:
+    """Tell which process of its job runs in `environment`.
+
+    Raises:
+        UserError: variables contradict each other, or one that is needed is missing; it names them.
+    """
+    rank, size = _agreed(environment, RANK_NAMES), _agreed(environment, SIZE_NAMES)
+    if environment.get("MS_ROLE"):
+        if environment["MS_ROLE"] == "MS_SCHED":  # it runs the script, but takes part in nothing
+            return Placement(CLUSTER)
+        placement = _in_cluster(environment, rank, size)
+    elif environment.get("OMPI_COMM_WORLD_SIZE"):
+        placement = _under_mpirun(environment, rank, size)
+    elif environment.get("RANK_TABLE_FILE"):
+        placement = _in_rank_table(environment, rank, size)
+    else:
+        placement = Placement(SINGLE)
+        if size is not None and size > 1:
+            raise UserError(
+                f"RANK_SIZE={size} but no launcher: set RANK_TABLE_FILE and RANK_ID, or start the job with "
+                "scripts/run_distribute_train.sh, mpirun or msrun"
+            )
+    if placement.rank >= placement.rank_size or placement.local_rank >= placement.local_size:
+        raise UserError(f"rank {placement.rank} does not exist in a job of {placement.rank_size} processes")
+    return placement
+
+
+def _agreed(environment: Mapping[str, str], names: tuple[str, ...]) -> int | None:
+    values = {name: value for name in names if (value := integer(environment, name)) is not None}
+    if len(set(values.values())) > 1:
+        listed = ", ".join(f"{name}={value}" for name, value in values.items())
+        raise UserError(
+            f"environment variables contradict each other: {listed}; unset those left over from another job"
+        )
+    return next(iter(values.values()), None)
+
+
+def _in_cluster(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:
+    if size is None:
+        raise UserError("MS_ROLE is set but MS_WORKER_NUM is not; start the job with msrun or set both")
+    if rank is None:
+        raise UserError("MS_ROLE is set but neither MS_NODE_ID nor RANK_ID is; give msrun --node_rank on every machine")
+    local_size = _local_size(environment, size)
+    local_rank = integer(environment, "DEVICE_ID")  # what msrun sets it to
+    return Placement(CLUSTER, rank, size, rank % local_size if local_rank is None else local_rank, local_size)
+
+
+def _under_mpirun(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:
+    local = [integer(environment, f"OMPI_COMM_WORLD_LOCAL_{name}") for name in ("RANK", "SIZE")]
+    if rank is None or None in local:
+        raise UserError("OMPI_COMM_WORLD_SIZE is set but its RANK, LOCAL_RANK or LOCAL_SIZE is not; start with mpirun")
+    return Placement(MPIRUN, rank, size, *local)
+
+
+def _in_rank_table(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:
+    path = environment["RANK_TABLE_FILE"]
+    servers = read_rank_table(Path(path))
+    ranks = [number for server in servers for number in server]
+    if size is not None and size != len(ranks):
+        raise UserError(f"RANK_SIZE={size} but RANK_TABLE_FILE={path} lists {len(ranks)} devices")
+    if rank is None:
+        if len(ranks) == 1:
+            return Placement(RANK_TABLE)
+        raise UserError(f"RANK_TABLE_FILE={path} lists {len(ranks)} devices but RANK_ID is not set")
+    own = next((server for server in servers if rank in server), None)
+    if own is None:
+        raise UserError(f"RANK_ID={rank} is not in RANK_TABLE_FILE={path}")
+    return Placement(RANK_TABLE, rank, len(ranks), own.index(rank), len(own))
+
+
+def read_rank_table(path: Path) -> list[list[int]]:
+    """Return the ranks of every server in a rank table file.
+
+    Raises:
+        UserError: it is missing or no rank table.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return [[int(device["rank_id"]) for device in server["device"]] for server in table["server_list"]]
+    except OSError as err:
+        raise UserError(f"RANK_TABLE_FILE: cannot read {path}: {err.strerror}") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise UserError(f"RANK_TABLE_FILE: {path} is no rank table (server_list, device, rank_id)") from err
+
+
+def _local_size(environment: Mapping[str, str], size: int) -> int:
+    """Return the processes on this host: as the script says, as ModelArts says, or all up to a host's cards."""
+    for name in (LOCAL_SIZE, "MA_NUM_GPUS"):
+        number = integer(environment, name)
+        if number:
+            return min(number, size)
+    return min(size, CARDS_OF_A_HOST)

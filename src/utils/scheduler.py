@@ -1,0 +1,85 @@
+"""The scheduler of a job on the CPU: the process at whose address the ranks find each other. It trains nothing.
+
+Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.utils.scheduler``, with MS_ROLE=MS_SCHED,
+MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. It ends with the job, and with the process that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from src.utils.child_process import end_with_parent
+from src.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "RANK_")
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    """Return a port of this host that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+def start_scheduler(
+    host: str, port: int, rank_size: int, environment: Mapping[str, str], log: Path | None = None
+) -> subprocess.Popen:
+    """Start the scheduler process of a job of `rank_size` ranks; what it prints goes to `log`, or nowhere.
+
+    Returns when it listens: a rank that comes earlier would try again only after a minute.
+
+    Raises:
+        UserError: it does not.
+    """
+    environment = {k: v for k, v in environment.items() if not k.startswith(LAUNCHER_PREFIXES)}
+    environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
+        process = subprocess.Popen(
+            [sys.executable, "-m", "src.utils.scheduler"], cwd=ROOT, env=environment,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    end = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        if _listens(host, port):
+            return process
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    raise UserError(f"the scheduler of the job did not start on {host}, port {port}; is the port in use?")
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def stop_scheduler(process: subprocess.Popen, patience: float = 20) -> None:
+    """Wait for the scheduler, which ends when all ranks have; kill it if it does not."""
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    end_with_parent(signal.SIGKILL)
+    import mindspore as ms
+
+    from src.utils.local_adapter import init_cluster, set_device
+
+    set_device("CPU", 0)
+    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 connects processes in no other mode
+    init_cluster()  # some versions end the process here, when the job is over

@@ -1,0 +1,101 @@
+"""Which process of a job this is, from made-up environments of every launcher."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from src.utils.errors import UserError
+from src.utils.placement import CLUSTER, MPIRUN, RANK_TABLE, SINGLE, Placement, place, read_rank_table
+
+
+def mpi(rank: int, size: int, local_rank: int, local_size: int) -> dict[str, str]:
+    names = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")
+    return {f"OMPI_COMM_WORLD_{n}": str(v) for n, v in zip(names, (rank, size, local_rank, local_size))}
+
+
+def cluster(**more: object) -> dict[str, str]:
+    return {"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "4", **{name: str(value) for name, value in more.items()}}
+
+
+def table(path, servers) -> str:
+    """Write a rank table with the given ranks for each server."""
+    listed = [{"server_id": f"10.0.0.{i}", "device": [{"device_id": str(d), "rank_id": str(rank)}
+               for d, rank in enumerate(ranks)]} for i, ranks in enumerate(servers)]  # fmt: skip
+    path.write_text(json.dumps({"version": "1.0", "server_list": listed, "status": "completed"}), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Placement(SINGLE)),
+        ({"RANK_SIZE": "1", "RANK_ID": "0"}, Placement(SINGLE)),
+        ({"RANK_SIZE": "", "DEVICE_ID": "5"}, Placement(SINGLE)),
+        (mpi(0, 1, 0, 1), Placement(MPIRUN)),
+        (mpi(5, 16, 5, 8), Placement(MPIRUN, 5, 16, 5, 8)),
+        # as MindSpore itself sets them once it is imported under mpirun
+        ({**mpi(9, 16, 1, 8), "RANK_ID": "9", "RANK_SIZE": "16", "DEVICE_ID": "1"}, Placement(MPIRUN, 9, 16, 1, 8)),
+        # mpirun on the CPU, after the ranks have met
+        ({**mpi(1, 2, 1, 2), **cluster(MS_NODE_ID=1), "MS_WORKER_NUM": "2"}, Placement(CLUSTER, 1, 2, 1, 2)),
+        # msrun on one machine, and on the second of two with two devices each
+        (cluster(MS_NODE_ID=3, RANK_ID=3, DEVICE_ID=3, RANK_SIZE=4), Placement(CLUSTER, 3, 4, 3, 4)),
+        (cluster(MS_NODE_ID=3, RANK_ID=3, DEVICE_ID=1, LOCAL_RANK_SIZE=2), Placement(CLUSTER, 3, 4, 1, 2)),
+        (cluster(RANK_ID=2, LOCAL_RANK_SIZE=2), Placement(CLUSTER, 2, 4, 0, 2)),
+        # ModelArts with msrun: the platform says how many cards a host has
+        (cluster(RANK_ID=2, DEVICE_ID=0, MA_NUM_GPUS=2), Placement(CLUSTER, 2, 4, 0, 2)),
+        ({"MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "4", "RANK_ID": "0"}, Placement(CLUSTER)),
+    ],
+)
+def test_launchers(environment, expected):
+    assert place(environment) == expected
+
+
+def test_rank_table(tmp_path):
+    path = table(tmp_path / "table.json", [[0, 1], [2, 3]])
+    assert read_rank_table(tmp_path / "table.json") == [[0, 1], [2, 3]]
+    # as ModelArts starts each card: RANK_TABLE_FILE, RANK_ID, RANK_SIZE, ASCEND_DEVICE_ID
+    environment = {"RANK_TABLE_FILE": path, "RANK_SIZE": "4", "ASCEND_DEVICE_ID": "1"}
+    assert place({**environment, "RANK_ID": "3"}) == Placement(RANK_TABLE, 3, 4, 1, 2)
+    with pytest.raises(UserError, match="RANK_SIZE=8 but RANK_TABLE_FILE=.* lists 4 devices"):
+        place({**environment, "RANK_SIZE": "8", "RANK_ID": "3"})
+    with pytest.raises(UserError, match="lists 4 devices but RANK_ID is not set"):
+        place(environment)
+    with pytest.raises(UserError, match="RANK_ID=7 is not in RANK_TABLE_FILE"):
+        place({**environment, "RANK_ID": "7"})
+    single = table(tmp_path / "single.json", [[0]])
+    assert place({"RANK_TABLE_FILE": single}) == Placement(RANK_TABLE)
+
+
+def test_a_launcher_that_knows_more_comes_first(tmp_path):
+    path = table(tmp_path / "table.json", [[0, 1]])
+    assert place({**mpi(1, 2, 1, 2), "RANK_TABLE_FILE": path}).launcher == MPIRUN
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({**mpi(1, 2, 1, 2), "RANK_ID": "0"}, "contradict each other: OMPI_COMM_WORLD_RANK=1, RANK_ID=0; unset"),
+        ({**mpi(1, 2, 1, 2), "RANK_SIZE": "8"}, "contradict each other: OMPI_COMM_WORLD_SIZE=2, RANK_SIZE=8"),
+        (cluster(MS_NODE_ID=1, RANK_ID=2), "contradict each other: MS_NODE_ID=1, RANK_ID=2"),
+        ({**cluster(MS_NODE_ID=1), **mpi(1, 2, 1, 2)}, "OMPI_COMM_WORLD_SIZE=2, MS_WORKER_NUM=4"),
+        ({"RANK_SIZE": "8"}, "RANK_SIZE=8 but no launcher: set RANK_TABLE_FILE and RANK_ID, or start the job with"),
+        ({"MS_ROLE": "MS_WORKER"}, "MS_ROLE is set but MS_WORKER_NUM is not"),
+        (cluster(), "neither MS_NODE_ID nor RANK_ID is; give msrun --node_rank on every machine"),
+        (cluster(RANK_ID=4), "rank 4 does not exist in a job of 4 processes"),
+        (cluster(RANK_ID="first"), "RANK_ID must be a non-negative integer, got 'first'"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_SIZE is set but its RANK, LOCAL_RANK or LOCAL_SIZE is not"),
+        ({"RANK_TABLE_FILE": "/none.json"}, "RANK_TABLE_FILE: cannot read /none.json: No such file"),
+    ],
+)
+def test_contradictions_are_named(environment, message):
+    with pytest.raises(UserError, match=message):
+        place(environment)
+
+
+def test_a_file_that_is_no_rank_table(tmp_path):
+    for text in ("no json", "[]", '{"server_list": [{}]}'):
+        (tmp_path / "table.json").write_text(text)
+        with pytest.raises(UserError, match="table.json is no rank table"):
+            read_rank_table(tmp_path / "table.json")
