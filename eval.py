@@ -30,14 +30,17 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
     config = load_config(argv, EVAL)
-    save_dir = check_outputs(config)
-    values = checkpoint.read_checkpoint(config.checkpoint_path)
-    config, _ = start(config, save_dir)
-    preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)
+    config, runtime, others = start(config, results_folder)
+    if runtime.local_rank == 0:
+        preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)
 
     network = create_network(config, aux_heads=False)
-    checkpoint.restore_network(network, values, config.checkpoint_path)
-    write_config(config, save_dir)
+    checkpoint.restore_network(network, checkpoint.read_checkpoint(config.checkpoint_path), config.checkpoint_path)
+    if runtime.rank == 0:
+        write_config(config, Path(config.save_dir))
+    elif not config.eval_parallel:
+        logger.info("rank 0 evaluates alone (eval_parallel False)")
+        return 0
     protocol = evaluation_protocol(config.data.eval_transforms)
     infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
     result = evaluate(
@@ -46,9 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         num_classes=config.num_classes,
         ignore_label=config.data.ignore_label,
         on_prediction=PredictionWriter(config),
+        others=others if config.eval_parallel else None,
     )
-    report(result, protocol, config)
+    if runtime.rank == 0:
+        report(result, protocol, config)
     return 0
+
+
+def results_folder(config: schema.Config) -> Path:
+    """Return the folder of the results, after every check that can be made before anything is written."""
+    save_dir = check_outputs(config)
+    checkpoint.require_file(config.checkpoint_path)
+    return save_dir
 
 
 def check_outputs(config: schema.Config) -> Path:

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("--checkpoint_file: required")
     target = exporting.check_target(config)
     values = checkpoint.read_checkpoint(config.checkpoint_file)
-    config, runtime = start(config, None)
+    config, runtime, _ = start(config, None)
     exporting.check_device(config, runtime)
 
     reference = create_network(config, aux_heads=False).set_train(False)

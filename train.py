@@ -21,6 +21,7 @@ from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import callback, checkpoint, schema
 from src.utils.common import create_network, start, training_folder, write_config
+from src.utils.communicator import Communicator
 from src.utils.config import differences, load_config, read_yaml, to_dict
 from src.utils.entry import run_entry
 from src.utils.errors import CheckpointError
@@ -36,36 +37,48 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
     config = load_config(argv, TRAIN)
-    save_dir = training_folder(config)
-    config, runtime = start(config, save_dir)
-    splits = ("train", "val") if config.run_eval else ("train",)
-    preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
+    config, runtime, others = start(config, training_folder)
+    save_dir = Path(config.save_dir)
+    if runtime.local_rank == 0:
+        splits = ("train", "val") if config.run_eval else ("train",)
+        preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
 
-    network = create_network(config, aux_heads=True)
-    train_cell = create_train_cell(network, config)
-    state = TrainState(restore(network, train_cell, config, runtime), config.total_step)
-    write_config(config, save_dir)
-    callbacks = create_callbacks(state, network, train_cell, config, runtime)
+    network = create_network(config, aux_heads=True, sync_bn=synchronizes(config, runtime))
+    train_cell = create_train_cell(network, config, runtime.rank_size)
+    state = TrainState(restore(network, train_cell, config, runtime), config.total_step, others)
+    if runtime.rank == 0:
+        write_config(config, save_dir)
+    callbacks = create_callbacks(state, network, train_cell, config)
     total_batch = config.batch_size * runtime.rank_size
     logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
     logger.info("Start Training")
     with catch_signals(state):
         run_training(train_cell, state, callbacks, config, runtime)
+    others.wait_for_all()  # a rank that ends early may end the job, and with it a checkpoint being written
     return finish(state, save_dir)
 
 
-def create_train_cell(network: BiSeNetV2, config: schema.Config) -> TrainOneStepCell:
-    """Make the cell of one training step: network, loss, optimizer, loss scale."""
+def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
+    """Tell whether batch normalisation takes its statistics over all devices: if asked for, and where MindSpore can."""
+    possible = runtime.device_target == "Ascend" and runtime.rank_size > 1
+    if config.sync_bn and not possible:
+        logger.info("sync_bn: plain batch normalisation here; synchronised it needs several Ascend devices")
+    return config.sync_bn and possible
+
+
+def create_train_cell(network: BiSeNetV2, config: schema.Config, rank_size: int = 1) -> TrainOneStepCell:
+    """Make the cell of one training step: network, loss, optimizer, loss scale, mean over the ranks."""
     criterion = CrossEntropy(config.num_classes, config.data.map_label, config.data.ignore_label)
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     train_cell = TrainOneStepCell(
-        WithLossCell(network, criterion, config.loss_weight),
+        WithLossCell(network, criterion, config.loss_weight, rank_size),
         create_optimizer(network, config.optimizer, rates),
         loss_scaler=config.ms_loss_scaler or ("dynamic" if config.mix else "none"),
         loss_scale=config.ms_loss_scaler_value,
         scale_window=config.ms_loss_scaler_window,
         clip_grad_norm=config.clip_grad_norm,
         force_update=config.force_update,
+        rank_size=rank_size,
     )
     return train_cell.set_train(True)
 
@@ -87,7 +100,7 @@ def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Con
     newer = [path for step, path in checkpoint.list_checkpoints(checkpoint_folder(config)) if step > info.step]
     if newer:
         raise CheckpointError(f"{newer[-1]} is newer than {config.resume_ckpt}; resume it, or take another --save_dir")
-    now = run_info(config, runtime, info.step)
+    now = run_info(config, config.batch_size * runtime.rank_size, info.step)
     if now.total_batch != info.total_batch:
         logger.warning("total batch was %d, is %d now: not the same run", info.total_batch, now.total_batch)
     warn_of_changes(config, Path(config.resume_ckpt).resolve().parent.parent / "config.yml")
@@ -103,9 +116,9 @@ def warn_of_changes(config: schema.Config, saved: Path) -> None:
             logger.warning("%s: not the same run", line)
 
 
-def run_info(config: schema.Config, runtime: Runtime, step: int) -> checkpoint.RunInfo:
+def run_info(config: schema.Config, total_batch: int, step: int) -> checkpoint.RunInfo:
     """Describe the run for a checkpoint after `step` steps."""
-    return checkpoint.RunInfo(step, config.total_step, config.batch_size * runtime.rank_size, config.seed)
+    return checkpoint.RunInfo(step, config.total_step, total_batch, config.seed)
 
 
 def checkpoint_folder(config: schema.Config) -> Path:
@@ -118,31 +131,35 @@ def create_callbacks(
     network: BiSeNetV2,
     train_cell: TrainOneStepCell,
     config: schema.Config,
-    runtime: Runtime,
 ) -> list:
-    """Make the callbacks in the order in which they have to run."""
-    save_dir = Path(config.save_dir)
+    """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
+    save_dir, first = Path(config.save_dir), state.others.rank == 0
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
-    total_batch = config.batch_size * runtime.rank_size
-    step_logger = callback.StepLogger(state, rates, total_batch, config.log_interval, save_dir / "metrics.jsonl")
+    total_batch = config.batch_size * state.others.rank_size
+    metrics = save_dir / "metrics.jsonl" if first else None
+    step_logger = callback.StepLogger(state, rates, total_batch, config.log_interval, metrics)
     saver = callback.CheckpointSaver(
         state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
-        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, runtime, step),
+        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
     )  # fmt: skip
     callbacks = [callback.StepCounter(state), step_logger, callback.NonFiniteGuard(state), saver]
-    if config.run_eval:
+    if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
-        run = make_evaluation(network, config)
+        run = make_evaluation(network, config, state.others if config.eval_parallel else None)
         callbacks.append(callback.Evaluator(state, saver, run, results))
-    return [*callbacks, callback.CurvePlotter(state, saver, save_dir), callback.StepEnd(state, saver)]
+    if first:
+        callbacks.append(callback.CurvePlotter(state, saver, save_dir))
+    return [*callbacks, callback.StepEnd(state, saver)]
 
 
-def make_evaluation(network: BiSeNetV2, config: schema.Config) -> Callable[[Callable[[], bool]], Evaluation]:
+def make_evaluation(
+    network: BiSeNetV2, config: schema.Config, others: Communicator | None
+) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return a function that evaluates `network` single-scale, as ``eval.py --single_scale True`` does."""
     infer = MultiScaleInfer(network)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
     quick = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
-    settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label}
+    settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label, "others": others}
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:
         infer.set_train(False)

@@ -17,6 +17,8 @@ from mindspore.train.callback import Callback
 from src.utils.checkpoint import (
     BEST_NAME,
     RunInfo,
+    average_statistics,
+    check_equal_weights,
     checkpoint_name,
     list_checkpoints,
     training_parameters,
@@ -59,6 +61,7 @@ class StepCounter(Callback):
         arguments = run_context.original_args()
         self.state.bad_streak = int(arguments.net_outputs[4].asnumpy())  # waits for the device
         self.state.step = self.state.segment_start + arguments.cur_step_num
+        self.state.agree()
         self.state.elapsed += time.monotonic() - self.state.callbacks_done
 
 
@@ -182,11 +185,19 @@ class CheckpointSaver(Callback):
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint of this step and remove the oldest ones beyond `keep_max`."""
-        step = self.state.step
+        """Write the checkpoint of this step and remove the oldest ones beyond `keep_max`; rank 0 does.
+
+        First the running statistics, which every rank takes from its own images, are averaged over the ranks.
+        """
+        step, others = self.state.step, self.state.others
+        if others.rank_size > 1:
+            average_statistics(self.train_cell.statistics, others)
+            check_equal_weights(self.train_cell.get_parameters(), others, step)
+        self.saved_step = step
+        if others.rank > 0:
+            return
         path = self.folder / checkpoint_name(step)
         write_atomically(training_parameters(self.train_cell, self.run_info(step)), path)
-        self.saved_step = step
         logger.info("checkpoint: %s", path)
         for _, old in list_checkpoints(self.folder)[: -self.keep_max]:
             old.unlink(missing_ok=True)
@@ -218,9 +229,12 @@ class Evaluator(Callback):
         if self.saver.saved_step != self.state.step or self.state.stopping:
             return
         try:
-            result = self.evaluate(lambda: self.state.stopping)
+            result = self.evaluate(self.state.asked_to_stop)
         except EvaluationInterruptedError:
             logger.info("evaluation abandoned")
+            self.state.agree()
+            return
+        if self.state.others.rank > 0:
             return
         for line in evaluation_lines(result.images, result.iou):
             logger.info("%s", line)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from src.utils.errors import CheckpointError
+from src.utils.communicator import Communicator
+from src.utils.errors import CheckpointError, TrainingError
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,33 @@ def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndar
     for name in ("step", "total_step", "total_batch", "seed"):
         values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
     return values
+
+
+def average_statistics(statistics: Sequence[Parameter], others: Communicator) -> None:
+    """Set the running statistics of every rank to their mean over all ranks."""
+    values = [p.asnumpy() for p in statistics]
+    mean = others.sum_floats(np.concatenate([value.ravel() for value in values])) / others.rank_size
+    ends = np.cumsum([value.size for value in values])
+    for p, value in zip(statistics, np.split(mean, ends[:-1])):
+        _set(p, value.reshape(p.shape))
+
+
+def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, step: int) -> None:
+    """Compare a digest of everything that is saved over the ranks, and log it.
+
+    Raises:
+        TrainingError: the ranks have drifted apart.
+    """
+    digest = hashlib.sha256()
+    for p in parameters:
+        digest.update(p.asnumpy().tobytes())
+    logger.info("digest of the weights after step %d: %s", step, digest.hexdigest())
+    own = int(digest.hexdigest()[:12], 16)
+    digests = others.of_all(own)
+    if set(digests.tolist()) != {own}:
+        raise TrainingError(
+            f"step {step}: the ranks have different weights: {digests.tolist()}; resume the last checkpoint"
+        )
 
 
 def is_training_state(name: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mindspore as ms
@@ -14,6 +16,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
 from src.utils import schema
 from src.utils.checkpoint import list_checkpoints, require_file
+from src.utils.communicator import Communicator
 from src.utils.errors import ConfigError, UserError
 from src.utils.local_adapter import Runtime, discover_rank, init_device
 from src.utils.logger import setup_logging
@@ -23,28 +26,57 @@ logger = logging.getLogger(__name__)
 NETWORKS = {"BiSeNetV2": BiSeNetV2}
 
 
-def start(config: schema.Config, save_dir: Path | None) -> tuple[schema.Config, Runtime]:
-    """Set up folder, log, device and seeds, in this order; return the resolved configuration and the runtime.
+def start(
+    config: schema.Config, choose_folder: Callable[[schema.Config], Path] | None
+) -> tuple[schema.Config, Runtime, Communicator]:
+    """Set up folder, log, device and seeds; return the resolved configuration, the runtime and the way to other ranks.
 
-    Without a folder the log goes to the console only.
+    Without a folder the log goes to the console only. With several ranks rank 0 chooses the folder, once they have met,
+    and the first rank of each host makes it.
+
+    Args:
+        config: the configuration.
+        choose_folder: checks and returns the folder of the results.
 
     Raises:
         UserError: the folder cannot be made or the device is not there.
     """
-    rank, _ = discover_rank()
-    try:
-        if save_dir is not None:
-            save_dir.mkdir(parents=True, exist_ok=True)
-        setup_logging(save_dir, rank)
-    except OSError as err:
-        raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
+    placement = discover_rank()
+    alone, save_dir = placement.rank_size == 1, None
+    if alone and choose_folder:
+        save_dir = choose_folder(config)
+    _open_log(save_dir, placement.rank)
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
+    others = Communicator(runtime.rank, runtime.rank_size)
+    if not alone and choose_folder:
+        save_dir = Path(others.text_of_rank_0(str(choose_folder(config)) if runtime.rank == 0 else ""))
+        if runtime.local_rank == 0:
+            _make_folder(save_dir)
+        others.wait_for_all()
+        _open_log(save_dir, runtime.rank)
+        logger.info("rank %d of %d on %s, by %s", *others.place, platform.node(), runtime.launcher)
     ms.set_seed(config.seed)
     config = dataclasses.replace(
         config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)
     )
     logger.info("configuration:\n%s", config_module.to_yaml(config).rstrip())
-    return config, runtime
+    return config, runtime, others
+
+
+def _make_folder(save_dir: Path) -> None:
+    try:
+        save_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
+
+
+def _open_log(save_dir: Path | None, rank: int) -> None:
+    if save_dir is not None:
+        _make_folder(save_dir)
+    try:
+        setup_logging(save_dir, rank)
+    except OSError as err:
+        raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
 
 
 def dated_folder(parent: str) -> Path:
@@ -88,10 +120,10 @@ def write_config(config: schema.Config, save_dir: Path) -> None:
     path.write_text("".join(lines) + config_module.dump(values), encoding="utf-8")
 
 
-def create_network(config: schema.Config, *, aux_heads: bool) -> BiSeNetV2:
+def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = False) -> BiSeNetV2:
     """Make the configured network, in mixed precision if so configured."""
-    arguments = dataclasses.asdict(config.net_args)
-    network = NETWORKS[config.net](config.num_classes, aux_heads=aux_heads, seed=config.seed, **arguments)
+    arguments = {**dataclasses.asdict(config.net_args), "seed": config.seed, "sync_bn": sync_bn}
+    network = NETWORKS[config.net](config.num_classes, aux_heads=aux_heads, **arguments)
     if config.mix:
         to_mixed_precision(network)
     return network

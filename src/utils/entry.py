@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from src.utils.errors import UserError
+from src.utils.local_adapter import discover_rank
 from src.utils.logger import has_logging
 
 logger = logging.getLogger(__name__)
@@ -19,22 +21,35 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """
     try:
         code = main(None)
-    except UserError as err:
+    except BaseException as err:  # noqa: BLE001 - told below, or raised again
+        code = _tell(err)
+        if _belongs_to_a_job():
+            logging.shutdown()
+            os._exit(code)  # MindSpore would wait for the other ranks, which wait for this one
+    sys.exit(code)
+
+
+def _tell(err: BaseException) -> int:
+    """Write what went wrong where users look for it; return the exit code."""
+    if isinstance(err, KeyboardInterrupt):
+        return 130
+    if isinstance(err, UserError):
         if has_logging():
             logger.error("%s", err)
         else:
             sys.stderr.write(f"error: {err}\n")
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    except OSError as err:
-        if not has_logging() or err.filename is None:
-            raise
+        return 2
+    if isinstance(err, SystemExit) or not has_logging():
+        raise err
+    if isinstance(err, OSError) and err.filename is not None:
         logger.error("%s: %s", err.filename, err.strerror)
-        code = 2
-    except Exception:
-        if not has_logging():
-            raise
-        logger.exception("unexpected error")
-        code = 1
-    sys.exit(code)
+        return 2
+    logger.error("unexpected error", exc_info=err)
+    return 1
+
+
+def _belongs_to_a_job() -> bool:
+    try:
+        return discover_rank().rank_size > 1
+    except UserError:
+        return False

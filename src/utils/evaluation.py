@@ -13,6 +13,7 @@ from mindspore import Tensor, nn
 
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
 from src.utils import schema
+from src.utils.communicator import Communicator
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
 
 logger = logging.getLogger(__name__)
@@ -94,8 +95,11 @@ def evaluate(
     ignore_label: int,
     on_prediction: Callable[[EvalSample, np.ndarray], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    others: Communicator | None = None,
 ) -> Evaluation:
     """Run `infer` over `samples` and count one confusion matrix, each image at its label's own size.
+
+    Several ranks take every so-many-th image each; their matrices are added once at the end, in whole numbers.
 
     Args:
         infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
@@ -104,20 +108,27 @@ def evaluate(
         ignore_label: label of pixels that do not count.
         on_prediction: called with each sample and its class map (h, w) uint8 at the label's size.
         should_stop: asked before each image.
+        others: the ranks to share the images with; None for none.
 
     Raises:
         EvaluationInterruptedError: `should_stop` said so.
     """
-    matrix = ConfusionMatrix(num_classes, ignore_label)
-    progress = Progress(len(samples), "evaluated")
-    for sample in samples.read_ahead():
-        if should_stop():
-            raise EvaluationInterruptedError
+    others = others or Communicator()
+    own = range(others.rank, len(samples), others.rank_size)
+    matrix, stopped = ConfusionMatrix(num_classes, ignore_label), False
+    progress = Progress(len(own), "evaluated")
+    for sample in samples.read_ahead(own):
+        if stopped := should_stop():
+            break
         prediction = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
         prediction = restore_class_map(prediction, sample.fitted, sample.original)
         matrix.update(sample.label, prediction)
         if on_prediction:
             on_prediction(sample, prediction)
         progress.advance()
+    if others.largest(int(stopped)):  # on any rank
+        raise EvaluationInterruptedError
+    matrix.counts = others.sum_integers(matrix.counts)
+    images, rate = others.sum_integers(progress.done), float(others.sum_floats(progress.rate()))
     scores = iou(matrix.counts)
-    return Evaluation(progress.done, mean_iou(scores), scores, pixel_accuracy(matrix.counts), progress.rate())
+    return Evaluation(int(images), mean_iou(scores), scores, pixel_accuracy(matrix.counts), rate)

@@ -122,6 +122,12 @@ class Config(Section):
         None, "folder of the results; default a dated one below runs or eval", scripts=(TRAIN, EVAL), check=not_empty
     )
     mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32", scripts=WITH_NETWORK)
+    sync_bn: bool = key(
+        False, "batch statistics over all devices in training; on Ascend, with more than one", scripts=(TRAIN,)
+    )
+    eval_parallel: bool = key(
+        True, "with several processes share out the images to evaluate; False: rank 0 evaluates", scripts=(TRAIN, EVAL)
+    )
     ms_loss_scaler: Optional[str] = key(
         None,
         "loss scale; default: dynamic with --mix True, else none",

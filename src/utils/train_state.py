@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from src.utils.communicator import Communicator
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,8 +21,10 @@ class TrainState:
 
     step: int
     total_step: int
+    others: Communicator = field(default_factory=Communicator)
     segment_start: int = 0
     signal_number: int | None = None
+    agreed: bool = False  # whether all ranks know of a signal, see `agree`
     bad_streak: int = 0  # consecutive steps whose loss or gradients were not finite
     elapsed: float = 0.0  # seconds spent on the steps, waiting for data included, callbacks not
     data_wait: float = 0.0  # seconds of it spent waiting for data
@@ -28,7 +32,18 @@ class TrainState:
 
     @property
     def stopping(self) -> bool:
-        """True once a signal asked the run to stop, see `catch_signals`."""
+        """True once a signal asked the run to stop; of several ranks, once all of them know."""
+        return self.agreed if self.others.rank_size > 1 else self.asked_to_stop()
+
+    def agree(self) -> None:
+        """Let all ranks know whether one of them was asked to stop: they have to stop after the same step."""
+        if self.others.rank_size > 1:
+            number = self.others.largest(self.signal_number or 0 if self.asked_to_stop() else 0)
+            self.agreed = number > 0
+            self.signal_number = self.signal_number or number or None
+
+    def asked_to_stop(self) -> bool:
+        """Tell whether a signal asked this process to stop, see `catch_signals`."""
         if self.signal_number is None and signal.SIGINT in signal.sigpending():
             signal.sigwait({signal.SIGINT})
             self.note_signal(signal.SIGINT)

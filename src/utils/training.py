@@ -42,6 +42,7 @@ def run_training(
         dataset = create_train_dataset(
             config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=start_step,
             total_step=end_step, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
+            ranks_on_host=runtime.ranks_sharing_cores,
         )  # fmt: skip
         epochs = (end_step - start_step) // size if sink else 1
         try:
