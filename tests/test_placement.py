@@ -54,7 +54,7 @@ def test_launchers(environment, expected):
 
 def test_rank_table(tmp_path):
     path = table(tmp_path / "table.json", [[0, 1], [2, 3]])
-    assert read_rank_table(tmp_path / "table.json") == [[0, 1], [2, 3]]
+    assert read_rank_table(tmp_path / "table.json") == [{0: 0, 1: 1}, {2: 0, 3: 1}]
     # as ModelArts starts each card: RANK_TABLE_FILE, RANK_ID, RANK_SIZE, ASCEND_DEVICE_ID
     environment = {"RANK_TABLE_FILE": path, "RANK_SIZE": "4", "ASCEND_DEVICE_ID": "1"}
     assert place({**environment, "RANK_ID": "3"}) == Placement(RANK_TABLE, 3, 4, 1, 2)

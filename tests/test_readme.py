@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scripts import draw_architecture
+from scripts import draw_architecture, launch_ranks
 from src.demo.dataset import DemoOptions
 from src.utils import schema
 from src.utils.config import load_config, nested_keys
@@ -87,6 +87,9 @@ def check_shell(script: str, arguments: list[str]) -> None:
         device, checkpoint, *rest = arguments
         assert device.isdigit()
         load_config(["--checkpoint_path", checkpoint, *rest], "eval")
+    elif script == "scripts/run_distribute_train.sh":
+        job = launch_ranks.parse_args(arguments)
+        load_config(job.train_command()[1:], "train")
     elif script == "scripts/ascend_310_infer.sh":
         model, data, device, *rest = arguments
         assert model.endswith(".mindir")

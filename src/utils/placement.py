@@ -113,22 +113,25 @@ def _in_rank_table(environment: Mapping[str, str], rank: int | None, size: int |
     own = next((server for server in servers if rank in server), None)
     if own is None:
         raise UserError(f"RANK_ID={rank} is not in RANK_TABLE_FILE={path}")
-    return Placement(RANK_TABLE, rank, len(ranks), own.index(rank), len(own))
+    return Placement(RANK_TABLE, rank, len(ranks), list(own).index(rank), len(own))
 
 
-def read_rank_table(path: Path) -> list[list[int]]:
-    """Return the ranks of every server in a rank table file.
+def read_rank_table(path: Path) -> list[dict[int, int]]:
+    """Return the device number of each rank, for every server in a rank table file.
 
     Raises:
         UserError: it is missing or no rank table.
     """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        return [[int(device["rank_id"]) for device in server["device"]] for server in table["server_list"]]
+        return [
+            {int(device["rank_id"]): int(device["device_id"]) for device in server["device"]}
+            for server in table["server_list"]
+        ]
     except OSError as err:
         raise UserError(f"RANK_TABLE_FILE: cannot read {path}: {err.strerror}") from err
     except (ValueError, KeyError, TypeError) as err:
-        raise UserError(f"RANK_TABLE_FILE: {path} is no rank table (server_list, device, rank_id)") from err
+        raise UserError(f"RANK_TABLE_FILE: {path} is no rank table (server_list, device, device_id, rank_id)") from err
 
 
 def _local_size(environment: Mapping[str, str], size: int) -> int:

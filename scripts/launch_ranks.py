@@ -1,0 +1,66 @@
+"""Train on several devices: choose a launcher, start the ranks, and end all of them when one fails.
+
+Usage: python scripts/launch_ranks.py DEVICE_NUM BATCH_SIZE SAVE_DIR [options of this script] [train.py options]
+DEVICE_NUM counts all devices of all machines, BATCH_SIZE is per device. LAUNCHER=mpirun|msrun|ranktable|cluster in the
+environment chooses; the default is ranktable if RANK_TABLE_FILE is set, else mpirun if there is one, else msrun, else
+cluster, which starts the processes itself (MindSpore 2.0 on the CPU has nothing else).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.launch.job import Job, check_job
+from src.launch.launchers import LAUNCHERS, choose_launcher
+from src.utils.config import Parser, whole_number
+from src.utils.entry import run_entry
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job to its end; return its exit code."""
+    job = parse_args(argv)
+    launcher = choose_launcher(os.environ, job)
+    if launcher == "mpirun" and not job.hosts:
+        job = dataclasses.replace(job, hostfile=job.hostfile or os.environ.get("HOSTFILE") or None)
+    check_job(job, launcher, os.environ)
+    print(
+        f"launcher: {launcher}, {job.device_num} devices on {job.node_num} machines, "
+        f"{job.batch_size} images a device, {job.device_num * job.batch_size} in total",
+        flush=True,
+    )
+    return LAUNCHERS[launcher](job, os.environ)
+
+
+def parse_args(argv: Sequence[str] | None) -> Job:
+    """Read the command line; what this script does not know is train.py's."""
+    parser = Parser("scripts/launch_ranks.py", description=__doc__)
+    parser.add_argument("device_num", type=positive, metavar="DEVICE_NUM", help="devices of all machines")
+    parser.add_argument("batch_size", type=positive, metavar="BATCH_SIZE", help="images a step and device")
+    parser.add_argument("save_dir", metavar="SAVE_DIR", help="folder of the run; on storage that all machines share")
+    parser.add_argument("--hosts", default=None, help="mpirun: host:devices,host:devices")
+    parser.add_argument("--hostfile", default=None, help="mpirun: file of hosts (or HOSTFILE in the environment)")
+    parser.add_argument("--node_num", type=positive, default=1, help="msrun, cluster: number of machines, default 1")
+    parser.add_argument("--node_rank", type=whole_number, default=0, help="msrun, cluster: number of this one, from 0")
+    parser.add_argument("--master_addr", default=None, help="msrun, cluster: address of machine 0")
+    parser.add_argument("--master_port", type=positive, default=None, help="msrun, cluster: port there (default 8118)")
+    args, rest = parser.parse_known_args(argv)
+    return Job(**vars(args), options=tuple(rest))
+
+
+def positive(text: str) -> int:
+    """Read 1, 2, 3, ..."""
+    number = whole_number(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be at least 1, got 0")
+    return number
+
+
+if __name__ == "__main__":
+    run_entry(main)

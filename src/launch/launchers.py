@@ -1,0 +1,169 @@
+"""The launchers: each starts the ranks of a job, waits for them, and returns the job's exit code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from src.launch.job import Job
+from src.launch.processes import run_together
+from src.utils.errors import UserError
+from src.utils.placement import LOCAL_SIZE, read_rank_table
+from src.utils.scheduler import start_scheduler
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_RANK = ROOT / "scripts" / "run_rank.py"
+TAIL_OPTION = "--tail_worker_log"
+# How long mpirun waits between SIGTERM and SIGKILL, by the names of Open MPI 4 and 5: its own second is too short for a
+# step and a checkpoint, a minute too long for ranks that wait for a dead one.
+MPIRUN_PATIENCE = ("OMPI_MCA_odls_base_sigkill_timeout", "PRTE_MCA_odls_base_sigkill_timeout")
+STOP_SECONDS = 20
+MEETING_SECONDS = 600  # for the ranks of all machines to appear
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "HCCL_CONNECT_TIMEOUT", "ONEDNN_MAX_CPU_ISA")
+
+
+def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
+    """Return the launcher that LAUNCHER names, or the default.
+
+    Raises:
+        UserError: there is no such launcher here.
+    """
+    name = environment.get("LAUNCHER", "")
+    if not name:
+        if environment.get("RANK_TABLE_FILE"):
+            return "ranktable"
+        if job.node_num == 1 and find_program("mpirun"):
+            return "mpirun"
+        return "msrun" if find_program("msrun") else "cluster"
+    if name not in LAUNCHERS:
+        raise UserError(f"LAUNCHER must be one of {', '.join(LAUNCHERS)}, got {name!r}")
+    if name == "ranktable" and not environment.get("RANK_TABLE_FILE"):
+        raise UserError("LAUNCHER=ranktable needs RANK_TABLE_FILE in the environment")
+    if name == "mpirun" and not find_program("mpirun"):
+        raise UserError("LAUNCHER=mpirun: there is no mpirun on PATH")
+    if name == "msrun" and not find_program("msrun"):
+        raise UserError("LAUNCHER=msrun: there is no msrun; MindSpore has it since 2.3")
+    return name
+
+
+def find_program(name: str) -> str | None:
+    """Return the program that was installed with this interpreter's packages, or the one on PATH."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def rank_command(job: Job) -> list[str]:
+    """Return the command of one rank."""
+    script, *options = job.train_command()
+    return [sys.executable, str(RUN_RANK), str(ROOT / script), *options]
+
+
+def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
+    """Return the command line of mpirun, with the options that this Open MPI has.
+
+    Raises:
+        UserError: it is no Open MPI; the others name the ranks in variables that MindSpore does not know.
+    """
+    mpirun = find_program("mpirun") or "mpirun"
+    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
+    if "Open MPI" not in version and "OpenRTE" not in version:
+        raise UserError(f"mpirun is no Open MPI but {version.splitlines()[:1]}; use LAUNCHER=msrun")
+    command = [mpirun, "--allow-run-as-root", "-n", str(job.device_num)]
+    merge = "--merge-stderr-to-stdout"
+    if subprocess.run([*command[:2], merge, "--version"], capture_output=True, check=False).returncode == 0:
+        command.append(merge)
+    if job.hosts:
+        command += ["--host", job.hosts]
+    elif job.hostfile:
+        command += ["--hostfile", job.hostfile]
+    # Each rank divides the cores itself: bound to one core, as is the default, it could not feed its device.
+    command += ["--bind-to", "none", "--oversubscribe"]
+    for name in PASSED_ON:
+        if name in environment:
+            command += ["-x", name]
+    return [*command, *rank_command(job)]
+
+
+def msrun_command(job: Job, log_dir: Path) -> list[str]:
+    """Return the command line of msrun; both worker counts and --join=True, because its defaults are others."""
+    options = [
+        f"--worker_num={job.device_num}", f"--local_worker_num={job.local_num}", f"--master_addr={job.address}",
+        f"--master_port={job.port}", f"--node_rank={job.node_rank}", f"--log_dir={log_dir}", "--join=True",
+        f"--cluster_time_out={MEETING_SECONDS}",
+    ]  # fmt: skip
+    msrun = [sys.executable, find_program("msrun") or "msrun"]
+    if TAIL_OPTION in subprocess.run([*msrun, "--help"], capture_output=True, text=True, check=False).stdout:
+        options.append(f"{TAIL_OPTION}=0")  # not in 2.3; shows the first rank of this machine, all by default
+    return [*msrun, *options, *rank_command(job)[1:]]
+
+
+def by_mpirun(job: Job, environment: Mapping[str, str]) -> int:
+    """Start the ranks with mpirun."""
+    patience = {name: str(STOP_SECONDS) for name in MPIRUN_PATIENCE}
+    return run_together([mpirun_command(job, environment)], [{**patience, **environment}])
+
+
+def by_msrun(job: Job, environment: Mapping[str, str]) -> int:
+    """Start the ranks with msrun, show what rank 0 prints and, at a failure, what failed."""
+    log_dir = _log_folder(job, f"msrun_{job.node_rank}")
+    # msrun starts its workers as "python"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    variables = {**environment, "PATH": path, LOCAL_SIZE: str(job.local_num)}
+    command, shown = msrun_command(job, log_dir), None
+    if TAIL_OPTION not in " ".join(command):
+        shown = log_dir / f"worker_{job.node_rank * job.local_num}.log"
+        shown.write_bytes(b"")
+    return run_together([command], [variables], shown=shown, reports=log_dir)
+
+
+def by_rank_table(job: Job, environment: Mapping[str, str]) -> int:
+    """Start one process for each device that the rank table lists for this machine: the one with `node_rank`."""
+    servers = read_rank_table(Path(environment["RANK_TABLE_FILE"]))
+    if job.node_rank >= len(servers):
+        raise UserError(f"--node_rank {job.node_rank}: RANK_TABLE_FILE lists {len(servers)} machines")
+    devices = servers[job.node_rank]
+    variables = [
+        {**environment, "RANK_ID": str(rank), "RANK_SIZE": str(job.device_num), "DEVICE_ID": str(device)}
+        for rank, device in devices.items()
+    ]
+    logs = [_log_folder(job) / f"output_{rank}.log" for rank in devices]
+    return run_together([rank_command(job)] * len(devices), variables, logs=logs)
+
+
+def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
+    """Start the ranks of this machine, and on machine 0 the scheduler, as MindSpore's dynamic cluster wants them."""
+    ranks = range(job.node_rank * job.local_num, (job.node_rank + 1) * job.local_num)
+    common = {
+        **environment, "MS_ROLE": "MS_WORKER", "MS_SCHED_HOST": job.address, "MS_SCHED_PORT": str(job.port),
+        "MS_WORKER_NUM": str(job.device_num), LOCAL_SIZE: str(job.local_num),
+    }  # fmt: skip
+    variables = [{**common, "MS_NODE_ID": str(rank), "DEVICE_ID": str(rank - ranks[0])} for rank in ranks]
+    scheduler = None
+    if job.node_rank == 0:
+        log = _log_folder(job) / "scheduler.log"
+        scheduler = start_scheduler(job.address, job.port, job.device_num, environment, log)
+    try:
+        # All share the console: MindSpore 2.0 numbers the ranks itself, so that nobody knows here which one will log.
+        return run_together([rank_command(job)] * len(ranks), variables)
+    finally:
+        if scheduler is not None:
+            scheduler.send_signal(signal.SIGKILL)
+            scheduler.wait()
+
+
+def _log_folder(job: Job, *below: str) -> Path:
+    """Return the folder of the run's logs, or one below it, made if it is not there."""
+    folder = Path(job.save_dir).resolve().joinpath("logs", *below)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot write to {job.save_dir}: {err.strerror}") from err
+    return folder
+
+
+LAUNCHERS = {"mpirun": by_mpirun, "msrun": by_msrun, "ranktable": by_rank_table, "cluster": by_cluster}

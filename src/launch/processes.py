@@ -1,0 +1,121 @@
+"""Processes that belong together: when one fails all end, and so do they when this one is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from src.utils.child_process import end_with_parent
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 15.0  # from the failure of one process to the end of the others by force
+REPORT_START = "error: rank "
+
+
+def run_together(
+    commands: Sequence[Sequence[str]],
+    environments: Sequence[Mapping[str, str]],
+    *,
+    logs: Sequence[Path] = (),
+    shown: Path | None = None,
+    reports: Path | None = None,
+) -> int:
+    """Run the commands side by side; return 0, or the exit code of the first that failed.
+
+    Args:
+        commands: what to run.
+        environments: the variables of each.
+        logs: files for the standard output of each, the first one's goes to this process's as well; none: all share it.
+        shown: a file that is written meanwhile; what comes into it is shown.
+        reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
+    """
+    processes = [
+        _start(command, environment, log, shared=index == 0)
+        for index, (command, environment, log) in enumerate(zip(commands, environments, logs or [None] * len(commands)))
+    ]
+    handlers = {
+        number: signal.signal(number, lambda received, _frame: _send(processes, received))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    finished = threading.Event()
+    follower = threading.Thread(target=_follow, args=(shown, finished)) if shown else None
+    if follower:
+        follower.start()
+    try:
+        code = _wait(processes)
+    finally:
+        finished.set()
+        if follower:
+            follower.join()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if code and reports:
+        _show_reports(reports)
+    return code
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], log: Path | None, *, shared: bool
+) -> subprocess.Popen:
+    """Start one process in a session of its own; `shared` lets its output go to this process's as well."""
+    options = {"env": dict(environment), "stdin": subprocess.DEVNULL, "start_new_session": True}
+    with contextlib.ExitStack() as stack:
+        if log is not None and not shared:
+            options["stdout"] = stack.enter_context(log.open("wb"))
+        return subprocess.Popen(command, preexec_fn=lambda: end_with_parent(signal.SIGTERM), **options)
+
+
+def _wait(processes: Sequence[subprocess.Popen]) -> int:
+    """Wait for all; once one has failed the others get some seconds, then are killed."""
+    code, failed_at = 0, 0.0
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = next(filter(None, codes), 0)
+        if None not in codes:
+            break
+        if failed and not code:
+            code, failed_at = failed, time.monotonic()
+            _send(processes, signal.SIGTERM)
+        elif code and time.monotonic() - failed_at > PATIENCE_SECONDS:
+            _send(processes, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+    code = code or failed
+    return 128 - code if code < 0 else code
+
+
+def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
+    """Send a signal to those that still run; the last resort reaches what they have started as well."""
+    for process in processes:
+        if process.poll() is None:
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+
+
+def _follow(path: Path, finished: threading.Event) -> None:
+    """Copy what is written to a file to standard output until told to finish."""
+    with path.open("rb") as stream:
+        while True:
+            last_round = finished.is_set()
+            sys.stdout.buffer.write(stream.read())
+            sys.stdout.flush()
+            if last_round:
+                return
+            finished.wait(POLL_SECONDS)
+
+
+def _show_reports(folder: Path) -> None:
+    """Write the reports of failed ranks, from the earliest file on, to standard error."""
+    for path in sorted(folder.glob("worker_*.log"), key=lambda path: path.stat().st_mtime):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if REPORT_START in text:
+            sys.stderr.write(text[text.index(REPORT_START) :])
+            return
