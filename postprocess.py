@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.offline import scoring
+from src.offline.folders import beside
 from src.offline.manifest import read_manifest
 from src.utils.config import Parser, boolean
 from src.utils.entry import run_entry
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = read_manifest(args.label_path.parent)
     results = scoring.check_results(manifest, args.result_path, args.label_path)
     images = args.images_path if args.save_images else None
+    if images is not None:
+        scoring.prepare_images(manifest, images)
     matrix = scoring.count(manifest, results, args.label_path, images)
     scores = iou(matrix.counts)
     sys.stdout.write(scoring.result_block(len(results), scores))
@@ -38,12 +41,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--label_path", type=Path, default=Path("preprocess_Result/label"),
         help="labels, with the manifest one level above (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--save_images", type=boolean, default=False, help="write colour overlays to --images_path")
+    parser.add_argument("--save_images", type=boolean, default=None, help="write colour overlays (default False)")
     parser.add_argument(
-        "--images_path", type=Path, default=None, help="folder of the overlays (default: images beside the results)"
-    )
+        "--images_path", type=Path, default=None,
+        help="write them to this folder (default: images beside the results)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
-    args.images_path = args.images_path or args.result_path.resolve().parent / "images"
+    if args.save_images is None:
+        args.save_images = args.images_path is not None
+    args.images_path = args.images_path or beside(args.result_path, "images")
     return args
 
 

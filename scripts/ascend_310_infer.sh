@@ -28,6 +28,8 @@ out=$PWD
 inputs=() runner=() scores=()
 while [[ $# -gt 0 ]]; do
   case $1 in
+    --output_path* | --result_path* | --mindir_path* | --data_path* | --dataset_dir* | data.dataset_dir=*)
+      fail "$1: this script sets it itself; --out DIR names the folder" ;;
     --out=* | --precision_mode=* | --warmup=* | --save_images=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --out | --precision_mode | --warmup | --save_images) [[ $# -ge 2 ]] || fail "$1: needs a value" ;;&
     --out) out=$2; shift 2 ;;
@@ -51,14 +53,20 @@ fi
 mindir=$(realpath "$mindir")
 data=$(realpath "$data")
 # Relative names in the other options are relative to where the user is: the steps run there.
-mkdir -p "$out" || fail "cannot make the folder $out"
+mkdir -p "$out" 2>/dev/null || fail "cannot make the folder $out"
 out=$(cd "$out" && pwd)
+# A log of somebody else's by the same name is not replaced; the mark tells that this folder's are ours.
+mark=$out/.ascend_310_infer
+for name in preprocess.log build.log infer.log acc.log time_Result; do
+  [[ -e $mark || ! -e $out/$name ]] || fail "$out holds $name, not written by this script; give another --out"
+done
+: 2>/dev/null >"$mark" || fail "cannot write to $out"
 
 step() { # name, log, command ...: run one step, show what it prints, stop at its failure
   local name=$1 log=$out/$2 status=0
   shift 2
   echo "=== $name ==="
-  : >"$log" || fail "cannot write $log"
+  : 2>/dev/null >"$log" || fail "cannot write $log"
   "$@" 2>"$log.err" | tee -a "$log" || status=$?
   cat "$log.err" >>"$log"
   rm -f "$log.err"

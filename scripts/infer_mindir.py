@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.offline.folders import beside
 from src.offline.inference import infer_folder, list_inputs
 from src.offline.mindir import MindIRModel
 from src.utils.config import Parser, whole_number
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.info("%s: %s, %s %s", which, tensor.name, tensor.dtype, "x".join(map(str, tensor.shape)))
     timings = infer_folder(model, paths, args.result_path, warmup=args.warmup)
     report = timings.report()
-    time_folder = args.result_path.resolve().parent / "time_Result"
+    time_folder = beside(args.result_path, "time_Result")
     try:
         time_folder.mkdir(exist_ok=True)
     except OSError as err:

@@ -36,7 +36,7 @@ find_python() { # requirements files, relative to the repository
       return
     fi
   done
-  _fail "python lacks what $* asks for: python -m pip install -r requirements.txt"
+  _fail "python lacks what $* asks for: python -m pip install -r $1"
 }
 
 setup_python() { # requirements files, relative to the repository

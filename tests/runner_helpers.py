@@ -26,11 +26,15 @@ def require_compiler() -> str:
     """Return g++; without it the test is skipped, but never in continuous integration."""
     compiler = shutil.which("g++")
     if compiler is None:
-        reason = "no g++: the C++ runner cannot be compiled (Debian: apt-get install g++)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("no g++: the C++ runner cannot be compiled (Debian: apt-get install g++)")
     return compiler
+
+
+def missing(reason: str) -> None:
+    """Skip a test for want of something, but fail it in continuous integration."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def fetch_api() -> Path:

@@ -117,7 +117,7 @@ def test_mistakes_are_named_and_nothing_is_written(checkpoint_file, tmp_path, op
         "--checkpoint_file",
         str(checkpoint_file),
         "--file_name",
-        str(tmp_path / "model"),
+        str(tmp_path / "new" / "model"),
     ]
     with pytest.raises(UserError) as caught:
         export_script.main([*given, *options])

@@ -102,7 +102,7 @@ def test_device_id_that_is_no_number(monkeypatch):
 
 
 def test_missing_device_is_one_clear_line():
-    with pytest.raises(UserError, match="finds no Ascend device 2 here; try --device_target CPU"):
+    with pytest.raises(UserError, match="finds no Ascend device 2 here; try device CPU"):
         local_adapter.set_device("Ascend", 2)
     local_adapter.set_device("CPU", 0)
 

@@ -54,6 +54,18 @@ def test_a_file_that_ends_between_two_fields_is_refused(tmp_path):
         MindIRModel(cut)
 
 
+def test_tensors_of_another_kind_are_refused(tmp_path):
+    def to_int8(model):
+        model.graph.input[0].tensor[0].data_type = 3
+
+    def to_dynamic(model):
+        model.graph.input[0].tensor[0].dims[0] = -1
+
+    for edit in (to_int8, to_dynamic):
+        with pytest.raises(MindIRError, match=r"has data type \d+, shape \[-?1, 3, 8, 8\]; export the model with"):
+            read_mindir_info(change(tmp_path / "other.mindir", edit))
+
+
 def test_a_newer_format_is_refused_by_name(tmp_path):
     newer = change(tmp_path / "newer.mindir", lambda model: setattr(model, "mind_ir_version", 99))
     with pytest.raises(MindIRError, match=r"MindIR format 99, written by MindSpore 2\.0\.0, but MindSpore .* no newer"):

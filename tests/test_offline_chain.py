@@ -137,7 +137,16 @@ def test_the_script_on_the_cpu(dataset, models, evaluated, tmp_path):
         done = script(*arguments, name=name, cwd=tmp_path, env=build_environment())
         assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in out.iterdir()) == [
-        *("acc.log", "images", "infer.log", "preprocess.log", "preprocess_Result", "result_Files", "time_Result"),
+        *(
+            ".ascend_310_infer",
+            "acc.log",
+            "images",
+            "infer.log",
+            "preprocess.log",
+            "preprocess_Result",
+            "result_Files",
+            "time_Result",
+        ),
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["an out folder", "the data"]
     lines = (out / "acc.log").read_text(encoding="utf-8").splitlines()
@@ -191,7 +200,22 @@ def test_mistakes_of_the_script(dataset, models, tmp_path):
     assert done.returncode == 2
     assert done.stderr.splitlines()[0].startswith("error: preprocessing failed with exit code 2; the end of ")
     assert "unknown option --speed" in done.stderr.splitlines()[1]
-    assert [path.name for path in tmp_path.iterdir()] == ["preprocess.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ascend_310_infer", "preprocess.log"]
+
+
+def test_the_script_replaces_no_log_of_somebody_else(dataset, models, tmp_path):
+    (tmp_path / "build.log").write_text("mine")
+    done = script(models["plain"], dataset, 0, "CPU", cwd=tmp_path, env=build_environment())
+    assert (done.returncode, done.stderr) == (
+        2, f"error: {tmp_path} holds build.log, not written by this script; give another --out\n",
+    )  # fmt: skip
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("build.log", "mine")]
+    for option in ("--output_path", "--mindir_path=x", "data.dataset_dir=x"):
+        done = script(models["plain"], dataset, 0, "CPU", option, "x", cwd=tmp_path)
+        assert done.stderr == f"error: {option}: this script sets it itself; --out DIR names the folder\n"
+    (tmp_path / "file").touch()
+    done = script(models["plain"], dataset, 0, "CPU", "--out", tmp_path / "file" / "out", env=build_environment())
+    assert (done.returncode, done.stderr) == (2, f"error: cannot make the folder {tmp_path}/file/out\n")
 
 
 def test_bad_input_of_the_python_path(models, tmp_path):

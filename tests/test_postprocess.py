@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import cv2
@@ -93,6 +94,35 @@ def test_pictures(run, capsys):
     assert cv2.imread(str(run / "images" / f"{stems[0]}.png")).shape[1] > 2 * 90
     score(run, "--save_images", "1", "--images_path", run / "elsewhere")
     assert len(list((run / "elsewhere").iterdir())) == 3
+
+
+def test_overlays_never_replace_pictures(run, tmp_path):
+    """A data set whose pictures lie in images/, which is where overlays go by default."""
+    manifest = read_manifest(run / "preprocess_Result")
+    (run / "images").mkdir()
+    mine = run / "images" / f"{manifest.samples[0].stem}.png"
+    mine.write_bytes(b"a photograph")
+    samples = (dataclasses.replace(manifest.samples[0], image=str(mine)), *manifest.samples[1:])
+    dataclasses.replace(manifest, samples=samples).write(run / "preprocess_Result")
+    with pytest.raises(ConfigError, match=f"holds {mine.name}, which is no overlay of this run; give another --images"):
+        score(run, "--save_images", "True")
+    mine.rename(run / "images" / "notes.txt")
+    with pytest.raises(ConfigError, match=r"holds notes\.txt"):
+        score(run, "--save_images", "True")
+    assert [path.name for path in (run / "images").iterdir()] == ["notes.txt"]
+    manifest.write(run / "preprocess_Result")
+    score(run, "--images_path", run / "overlays")  # says by itself that they are wanted
+    assert len(list((run / "overlays").iterdir())) == 3
+
+
+def test_what_lies_beside_the_results_stays_beside_a_link(run, tmp_path):
+    disk = tmp_path / "big disk"
+    disk.mkdir()
+    (run / "result_Files").rename(disk / "results")
+    (run / "result_Files").symlink_to(disk / "results")
+    score(run, "--save_images", "True")
+    assert (run / "images").is_dir()
+    assert [path.name for path in disk.iterdir()] == ["results"]
 
 
 def test_what_is_missing_or_of_the_wrong_size_is_named(run):

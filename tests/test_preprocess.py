@@ -6,19 +6,21 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 import preprocess
-from src.data.eval_samples import EvalSamples
+from src.data.eval_samples import EvalSamples, unique_stems
 from src.offline.manifest import read_manifest
 from src.utils.errors import ConfigError, DataError, UserError
-from tests.dataset_helpers import make_data, write_cityscapes, write_generic
+from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes, write_generic
 from tests.run_helpers import ROOT, run_script
 
 SIZE = (64, 96)
+NORMALIZE = {"mean": list(MEAN), "std": list(STD), "is_scale": True, "norm_type": "mean_std"}
 RESIZE = "data.eval_transforms.item_transforms.Resize.target_size=[64,96]"
 
 
@@ -74,7 +76,7 @@ def test_the_manifest_tells_what_scoring_needs(dataset, tmp_path):
 
 
 def describe(path, **changes):
-    record = {"input": "uint8", "image_size": [32, 64], "num_classes": 19}
+    record = {"input": "uint8", "image_size": [32, 64], "num_classes": 19, "normalize": NORMALIZE}
     path.with_suffix(".json").write_text(json.dumps({**record, **changes}), encoding="utf-8")
     return path
 
@@ -94,6 +96,11 @@ def test_the_model_decides_about_its_input(dataset, tmp_path):
         (["--input", "float32"], {}, "input is float32, but .*model.json says that the model has uint8"),
         (["--image_size", "64", "96"], {}, r"image_size is \(64, 96\), but .* has \(32, 64\)"),
         ([], {"num_classes": 5}, "num_classes is 19, but .* has 5"),
+        (
+            [],
+            {"input": "float32", "normalize": {**NORMALIZE, "mean": [0, 0, 0]}},
+            "Normalize is .* says that the model",
+        ),
         ([], {"image_size": None}, "model.json: is not the description that export.py writes"),
     ],
 )
@@ -162,6 +169,34 @@ def test_a_run_that_stopped_half_way_can_be_repeated(dataset, tmp_path, monkeypa
     assert read_manifest(output).complete
 
 
+def test_a_stop_while_clearing_can_be_repeated(dataset, tmp_path, monkeypatch):
+    output, results = tmp_path / "out", tmp_path / "results"
+    run(dataset, output)
+    results.mkdir()
+    for stem in read_manifest(output).stems:
+        (results / f"{stem}_0.bin").touch()
+    real, left = Path.unlink, [4]
+
+    def stop(self, *arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "unlink", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, output, "--result_path", results)
+    monkeypatch.undo()
+    run(dataset, output, "--result_path", results)
+    assert read_manifest(output).complete
+    assert not list(results.iterdir())
+
+
+def test_two_pictures_of_one_name_are_refused():
+    with pytest.raises(DataError, match="a_b/c.png and .*a/b_c.png would both be called a_b_c in the results; rename"):
+        unique_stems(["d/a/b_c.png", "d/a_b/c.png", "d/x/y.png", "d/z/y.png"])
+
+
 def test_a_damaged_manifest_is_named(dataset, tmp_path):
     run(dataset, tmp_path / "out")
     path = tmp_path / "out" / "manifest.json"
@@ -170,6 +205,8 @@ def test_a_damaged_manifest_is_named(dataset, tmp_path):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=r"manifest\.json: damaged; run preprocess\.py again"):
             read_manifest(tmp_path / "out")
+        with pytest.raises(ConfigError, match="not readable, so what lies beside it is unknown; take another folder"):
+            run(dataset, tmp_path / "out")
     path.write_text(json.dumps({**good, "version": 2}), encoding="utf-8")
     with pytest.raises(DataError, match="version 2, expected 1"):
         read_manifest(tmp_path / "out")

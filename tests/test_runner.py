@@ -18,7 +18,9 @@ from tests.runner_helpers import (
     RUNNER,
     build_environment,
     build_runner,
+    build_stand_in,
     libpython_folder,
+    missing,
     require_compiler,
     run_runner,
     stand_in_variables,
@@ -78,6 +80,15 @@ def test_it_is_written_for_old_compilers():
         assert ("include/api" in text) == (path.name == "model.cc"), path
 
 
+def test_a_path_that_looks_like_lite_is_not_taken_for_it(mindspore_api, model, inputs, tmp_path):
+    home = tmp_path / "elite"
+    variables = build_stand_in(mindspore_api, home, lite=False)
+    program = build_runner(tmp_path / "build", variables)
+    done = run_runner(program, *common(model, inputs, tmp_path / "results"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "runtime: libmindspore.so\n" in done.stdout
+
+
 def test_built_for_the_real_library_it_fails_cleanly_without_an_ascend(mindspore_api, tmp_path):
     program = build_runner(tmp_path / "build", {"MINDSPORE_PATH": str(mindspore_api)})
     needed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
@@ -87,7 +98,7 @@ def test_built_for_the_real_library_it_fails_cleanly_without_an_ascend(mindspore
 
     python = libpython_folder()
     if python is None:
-        pytest.skip("built and linked; to run it takes libpython3.9, which this machine has not")
+        missing("built and linked; to run it takes libpython3.9, which this machine has not")
     folder = tmp_path / "inputs"
     folder.mkdir()
     np.zeros((1, 3, 8, 8), np.float32).tofile(folder / "a.bin")

@@ -31,6 +31,9 @@ void MakeFolder(const std::string &path);
 std::string Folder(const std::string &path);
 std::string Stem(const std::string &path);
 
+// Returns the path from the root on, without ending slashes and dots; links are not followed.
+std::string Absolute(const std::string &path);
+
 // Replaces line breaks and runs of white space by single spaces, for messages of one line.
 std::string OneLine(const std::string &text);
 

@@ -21,7 +21,7 @@ void Run(const Options &options) {
   const Timings timings =
     RunPipeline([&model](const std::vector<char> &input) { return model.Predict(input); }, inputs, model.input().bytes,
                 options.result_path, options.warmup);
-  const std::string report = timings.Report(), folder = Folder(options.result_path) + "/time_Result";
+  const std::string report = timings.Report(), folder = Folder(Absolute(options.result_path)) + "/time_Result";
   MakeFolder(folder);
   WriteFile(folder + "/test_perform_static.txt", report.data(), report.size());
   std::printf("%s", report.c_str());
@@ -39,6 +39,8 @@ int main(int argc, char **argv) {
     return 0;
   } catch (const std::exception &error) {
     std::fprintf(stderr, "error: %s\n", OneLine(error.what()).c_str());
-    return 1;
+  } catch (...) {
+    std::fprintf(stderr, "error: the runtime failed without saying why\n");
   }
+  return 1;
 }

@@ -49,11 +49,14 @@ class Pipeline {
 
   Timings Run(const Predict &predict) {
     const Clock::time_point start = Clock::now();
-    std::thread reader([this] { Guarded([this] { Read(); }); });
-    std::thread writer([this, start] { Guarded([this, start] { Write(start); }); });
-    Guarded([this, &predict] { Infer(predict); });
-    reader.join();
-    writer.join();
+    std::thread reader, writer;
+    Guarded([&] {
+      reader = std::thread([this] { Guarded([this] { Read(); }); });
+      writer = std::thread([this, start] { Guarded([this, start] { Write(start); }); });
+      Infer(predict);
+    });
+    if (reader.joinable()) reader.join();
+    if (writer.joinable()) writer.join();
     error_.Rethrow();
     timings_.seconds = MillisecondsSince(start) / 1000;
     return std::move(timings_);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -191,6 +192,17 @@ std::string Stem(const std::string &path) {
   const std::string name = path.substr(path.find_last_of('/') + 1);
   const std::size_t dot = name.find_last_of('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
+}
+
+std::string Absolute(const std::string &path) {
+  std::string absolute = path;
+  if (path.empty() || path[0] != '/') {
+    std::vector<char> folder(PATH_MAX);
+    if (getcwd(folder.data(), folder.size()) == nullptr) FailWithErrno("cannot tell the current folder");
+    absolute = std::string(folder.data()) + "/" + path;
+  }
+  while (absolute.size() > 1 && (EndsWith(absolute, "/") || EndsWith(absolute, "/."))) absolute.pop_back();
+  return absolute;
 }
 
 std::string OneLine(const std::string &text) {

@@ -14,6 +14,7 @@ from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
 from src.utils import schema
+from src.utils.errors import DataError
 
 
 class EvalSample(NamedTuple):
@@ -36,7 +37,12 @@ def unique_stems(paths: Sequence[str]) -> list[str]:
     if len(set(stems)) == len(stems):
         return stems
     common = os.path.commonpath(paths)
-    return ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
+    stems = ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
+    named: dict[str, str] = {}
+    for stem, path in zip(stems, paths):
+        if named.setdefault(stem, path) != path:
+            raise DataError(f"{path} and {named[stem]} would both be called {stem} in the results; rename one of them")
+    return stems
 
 
 class EvalSamples:

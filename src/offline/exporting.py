@@ -20,6 +20,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import NormalizeRGB
 from src.offline.mindir import MindIRModel
+from src.offline.preparing import normalization
 from src.utils import checkpoint, schema
 from src.utils.common import create_network
 from src.utils.errors import ConfigError, UserError
@@ -39,7 +40,6 @@ def check_target(config: schema.Config) -> Path:
 
     Raises:
         ConfigError: the model or the description beside it is there already.
-        UserError: the folder cannot be made.
     """
     suffix = f".{config.file_format.lower()}"
     name = config.file_name[: -len(suffix)] if config.file_name.lower().endswith(suffix) else config.file_name
@@ -47,10 +47,6 @@ def check_target(config: schema.Config) -> Path:
     for path in (target, description_path(target)):
         if path.exists():
             raise ConfigError(f"{path} exists already; take another --file_name")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
     return target
 
 
@@ -85,13 +81,8 @@ def input_stage(config: schema.Config) -> NormalizeRGB | None:
     """Return what turns the model's input into the network's."""
     if input_type(config) == "float32":
         return None
-    transform = _normalize(config)
+    transform = normalization(config)
     return NormalizeRGB(transform.mean, transform.std, transform.is_scale)
-
-
-def _normalize(config: schema.Config) -> schema.Normalize:
-    transforms = config.data.eval_transforms.item_transforms
-    return next(transform for transform in transforms if isinstance(transform, schema.Normalize))
 
 
 def image_size(config: schema.Config) -> tuple[int, int]:
@@ -134,7 +125,7 @@ def describe(model: Path, target: Path, config: schema.Config) -> dict:
         "input": input_type(config),
         "output": config.output,
         "image_size": list(image_size(config)),
-        "normalize": dataclasses.asdict(_normalize(config)),
+        "normalize": dataclasses.asdict(normalization(config)),
     }
 
 
@@ -149,18 +140,12 @@ def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_t
         UserError: it is too far.
     """
     picture = np.random.default_rng(config.seed).integers(0, 256, (*image_size(config), 3), np.uint8)
-    image, _ = create_transforms(config.data.eval_transforms.item_transforms[1:], config.data.ignore_label)(
-        picture, None
-    )
+    steps = create_transforms(config.data.eval_transforms.item_transforms[1:], config.data.ignore_label)
+    image, _ = steps(picture, None)
     loaded = MindIRModel(model)
     result = loaded(picture[None] if input_type(config) == "uint8" else image[None])[0]
     logits = reference(Tensor(image[None])).asnumpy()[0]
-    largest = float(np.abs(logits).max()) or 1.0
-    if config.output == "logits":
-        difference, classes = float(np.abs(result - logits).max()) / largest, result.argmax(axis=0)
-    else:
-        chosen = np.take_along_axis(logits, result[None].astype(np.int64), axis=0)[0]
-        difference, classes = float((logits.max(axis=0) - chosen).max()) / largest, result
+    difference, classes = _compare(result, logits)
     tolerance = FLOAT32_TOLERANCE if device_target == "CPU" and not config.mix else FLOAT16_TOLERANCE
     if not difference <= tolerance:
         raise UserError(
@@ -168,17 +153,18 @@ def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_t
             f"(accepted: {tolerance:g}); nothing was written"
         )
     info = dataclasses.asdict(loaded.info)
-    check = {
-        "largest_difference": difference,
-        "differing_pixels": int((classes != logits.argmax(axis=0)).sum()),
-        "pixels": classes.size,
-    }
-    return {
-        "mindir_version": info["mindir_version"],
-        "inputs": info["inputs"],
-        "outputs": info["outputs"],
-        "check": check,
-    }
+    differing = int((classes != logits.argmax(axis=0)).sum())
+    check = {"largest_difference": difference, "differing_pixels": differing, "pixels": classes.size}
+    return {**{name: info[name] for name in ("mindir_version", "inputs", "outputs")}, "check": check}
+
+
+def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return how far a result, logits (C, H, W) or class map (H, W), is from `logits`, and its classes (H, W)."""
+    largest = float(np.abs(logits).max()) or 1.0
+    if result.ndim == 3:
+        return float(np.abs(result - logits).max()) / largest, result.argmax(axis=0)
+    chosen = np.take_along_axis(logits, result[None].astype(np.int64), axis=0)[0]
+    return float((logits.max(axis=0) - chosen).max()) / largest, result
 
 
 def publish(model: Path, target: Path, record: dict) -> None:
@@ -188,6 +174,10 @@ def publish(model: Path, target: Path, record: dict) -> None:
         UserError: one of them cannot be written; then neither is there.
     """
     description = description_path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
     write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
     try:
         write_whole(target, model.read_bytes(), "the model ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
-from src.utils.errors import ConfigError, UserError
+from src.utils.errors import ConfigError, DataError, UserError
 
 
 def clear_earlier_run(inputs: Path, results: Path | None) -> None:
@@ -17,15 +18,31 @@ def clear_earlier_run(inputs: Path, results: Path | None) -> None:
     Raises:
         ConfigError: a folder holds something else.
     """
-    stems = read_manifest(inputs).stems if (inputs / NAME).is_file() else ()
+    stems = _earlier_stems(inputs)
     old = _own_files(inputs, input_files(stems))
     if results is not None:
         old += _own_files(results, map(result_name, stems))
-    for path in old:
+    for path in sorted(old, key=lambda path: path == inputs / NAME):  # the list comes last: a stop here can be repeated
         try:
             path.unlink()
         except OSError as err:
             raise UserError(f"cannot remove {path} of an earlier run: {err.strerror}") from err
+
+
+def _earlier_stems(inputs: Path) -> tuple[str, ...]:
+    if not (inputs / NAME).is_file():
+        return ()
+    try:
+        return read_manifest(inputs).stems
+    except DataError as err:
+        raise ConfigError(
+            f"{inputs / NAME}: not readable, so what lies beside it is unknown; take another folder"
+        ) from err
+
+
+def beside(path: Path, name: str) -> Path:
+    """Return `name` in the folder that holds `path`; links are not followed, as in the C++ runner."""
+    return Path(os.path.abspath(path)).parent / name  # noqa: PTH100 - resolve() follows links
 
 
 def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -69,14 +70,10 @@ def infer_folder(model: MindIRModel, paths: list[Path], results: Path, *, warmup
     Raises:
         UserError: a file cannot be read or written; no part of a result is left under its name.
     """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {results}: {err.strerror}") from err
+    _make_folder(results)
     first = read_input(paths[0], model.input)
     for _ in range(warmup):
         model(first)
-
     timings, progress, begun = Timings(), Progress(len(paths), "inferred"), time.perf_counter()
 
     def read(path: Path) -> tuple[Path, float, np.ndarray]:
@@ -88,16 +85,38 @@ def infer_folder(model: MindIRModel, paths: list[Path], results: Path, *, warmup
         timings.pipeline_ms.append(1000 * (time.perf_counter() - start))
         progress.advance()
 
-    pending: deque[Future] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
+    with _Writer() as writer:
         for path, start, array in map_ahead(read, paths, 1):
             before = time.perf_counter()
             result = model(array)
             timings.inference_ms.append(1000 * (time.perf_counter() - before))
-            pending.append(writer.submit(write, path, start, result))
-            if len(pending) > WAITING_RESULTS:
-                pending.popleft().result()
-        while pending:
-            pending.popleft().result()
+            writer.submit(write, path, start, result)
     timings.seconds = time.perf_counter() - begun
     return timings
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {folder}: {err.strerror}") from err
+
+
+class _Writer:
+    """A thread that writes results in their order while the caller goes on; few wait, and failures are raised there."""
+
+    def __enter__(self) -> _Writer:
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.pending: deque[Future] = deque()
+        return self
+
+    def submit(self, function: Callable, *arguments: object) -> None:
+        """Let the thread call ``function(*arguments)``; wait if too many calls wait already."""
+        self.pending.append(self.executor.submit(function, *arguments))
+        if len(self.pending) > WAITING_RESULTS:
+            self.pending.popleft().result()
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self.executor.shutdown()
+        while self.pending and kind is None:
+            self.pending.popleft().result()

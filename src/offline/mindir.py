@@ -59,7 +59,9 @@ def read_mindir_info(path: str | Path) -> MindIRInfo:
             f"{path}: MindIR format {model.mind_ir_version}, written by MindSpore {model.model_version}, but "
             f"MindSpore {ms.__version__} reads formats up to {newest}; export with a version no newer than this one"
         )
-    inputs, outputs = (tuple(map(_tensor_info, values)) for values in (model.graph.input, model.graph.output))
+    inputs, outputs = (
+        tuple(_tensor_info(path, value) for value in values) for values in (model.graph.input, model.graph.output)
+    )
     return MindIRInfo(model.model_version, model.mind_ir_version, inputs, outputs)
 
 
@@ -81,9 +83,12 @@ def _parse(path: Path) -> mind_ir_pb2.ModelProto:
     return model
 
 
-def _tensor_info(value: mind_ir_pb2.ValueInfoProto) -> TensorInfo:
+def _tensor_info(path: str | Path, value: mind_ir_pb2.ValueInfoProto) -> TensorInfo:
     tensor = value.tensor[0]
-    return TensorInfo(value.name, tuple(tensor.dims), _DTYPES.get(tensor.data_type, f"type {tensor.data_type}"))
+    if tensor.data_type not in _DTYPES or min(tensor.dims, default=1) < 1:
+        what = f"data type {tensor.data_type}, shape {list(tensor.dims)}"
+        raise MindIRError(f"{path}: {value.name} has {what}; export the model with export.py")
+    return TensorInfo(value.name, tuple(tensor.dims), _DTYPES[tensor.data_type])
 
 
 class MindIRModel:

@@ -33,13 +33,23 @@ def match_model(config: schema.Config) -> schema.Config:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))
         takes = {"input": model["input"], "image_size": tuple(model["image_size"]), "num_classes": model["num_classes"]}
+        normalize = model["normalize"]
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ConfigError(f"{path}: is not the description that export.py writes beside a model") from err
     for name, value in takes.items():
         given = getattr(config, name)
         if given is not None and given != value:
             raise ConfigError(f"{name} is {given}, but {path} says that the model has {value}")
+    configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
+    if takes["input"] == "float32" and normalize != configured:
+        raise ConfigError(f"Normalize is {configured}, but {path} says that the model was trained with {normalize}")
     return with_image_size(dataclasses.replace(config, input=takes["input"]), takes["image_size"])
+
+
+def normalization(config: schema.Config) -> schema.Normalize:
+    """Return how evaluation pictures are normalised."""
+    transforms = config.data.eval_transforms.item_transforms
+    return next(transform for transform in transforms if isinstance(transform, schema.Normalize))
 
 
 def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:

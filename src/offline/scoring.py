@@ -9,7 +9,7 @@ import numpy as np
 from src.data.eval_samples import restore_class_map
 from src.data.image_files import read_image
 from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
-from src.utils.errors import DataError, UserError
+from src.utils.errors import ConfigError, DataError, UserError
 from src.utils.metrics import ConfusionMatrix, mean_iou
 from src.utils.visualize import comparison, write_png
 
@@ -46,6 +46,26 @@ def _problem(path: Path, sizes: tuple[int, ...], wanted: str) -> list[str]:
     return [] if size in sizes else [f"{path} has {size} bytes, expected {wanted}"]
 
 
+def prepare_images(manifest: Manifest, images: Path) -> None:
+    """Make the folder of the overlays, after a check that they replace only overlays.
+
+    Raises:
+        ConfigError: it holds something else, or the very pictures that were evaluated.
+        UserError: it cannot be made.
+    """
+    own = {f"{sample.stem}.png": sample for sample in manifest.samples}
+    for path in sorted(images.iterdir()) if images.is_dir() else ():
+        sample = own.get(path.name)
+        if sample is None or path.resolve() == Path(sample.image).resolve():
+            raise ConfigError(
+                f"{images}: holds {path.name}, which is no overlay of this run; give another --images_path"
+            )
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {images}: {err.strerror}") from err
+
+
 def count(
     manifest: Manifest, results: dict[ManifestSample, Path], labels: Path, images: Path | None
 ) -> ConfusionMatrix:
@@ -60,11 +80,6 @@ def count(
     Raises:
         DataError: a result holds something that is no class, or cannot be read.
     """
-    if images is not None:
-        try:
-            images.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise UserError(f"cannot make the folder {images}: {err.strerror}") from err
     matrix = ConfusionMatrix(manifest.num_classes, manifest.ignore_label)
     for sample, path in results.items():
         label = np.frombuffer(_read(labels / input_name(sample.stem)), np.uint8).reshape(sample.label_size)

@@ -189,7 +189,7 @@ def set_device(device_target: str, device_id: int) -> None:
             ms.set_context(device_target=device_target, device_id=device_id)
     except (RuntimeError, ValueError) as err:
         raise UserError(
-            f"MindSpore {ms.__version__} finds no {device_target} device {device_id} here; try --device_target CPU"
+            f"MindSpore {ms.__version__} finds no {device_target} device {device_id} here; try device CPU"
         ) from err
 
 

@@ -71,6 +71,10 @@ void TestPaths() {
   EXPECT(Stem("a/b/c.bin") == "c");
   EXPECT(Stem("a.b/c.d.bin") == "c.d");  // stems with dots stay whole
   EXPECT(Stem("a/noending") == "noending");
+  EXPECT(Absolute("/a/b/") == "/a/b");
+  EXPECT(Absolute("/a/b/.") == "/a/b");
+  EXPECT(Folder(Absolute(".")) + "/" + Stem(Absolute(".")) == Absolute(""));
+  EXPECT(Absolute("x")[0] == '/' && Stem(Absolute("x")) == "x");
   EXPECT(OneLine("a\n  b\tc\n") == "a b c");
 }
 
