@@ -156,3 +156,15 @@ def test_ascend_cards_are_counted(tmp_path):
         (tmp_path / name).touch()
     assert local_adapter.ascend_cards(tmp_path) == 2
     assert local_adapter.ascend_cards(tmp_path / "none") == 0
+
+
+def test_the_ranks_get_time_to_meet(monkeypatch):
+    seen = []
+    monkeypatch.setattr("mindspore.communication.init", lambda: seen.append(os.environ["HCCL_CONNECT_TIMEOUT"]))
+    monkeypatch.setattr("mindspore.communication.get_rank", lambda: 3)
+    monkeypatch.delenv("HCCL_CONNECT_TIMEOUT", raising=False)
+    assert local_adapter.init_cluster() == 3
+    monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "1800")
+    local_adapter.init_cluster()
+    assert seen == ["600", "1800"]
+    monkeypatch.delenv("HCCL_CONNECT_TIMEOUT")

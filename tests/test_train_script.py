@@ -9,12 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from mindspore import nn
 
+from src.modules.base_modules import to_mixed_precision
+from src.modules.bisenetv2 import BiSeNetV2
 from src.utils.common import dated_folder, training_folder, write_config
 from src.utils.config import load_config
 from src.utils.errors import CheckpointError, ConfigError
+from src.utils.local_adapter import Runtime
 from src.utils.training import sink_segments
 from tests.run_helpers import ROOT, run_script, tiny_options
+from train import synchronizes
 
 
 @pytest.mark.parametrize(
@@ -149,3 +154,29 @@ def test_the_environment_is_prepared_before_numpy_and_mindspore_load(script):
     imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
     first = {name.split(".")[0]: position for position, name in reversed(list(enumerate(imported)))}
     assert imported.index("src.utils.local_adapter") < first["numpy"] < first["mindspore"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "rank_size", "expected"),
+    [
+        (True, "Ascend", 8, True),
+        (True, "Ascend", 1, False),
+        (True, "CPU", 2, False),
+        (False, "Ascend", 8, False),
+    ],
+)
+def test_batch_normalisation_is_synchronised_where_it_can_be(caplog, asked, device, rank_size, expected):
+    config = load_config(["--sync_bn", str(asked)], "train")
+    caplog.set_level("INFO")
+    assert synchronizes(config, Runtime(device, 0, 0, rank_size, 1)) == expected
+    said = "sync_bn: plain batch normalisation here" in caplog.text
+    assert said == (asked and not expected)
+
+
+def test_synchronised_batch_normalisation_has_the_same_parameters():
+    plain, synchronised = BiSeNetV2(19), BiSeNetV2(19, sync_bn=True)
+    assert [p.name for p in plain.get_parameters()] == [p.name for p in synchronised.get_parameters()]
+    norms = [cell for _, cell in synchronised.cells_and_names() if isinstance(cell, nn.SyncBatchNorm)]
+    assert len(norms) == 62  # 54, and two in each auxiliary head
+    to_mixed_precision(synchronised)
+    assert all(cell.fp32 for cell in norms)  # MindSpore's own levels would make it float16
