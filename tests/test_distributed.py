@@ -169,8 +169,11 @@ def rank_process(save_dir: Path, rank: int) -> int:
 
 
 def test_two_processes_train_as_one_with_the_total_batch(dataset, tmp_path):
-    """With batch normalisation frozen nothing is left that differs: losses and weights agree up to rounding."""
-    settings = ["--total_step", 10, "--log_interval", 1, "--checkpoint_interval", 10, "net_args.freeze_bn=True"]
+    """With batch normalisation frozen nothing is left that differs: losses and weights agree up to rounding.
+
+    So one process may go on where two have stopped.
+    """
+    settings = ["--total_step", 10, "--log_interval", 1, "--checkpoint_interval", 5, "net_args.freeze_bn=True"]
     settings += ["data.map_label=null", *options_for(dataset)]
     run_script("train.py", "--batch_size", 4, "--save_dir", tmp_path / "one", *settings)
     finish(start_job("cluster", tmp_path / "two", *settings))
@@ -187,6 +190,16 @@ def test_two_processes_train_as_one_with_the_total_batch(dataset, tmp_path):
     flat, other = (np.concatenate([values[name].ravel() for name in first]) for values in (first, second))
     assert np.linalg.norm(other - flat) <= 1e-5 * np.linalg.norm(flat)
     assert np.abs(other - flat).max() <= 1e-5 * np.abs(flat).max()
+
+    half = tmp_path / "three" / "checkpoints" / checkpoint.checkpoint_name(5)
+    half.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "two" / "checkpoints" / half.name, half)
+    done = run_script("train.py", "--batch_size", 4, "--resume_ckpt", half, *settings)
+    assert "not the same run" not in done.stdout
+    resumed = read_metrics(tmp_path / "three")
+    assert sorted(resumed) == list(range(6, 11))
+    for step, record in resumed.items():
+        np.testing.assert_allclose(record["loss"], two[step]["loss"], rtol=1e-5, err_msg=str(step))
 
 
 def test_sigterm_stops_all_ranks_after_the_same_step(dataset, tmp_path):
