@@ -76,14 +76,14 @@ class EvalSamples:
         fitted = self.resize.fitted_size(*original)
         return EvalSample(image, label, fitted, original, image_path, label_path, self.stems[index])
 
-    def read_ahead(self, indices: Iterable[int] | None = None, *, ranks_on_host: int = 1) -> Iterator[EvalSample]:
+    def read_ahead(self, indices: Iterable[int] | None = None) -> Iterator[EvalSample]:
         """Yield the samples at `indices` (default: all), reading the next ones in threads meanwhile.
 
         Raises:
             DataError: a file is missing, damaged or holds values that mean nothing.
         """
         indices = range(len(self)) if indices is None else list(indices)
-        workers = usable_workers(self.num_parallel_workers, len(indices), ranks_on_host)
+        workers = usable_workers(self.num_parallel_workers, len(indices))
         return map_ahead(self.__getitem__, indices, workers)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from src.utils.errors import ConfigError, UserError
 from src.utils.local_adapter import ascend_cards, usable_cores
-from src.utils.placement import RANK_TABLE, read_rank_table
+from src.utils.placement import read_rank_table
 from src.utils.scheduler import LOOPBACK
 
-__all__ = ["Job", "RANK_TABLE", "check_job"]
 DEFAULT_PORT = 8118  # msrun's own
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from src.launch.job import Job
 from src.launch.processes import run_together
 from src.utils.errors import UserError
 from src.utils.placement import LOCAL_SIZE, read_rank_table
-from src.utils.scheduler import start_scheduler
+from src.utils.scheduler import start_scheduler, stop_scheduler
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_RANK = ROOT / "scripts" / "run_rank.py"
@@ -152,8 +151,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
         return run_together([rank_command(job)] * len(ranks), variables)
     finally:
         if scheduler is not None:
-            scheduler.send_signal(signal.SIGKILL)
-            scheduler.wait()
+            stop_scheduler(scheduler, patience=0)
 
 
 def _log_folder(job: Job, *below: str) -> Path:
