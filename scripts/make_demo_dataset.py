@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.demo.dataset import DemoOptions, make_scenes, missing_scenes
 from src.utils.config import Parser
+from src.utils.cores import usable_cores
 from src.utils.errors import UserError
-from src.utils.local_adapter import usable_cores
 
 _REPORT_EVERY = 5.0  # seconds
 

@@ -13,6 +13,7 @@ import pytest
 from scripts import benchmark
 from src.benchmark import machine, report, sections
 from src.utils import local_adapter
+from src.utils.cores import usable_cores
 from tests.run_helpers import ROOT, run_script
 
 SCRIPT = "scripts/benchmark.py"
@@ -177,7 +178,7 @@ def test_a_whole_run_in_miniature(tmp_path):
         assert min(row["ms"]) > 0
         assert row["peak_mb"] > 100
         assert row["first_ms"] > min(row["ms"])
-    assert [row["workers"] for row in results["pipeline"]] == sorted({1, local_adapter.usable_cores()})
+    assert [row["workers"] for row in results["pipeline"]] == sorted({1, usable_cores()})
     assert [row["protocol"]["flip"] for row in results["evaluation"]] == [False, True]
     assert [len(row["alone"]["ms"]) for row in results["evaluation"]] == [1, 6]
     assert [row["parameters"] for row in results["model"]] == [3_358_627, 5_231_487]

@@ -60,15 +60,6 @@ def test_the_cap_comes_before_mindspore_loads():
     assert done.stdout.strip() == "AVX2"
 
 
-def test_avx512_is_read_from_the_flags(tmp_path):
-    path = tmp_path / "cpuinfo"
-    path.write_text("processor : 0\nflags : fpu sse4_2 avx2 avx512f avx512bw\n", encoding="utf-8")
-    assert local_adapter.cpu_has_avx512(path)
-    path.write_text("flags : fpu avx2 my_avx512f_not\n", encoding="utf-8")
-    assert not local_adapter.cpu_has_avx512(path)
-    assert not local_adapter.cpu_has_avx512(tmp_path / "missing")
-
-
 def test_version_is_that_of_the_package():
     assert local_adapter.mindspore_version() == tuple(int(part) for part in ms.__version__.split(".")[:3])
 
@@ -128,27 +119,6 @@ def test_every_process_of_a_host_has_a_device_of_its_own(monkeypatch):
     assert local_adapter.choose_device("CPU", None, Placement(CLUSTER, 7, 8, 1, 4)) == ("CPU", 3)
     with pytest.raises(UserError, match="--device_id 0: each of 4 processes takes a device of its own"):
         local_adapter.choose_device("CPU", 0, Placement(MPIRUN, 5, 8, 1, 4))
-
-
-@pytest.mark.parametrize(
-    ("cores", "place", "expected"),
-    [
-        (8, (MPIRUN, 1, 2, 1, 2), {4, 5, 6, 7}),
-        (8, (CLUSTER, 5, 6, 2, 3), {4, 5}),
-        (2, (CLUSTER, 3, 4, 3, 4), None),
-        (8, (SINGLE,), None),
-    ],
-)
-def test_the_cores_of_a_host_are_divided(monkeypatch, cores, place, expected):
-    taken = []
-    monkeypatch.delenv(local_adapter.CORES_DIVIDED, raising=False)
-    monkeypatch.setattr(local_adapter, "_cores_are_divided", False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, mine: taken.append(set(mine)))
-    local_adapter.divide_cores(Placement(*place))
-    local_adapter.divide_cores(Placement(*place))  # the process that a rank starts divides no further
-    assert taken == ([expected] if expected else [])
-    monkeypatch.delenv(local_adapter.CORES_DIVIDED, raising=False)
 
 
 def test_ascend_cards_are_counted(tmp_path):

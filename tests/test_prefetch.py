@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 
@@ -12,7 +11,6 @@ import pytest
 from src.data import prefetch
 from src.data.prefetch import map_ahead, usable_workers
 from src.utils.errors import DataError
-from src.utils.local_adapter import usable_cores
 
 
 def test_map_ahead_keeps_the_order():
@@ -74,7 +72,3 @@ def test_workers_are_cut_to_cores_and_work(monkeypatch):
     assert usable_workers(8, 1000, ranks_on_host=24) == 1
     assert usable_workers(8, 5) == 5
     assert usable_workers(8, 0) == 1
-
-
-def test_usable_cores_respect_the_affinity():
-    assert usable_cores() == len(os.sched_getaffinity(0))

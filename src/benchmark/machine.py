@@ -9,12 +9,13 @@ import subprocess
 from pathlib import Path
 
 from src.utils import local_adapter
+from src.utils.cores import usable_cores
 from src.utils.errors import UserError
 
 
 def describe_machine() -> dict[str, str]:
     """Return what this machine is, by headline, ready to print."""
-    cores = f"{local_adapter.usable_cores()} usable of {os.cpu_count()}"
+    cores = f"{usable_cores()} usable of {os.cpu_count()}"
     cap = os.environ.get(local_adapter.ONEDNN_ISA, "none")
     return {
         "CPU": f"{cpu_model()}, cores: {cores}",

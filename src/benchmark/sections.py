@@ -16,7 +16,7 @@ from src.benchmark.onednn import VERBOSE
 from src.benchmark.pipeline import write_list, write_pairs
 from src.benchmark.worker import Worker
 from src.utils.config import load_config
-from src.utils.local_adapter import usable_cores
+from src.utils.cores import usable_cores
 from src.utils.schema_base import TRAIN
 
 logger = logging.getLogger(__name__)

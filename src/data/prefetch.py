@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import cv2
 
-from src.utils.local_adapter import usable_cores
+from src.utils.cores import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.utils.cores import cpu_has_avx512, divide_cores, ranks_sharing_cores, usable_cores
 from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
 from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement, integer, place
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 OLDEST, NEWEST = (2, 0), (2, 10)
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
-CORES_DIVIDED = "RANK_CORES_DIVIDED"  # set for the processes that a rank starts
-# Whether this rank has cores of its own among those of the host.
-_cores_are_divided = False
 # Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
 _last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
@@ -51,7 +49,7 @@ class Runtime:
     @property
     def ranks_sharing_cores(self) -> int:
         """Return how many ranks share what `usable_cores` tells; 1 where each got cores of its own."""
-        return 1 if _cores_are_divided else self.local_size
+        return ranks_sharing_cores(self.local_size)
 
 
 def mindspore_version() -> tuple[int, ...]:
@@ -65,18 +63,10 @@ def mindspore_version() -> tuple[int, ...]:
     return ()
 
 
-def cpu_has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the CPU has AVX-512; False where that cannot be read."""
-    try:
-        return "avx512f" in cpuinfo.read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-
-
 def prepare_environment() -> None:
     """Do what must be done before MindSpore loads; environment variables that the user has set stay."""
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
-        divide_cores(discover_rank())  # before NumPy starts threads
+        divide_cores(*discover_rank().local_place)  # before NumPy starts threads
     hold_signals()
     atexit.register(lambda: [finish() for finish in _last_of_all])
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
@@ -101,13 +91,6 @@ def on_cpu() -> bool:
     return ms.get_context("device_target") == "CPU"
 
 
-def usable_cores() -> int:
-    """Return the number of cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def discover_rank() -> Placement:
     """Return which process of its job this is.
 
@@ -125,21 +108,6 @@ def is_scheduler() -> bool:
 def ascend_cards(devices: Path = Path("/dev")) -> int:
     """Return the number of Ascend devices that the driver shows."""
     return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
-
-
-def divide_cores(placement: Placement) -> None:
-    """Keep this rank, and all threads and processes it will start, on its own share of the cores the job may use."""
-    global _cores_are_divided
-    if placement.local_size == 1 or not hasattr(os, "sched_setaffinity"):
-        return
-    if CORES_DIVIDED not in os.environ:
-        cores = sorted(os.sched_getaffinity(0))
-        share = len(cores) // placement.local_size
-        if share:  # with fewer cores than ranks, as where mpirun binds each to one, there is nothing to divide
-            first = placement.local_rank * share
-            os.sched_setaffinity(0, cores[first : first + share])
-        os.environ[CORES_DIVIDED] = "1"
-    _cores_are_divided = True
 
 
 def choose_device(
@@ -283,8 +251,7 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
     target, number = choose_device(device_target, device_id, placement)
     set_device(target, number)
     ms.set_context(mode=ms.PYNATIVE_MODE if ms_mode else ms.GRAPH_MODE)
-    shared_by = 1 if _cores_are_divided else placement.local_size
-    threads = num_threads or max(1, usable_cores() // shared_by)
+    threads = num_threads or max(1, usable_cores() // ranks_sharing_cores(placement.local_size))
     if target == "CPU":
         set_cpu_threads(threads)
     rank = join_job(placement, target) if placement.rank_size > 1 else 0

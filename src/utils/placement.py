@@ -31,6 +31,11 @@ class Placement:
     local_rank: int = 0
     local_size: int = 1
 
+    @property
+    def local_place(self) -> tuple[int, int]:
+        """Rank on this host and number of ranks on it."""
+        return self.local_rank, self.local_size
+
 
 def integer(environment: Mapping[str, str], name: str) -> int | None:
     """Read a variable that is a non-negative integer; None if it is not set.

@@ -1,0 +1,50 @@
+"""The cores of the CPU: which there are, and which of them belong to this process. Needs no MindSpore."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CORES_DIVIDED = "RANK_CORES_DIVIDED"  # set for the processes that a rank starts
+# Whether this rank has cores of its own among those of the host.
+_cores_are_divided = False
+
+
+def cpu_has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the CPU has AVX-512; False where that cannot be read."""
+    try:
+        return "avx512f" in cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def divide_cores(local_rank: int, local_size: int) -> None:
+    """Keep this rank, and all threads and processes it will start, on its own share of the cores the job may use.
+
+    Args:
+        local_rank: number of this rank among those of the host.
+        local_size: how many these are.
+    """
+    global _cores_are_divided
+    if local_size == 1 or not hasattr(os, "sched_setaffinity"):
+        return
+    if CORES_DIVIDED not in os.environ:
+        cores = sorted(os.sched_getaffinity(0))
+        share = len(cores) // local_size
+        if share:  # with fewer cores than ranks, as where mpirun binds each to one, there is nothing to divide
+            first = local_rank * share
+            os.sched_setaffinity(0, cores[first : first + share])
+        os.environ[CORES_DIVIDED] = "1"
+    _cores_are_divided = True
+
+
+def ranks_sharing_cores(local_size: int) -> int:
+    """Return how many of a host's `local_size` ranks share what `usable_cores` tells; 1 where each got its own."""
+    return 1 if _cores_are_divided else local_size
