@@ -1,0 +1,79 @@
+"""Unpacking data sets that come as zip or tar archives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from src.cloud.object_store import require_space
+from src.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+ZIP_SUFFIXES = (".zip",)
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError)
+
+
+def is_archive(path: Path) -> bool:
+    """Tell by its name whether a file is an archive that `unpack` takes."""
+    return path.name.lower().endswith(ZIP_SUFFIXES + TAR_SUFFIXES)
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Return the archives right in `folder`, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_archive(path))
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Write all files of an archive below `target`.
+
+    Raises:
+        UserError: it is damaged, holds links or names that lead out of `target`, or the disk is too small.
+    """
+    target = target.resolve()
+    read = _zip_members if archive.name.lower().endswith(ZIP_SUFFIXES) else _tar_members
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        sizes = [size for _, size, _ in read(archive, target, contents=False)]
+        require_space(target, sum(sizes), f"unpacking {archive}")
+        for path, _, stream in read(archive, target, contents=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with stream, path.open("wb") as output:
+                shutil.copyfileobj(stream, output, 2**20)
+    except DAMAGED as err:
+        raise UserError(f"{archive}: damaged, or no archive ({' '.join(str(err).split())[:120]})") from err
+    logger.info("unpacked %s: %d files, %.1f MB", archive, len(sizes), sum(sizes) / 1e6)
+
+
+def _inside(target: Path, name: str, archive: Path) -> Path:
+    path = Path(os.path.normpath(target / name))
+    if not path.is_relative_to(target) or path == target:
+        raise UserError(f"{archive}: the name {name!r} leads out of the folder to unpack to; nothing was unpacked")
+    return path
+
+
+def _zip_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tuple[Path, int, IO[bytes] | None]]:
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            if not member.is_dir():
+                stream = opened.open(member) if contents else None
+                yield _inside(target, member.filename, archive), member.file_size, stream
+
+
+def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tuple[Path, int, IO[bytes] | None]]:
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            if member.isdir():
+                continue
+            path = _inside(target, member.name, archive)
+            if not member.isfile():
+                raise UserError(f"{archive}: {member.name} is a link or a device; a data set has files only")
+            yield path, member.size, opened.extractfile(member) if contents else None

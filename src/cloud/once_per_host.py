@@ -1,0 +1,115 @@
+"""Work that the first process of a host does for all of them, before they have any other way to talk.
+
+The first process keeps a file that says how far it is and which process it is. The others believe it only as long as
+that process lives: what an earlier run left behind says nothing, whatever it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from src.utils.errors import UserError
+from src.utils.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+START_SECONDS = 300.0  # for the first process to show up
+TOLD_SECONDS = 15.0  # for the others to read why it failed
+STATE = "state.json"
+
+
+def once_per_host(
+    folder: Path, place: tuple[int, int], work: Callable[[], dict[str, str]], limit: float
+) -> dict[str, str]:
+    """Return what `work` returns: called by the first process of the host, read from its file by the others.
+
+    Args:
+        folder: where they meet; the same for all of them, and for no other job that runs now.
+        place: number of this process on the host, and how many there are.
+        work: returns texts by name.
+        limit: seconds after which the others give up.
+
+    Raises:
+        UserError: the work failed, with its reason, in every process; or the first process is gone or too slow.
+    """
+    local_rank, local_size = place
+    if local_size == 1:
+        return work()
+    return _do(folder, local_size, work) if local_rank == 0 else _wait(folder, local_rank, limit)
+
+
+def _do(folder: Path, local_size: int, work: Callable[[], dict[str, str]]) -> dict[str, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    me = identity(os.getpid())
+    _publish(folder, me, "working")
+    try:
+        result = work()
+    except BaseException as err:
+        _publish(folder, me, "failed", reason=str(err) or type(err).__name__)
+        end = time.monotonic() + TOLD_SECONDS
+        while time.monotonic() < end and not all(_told(folder, rank) == me for rank in range(1, local_size)):
+            time.sleep(POLL_SECONDS)
+        raise
+    _publish(folder, me, "done", **result)
+    return result
+
+
+def _wait(folder: Path, local_rank: int, limit: float) -> dict[str, str]:
+    begin = time.monotonic()
+    seen = ""  # the first process, once it showed up
+    while time.monotonic() < begin + limit:
+        state = _state(folder)
+        if state:
+            seen = state["owner"]
+            if state["state"] == "done":
+                return {name: value for name, value in state.items() if name not in ("owner", "state")}
+            if state["state"] == "failed":
+                write_whole(folder / f"told_{local_rank}", seen.encode())
+                raise UserError(state["reason"])
+        elif seen:
+            raise UserError(f"the first process of this host ({seen.split(':')[0]}) ended while the others waited")
+        elif time.monotonic() > begin + START_SECONDS:
+            raise UserError(f"the first process of this host did not show up within {START_SECONDS:g} s in {folder}")
+        time.sleep(POLL_SECONDS)
+    raise UserError(f"the first process of this host was not done after {limit:g} s (transfer_timeout), given up")
+
+
+def _publish(folder: Path, owner: str, state: str, **more: str) -> None:
+    write_whole(folder / STATE, json.dumps({"owner": owner, "state": state, **more}).encode())
+
+
+def _state(folder: Path) -> dict[str, str]:
+    """Return what the first process says, {} if it says nothing or is not alive."""
+    with contextlib.suppress(OSError, ValueError):
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state["owner"] == identity(int(state["owner"].split(":")[0])):
+            return state
+    return {}
+
+
+def _told(folder: Path, local_rank: int) -> str:
+    with contextlib.suppress(OSError):
+        return (folder / f"told_{local_rank}").read_text(encoding="utf-8")
+    return ""
+
+
+def identity(pid: int) -> str:
+    """Return what tells a living process from every earlier one with its number, "" if there is none."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass  # of another user, but alive
+    except OSError:
+        return ""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:  # no such file system here
+        return f"{pid}:"
+    return "" if fields[0] == "Z" else f"{pid}:{fields[19]}"
