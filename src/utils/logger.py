@@ -7,7 +7,27 @@ import sys
 from pathlib import Path
 
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
-_OWN = "bisenetv2"
+_OWN, _EARLY = "bisenetv2", "bisenetv2 early"
+
+
+class _Early(logging.Handler):
+    """Keeps what is logged before there is a log, or a file, to have it there as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def keep_early_records() -> None:
+    """Keep what is logged from now on until `setup_logging` opens a file."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    early = _Early()
+    early.set_name(_EARLY)
+    root.addHandler(early)
 
 
 def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
@@ -19,6 +39,7 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
     """
     root = logging.getLogger()
     root.setLevel(logging.INFO)
+    had_console = has_logging()
     for handler in [h for h in root.handlers if h.get_name() == _OWN]:
         root.removeHandler(handler)
         handler.close()
@@ -34,6 +55,19 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
         handler.set_name(_OWN)
         handler.setFormatter(logging.Formatter(FORMAT))
         root.addHandler(handler)
+    _replay(root, handlers, had_console)
+
+
+def _replay(root: logging.Logger, handlers: list[logging.Handler], had_console: bool) -> None:
+    """Give the new handlers what was logged before them; the first file ends the keeping."""
+    for early in [handler for handler in root.handlers if handler.get_name() == _EARLY]:
+        files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]
+        for handler in files if had_console else handlers:
+            for record in early.records:
+                if record.levelno >= handler.level and handler.filter(record):
+                    handler.emit(record)
+        if files:
+            root.removeHandler(early)
 
 
 def has_logging() -> bool:
