@@ -17,16 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.utils import placement as placement_module
 from src.utils.cores import cpu_has_avx512, divide_cores, ranks_sharing_cores, usable_cores
 from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
-from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement, integer, place
+from src.utils.placement import MPIRUN, SINGLE, Placement, integer, place
 
 logger = logging.getLogger(__name__)
 
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 OLDEST, NEWEST = (2, 0), (2, 10)
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
+SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
 # Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
 _last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
@@ -100,6 +102,24 @@ def discover_rank() -> Placement:
     return place(os.environ)
 
 
+def job_identity() -> tuple[str, ...]:
+    """Return what the processes of this job on this host have in common, and another job has not."""
+    return placement_module.job_identity(os.environ)
+
+
+def scratch_folder(cache: Path = Path("/cache")) -> Path:
+    """Return a folder for what a cloud job fetches: /cache where the platform has it, else one in the job's folder."""
+    for folder in (cache, Path(os.environ.get("MA_JOB_DIR", ""))):
+        if folder != Path() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return Path("cache").absolute()
+
+
+def expect_slow_start() -> None:
+    """Give the ranks an hour for their first contact: each host fetches its data before."""
+    os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(SLOW_START_SECONDS))
+
+
 def is_scheduler() -> bool:
     """Tell whether this process is the scheduler of a job, which trains nothing."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
@@ -117,8 +137,8 @@ def choose_device(
 
     Args:
         device_target: "Ascend", "GPU", "CPU" or None.
-        device_id: device number, or None for DEVICE_ID, then ASCEND_DEVICE_ID, then 0. Under mpirun these are the same
-            for all ranks and mean nothing: there it is the number on the host, as without them.
+        device_id: device number, or None for DEVICE_ID, then ASCEND_DEVICE_ID, then the rank table's, then the number
+            on the host. Under mpirun the variables are the same for all ranks and mean nothing.
         placement: which process of its job this is; default a single one.
 
     Raises:
@@ -134,7 +154,8 @@ def choose_device(
     if placement.local_size > 1 and device_id is not None:
         raise UserError(f"--device_id {device_id}: each of {placement.local_size} processes takes a device of its own")
     names = () if placement.launcher == MPIRUN else ("DEVICE_ID", "ASCEND_DEVICE_ID")
-    candidates = (device_id, *(integer(os.environ, name) for name in names), placement.local_rank)
+    told = [integer(os.environ, name) for name in names]
+    candidates = (device_id, *told, placement.device_id, placement.local_rank)
     return device_target, next(number for number in candidates if number is not None)
 
 
@@ -261,7 +282,4 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
         "MindSpore %s, %s mode, device %s %d, rank %d of %d, %d CPU threads",
         ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, placement.rank_size, threads,
     )  # fmt: skip
-    local_rank = rank % placement.local_size if placement.launcher == CLUSTER else placement.local_rank
-    return Runtime(
-        target, number, rank, placement.rank_size, threads, local_rank, placement.local_size, placement.launcher
-    )
+    return Runtime(target, number, rank, placement.rank_size, threads, *placement.local_place, placement.launcher)

@@ -18,6 +18,8 @@ CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table",
 RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "MS_NODE_ID", "RANK_ID")
 SIZE_NAMES = ("OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM", "RANK_SIZE")
 LOCAL_SIZE = "LOCAL_RANK_SIZE"  # processes on this host; set by scripts/run_distribute_train.sh
+# What a platform or a launcher tells jobs apart by.
+JOB_NAMES = ("JOB_ID", "MA_JOB_DIR", "PMIX_NAMESPACE", "MS_SCHED_HOST", "MS_SCHED_PORT", "RANK_TABLE_FILE")
 CARDS_OF_A_HOST = 8  # where nothing tells how many processes share a host
 
 
@@ -30,6 +32,7 @@ class Placement:
     rank_size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    device_id: int | None = None  # where the launcher's files tell it
 
     @property
     def local_place(self) -> tuple[int, int]:
@@ -78,6 +81,11 @@ def place(environment: Mapping[str, str]) -> Placement:
     return placement
 
 
+def job_identity(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what all processes of a job on a host have in common, and another job there has not."""
+    return tuple(environment.get(name, "") for name in JOB_NAMES)
+
+
 def _agreed(environment: Mapping[str, str], names: tuple[str, ...]) -> int | None:
     values = {name: value for name in names if (value := integer(environment, name)) is not None}
     if len(set(values.values())) > 1:
@@ -91,10 +99,15 @@ def _agreed(environment: Mapping[str, str], names: tuple[str, ...]) -> int | Non
 def _in_cluster(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:
     if size is None:
         raise UserError("MS_ROLE is set but MS_WORKER_NUM is not; start the job with msrun or set both")
-    if rank is None:
-        raise UserError("MS_ROLE is set but neither MS_NODE_ID nor RANK_ID is; give msrun --node_rank on every machine")
     local_size = _local_size(environment, size)
     local_rank = integer(environment, "DEVICE_ID")  # what msrun sets it to
+    if rank is None:
+        node = integer(environment, "VC_TASK_INDEX")  # ModelArts' number of this machine
+        if node is None or local_rank is None:
+            raise UserError(
+                "MS_ROLE is set but neither MS_NODE_ID nor RANK_ID is; give msrun --node_rank on every machine"
+            )
+        rank = node * local_size + local_rank
     return Placement(CLUSTER, rank, size, rank % local_size if local_rank is None else local_rank, local_size)
 
 
@@ -113,12 +126,12 @@ def _in_rank_table(environment: Mapping[str, str], rank: int | None, size: int |
         raise UserError(f"RANK_SIZE={size} but RANK_TABLE_FILE={path} lists {len(ranks)} devices")
     if rank is None:
         if len(ranks) == 1:
-            return Placement(RANK_TABLE)
+            return Placement(RANK_TABLE, device_id=servers[0][ranks[0]])
         raise UserError(f"RANK_TABLE_FILE={path} lists {len(ranks)} devices but RANK_ID is not set")
     own = next((server for server in servers if rank in server), None)
     if own is None:
         raise UserError(f"RANK_ID={rank} is not in RANK_TABLE_FILE={path}")
-    return Placement(RANK_TABLE, rank, len(ranks), list(own).index(rank), len(own))
+    return Placement(RANK_TABLE, rank, len(ranks), list(own).index(rank), len(own), own[rank])
 
 
 def read_rank_table(path: Path) -> list[dict[int, int]]:
