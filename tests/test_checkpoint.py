@@ -165,3 +165,20 @@ def test_numbered_checkpoints_in_order(tmp_path):
         (tmp_path / name).touch()
     assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [9, 10]
     assert checkpoint.list_checkpoints(tmp_path / "missing") == []
+
+
+def test_the_newest_complete_checkpoint(tmp_path, caplog):
+    """What a killed copy left behind is neither resumed nor in the way."""
+    values = {"w": np.ones(3000, np.float32)}
+    values.update({checkpoint.STATE_PREFIX + n: np.array([8]) for n in ("step", "total_step", "total_batch", "seed")})
+    paths = {step: tmp_path / checkpoint.checkpoint_name(step) for step in (4, 8, 12, 16)}
+    for step in (4, 8):
+        checkpoint.write_atomically(values, paths[step])
+    paths[12].write_bytes(paths[8].read_bytes()[:9999])  # cut inside a tensor
+    checkpoint.write_atomically({"w": values["w"]}, paths[16])  # cut between two tensors
+    assert checkpoint.newest_complete(tmp_path) == paths[8]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".incomplete") == [
+        f"{paths[12].name}.incomplete", f"{paths[16].name}.incomplete",
+    ]  # fmt: skip
+    assert caplog.text.count("renamed to") == 2
+    assert checkpoint.newest_complete(tmp_path / "none") is None

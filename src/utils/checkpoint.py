@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from src.utils.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
+    BEST_NAME,
+    checkpoint_name,
+    list_checkpoints,
+    step_of,
+)
 from src.utils.communicator import Communicator
 from src.utils.errors import CheckpointError, TrainingError
 
@@ -25,8 +30,6 @@ DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic 
 LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps"
 MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.")  # of nn.Momentum and nn.SGD
 OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum")
-BEST_NAME = "BiSeNetV2_best.ckpt"
-_NAME = re.compile(r"BiSeNetV2_(\d+)_rank0\.ckpt")
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,6 @@ class RunInfo:
     total_step: int
     total_batch: int
     seed: int
-
-
-def checkpoint_name(step: int) -> str:
-    """Return the file name of the checkpoint after `step` steps."""
-    return f"BiSeNetV2_{step}_rank0.ckpt"
-
-
-def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Return (step, path) of the numbered checkpoints in `folder`, by step."""
-    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := _NAME.fullmatch(path.name))]
-    return sorted(found)
 
 
 def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
@@ -149,6 +141,23 @@ def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
             f"{path}: holds no training state to resume from; --finetune_ckpt takes its weights"
         ) from err
     return RunInfo(*numbers)
+
+
+def newest_complete(folder: Path) -> Path | None:
+    """Return the newest numbered checkpoint that a run can resume from; what is newer but incomplete is renamed.
+
+    A process that is killed while it copies a checkpoint to a mounted folder leaves a part of it under its name.
+    """
+    for _, path in reversed(list_checkpoints(folder)):
+        try:
+            read_run_info(read_checkpoint(path), path)  # what it reads is written last
+        except CheckpointError as err:
+            aside = path.with_name(f"{path.name}.incomplete")
+            path.replace(aside)
+            logger.warning("%s; renamed to %s", err, aside.name)
+        else:
+            return path
+    return None
 
 
 def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:

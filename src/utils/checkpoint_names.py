@@ -1,0 +1,38 @@
+"""How checkpoint files are called, and which of several is the newest. Needs no MindSpore."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+BEST_NAME = "BiSeNetV2_best.ckpt"
+_NAME = re.compile(r"BiSeNetV2_(\d+)_rank0\.ckpt")
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the file name of the checkpoint after `step` steps."""
+    return f"BiSeNetV2_{step}_rank0.ckpt"
+
+
+def step_of(name: str) -> int | None:
+    """Return the step of a numbered checkpoint, by its file name; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Return (step, path) of the numbered checkpoints in `folder`, by step."""
+    return sorted((step, path) for path in folder.glob("*.ckpt") if (step := step_of(path.name)) is not None)
+
+
+def newest_name(names: Iterable[str], modified: Callable[[str], float]) -> str | None:
+    """Return the checkpoint of the highest step, or, where none is numbered, the one modified last; None if none is.
+
+    Args:
+        names: file names; those that are no checkpoint are left out.
+        modified: tells when a file was changed.
+    """
+    checkpoints = [name for name in names if name.endswith(".ckpt") and not name.startswith(".")]
+    numbered = [(step, name) for name in checkpoints if (step := step_of(name)) is not None]
+    return max(numbered)[1] if numbered else max(checkpoints, key=modified, default=None)
