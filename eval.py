@@ -14,7 +14,7 @@ from pathlib import Path
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
-from src.utils import checkpoint, schema
+from src.utils import checkpoint, modelarts, schema
 from src.utils.common import create_network, dated_folder, start, write_config
 from src.utils.config import load_config
 from src.utils.entry import run_entry
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
-    config = load_config(argv, EVAL)
+    config = modelarts.begin(load_config(argv, EVAL), EVAL)
     config, runtime, others = start(config, results_folder)
     if runtime.local_rank == 0:
         preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
-from src.utils import checkpoint
+from src.utils import checkpoint, modelarts, schema
 from src.utils.common import create_network, start
 from src.utils.config import load_config
 from src.utils.entry import run_entry
@@ -22,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the command line says; return 0."""
-    config = load_config(argv, EXPORT)
+    config = modelarts.begin(load_config(argv, EXPORT), EXPORT)
     if not config.checkpoint_file:
         raise ConfigError("--checkpoint_file: required")
     target = exporting.check_target(config)
     values = checkpoint.read_checkpoint(config.checkpoint_file)
-    config, runtime, _ = start(config, None)
+    config, runtime, _ = start(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
 
     reference = create_network(config, aux_heads=False).set_train(False)
@@ -43,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.info("%s", line)
     logger.info("description: %s", exporting.description_path(target))
     return 0
+
+
+def job_folder(config: schema.Config) -> Path:
+    """Return the folder of a cloud job's results; without one the log goes to the console alone."""
+    return Path(config.save_dir)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import callback, checkpoint, schema
-from src.utils.common import create_network, start, training_folder, write_config
+from src.utils import callback, checkpoint, modelarts, schema
+from src.utils.common import create_network, resumes_itself, start, training_folder, write_config
 from src.utils.communicator import Communicator
-from src.utils.config import differences, load_config, read_yaml, to_dict
+from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
@@ -30,14 +30,18 @@ from src.utils.local_adapter import Runtime
 from src.utils.schema_base import TRAIN
 from src.utils.train_state import TrainState, catch_signals
 from src.utils.training import run_training
+from src.utils.yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
-    config = load_config(argv, TRAIN)
+    config = modelarts.begin(load_config(argv, TRAIN), TRAIN)
     config, runtime, others = start(config, training_folder)
+    config = continue_run(config, others)
+    if has_finished(config):
+        return 0
     save_dir = Path(config.save_dir)
     if runtime.local_rank == 0:
         splits = ("train", "val") if config.run_eval else ("train",)
@@ -54,8 +58,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.info("Start Training")
     with catch_signals(state):
         run_training(train_cell, state, callbacks, config, runtime)
+    code = finish(state, save_dir)
     others.wait_for_all()  # a rank that ends early may end the job, and with it a checkpoint being written
-    return finish(state, save_dir)
+    return code
+
+
+def continue_run(config: schema.Config, others: Communicator) -> schema.Config:
+    """Resume from the newest complete checkpoint in `save_dir` where that is asked for and there is one."""
+    if not resumes_itself(config):
+        return config
+    own = checkpoint.newest_complete(checkpoint_folder(config)) if others.rank == 0 else None
+    newest = others.text_of_rank_0(str(own or ""))
+    if not newest:
+        logger.info("auto_resume: no checkpoint in %s, a new run", checkpoint_folder(config))
+        return config
+    for name in ("resume_ckpt", "finetune_ckpt"):
+        if getattr(config, name):
+            logger.info("auto_resume: %s is there; --%s %s is not used", newest, name, getattr(config, name))
+    return dataclasses.replace(config, resume_ckpt=newest, finetune_ckpt=None)
+
+
+def has_finished(config: schema.Config) -> bool:
+    """Tell whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
+    if not (resumes_itself(config) and config.resume_ckpt):
+        return False
+    step = checkpoint.step_of(Path(config.resume_ckpt).name)
+    if step is None or step < config.total_step:
+        return False
+    logger.info("training finished before, after step %d: %s", step, config.save_dir)
+    return True
 
 
 def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
@@ -98,7 +129,7 @@ def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Con
     if info.step >= config.total_step:
         raise CheckpointError(f"{config.resume_ckpt}: {info.step} steps done, nothing left of {config.total_step}")
     newer = [path for step, path in checkpoint.list_checkpoints(checkpoint_folder(config)) if step > info.step]
-    if newer:
+    if newer and runtime.rank == 0:
         raise CheckpointError(f"{newer[-1]} is newer than {config.resume_ckpt}; resume it, or take another --save_dir")
     now = run_info(config, config.batch_size * runtime.rank_size, info.step)
     if now.total_batch != info.total_batch:

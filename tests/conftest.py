@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import src  # noqa: E402, F401 - prepares the environment before any test imports MindSpore
-from tests import runner_helpers  # noqa: E402
+from src.cloud import object_store  # noqa: E402
+from tests import cloud_helpers, runner_helpers  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def _remove_log_handlers():
     """Leave no handler of `setup_logging` to the next test."""
     yield
     root = logging.getLogger()
-    for handler in [h for h in root.handlers if h.get_name() == "bisenetv2"]:
+    for handler in [h for h in root.handlers if (h.get_name() or "").startswith("bisenetv2")]:
         root.removeHandler(handler)
         handler.close()
 
@@ -46,3 +47,17 @@ def runners(stand_ins, tmp_path_factory) -> dict[str, Path]:
     """The C++ runner built for each stand-in, by runtime."""
     folder = tmp_path_factory.mktemp("runners")
     return {name: runner_helpers.build_runner(folder / name.split()[-1], stand_ins[name]) for name in stand_ins}
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch) -> Path:
+    """Make ``obs://b`` a folder, and its `moxing` importable; retries do not wait."""
+    monkeypatch.syspath_prepend(str(cloud_helpers.REPLACEMENT))
+    for name in ("moxing", "moxing.file"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setenv("FAKE_BUCKETS", str(tmp_path / "buckets"))
+    monkeypatch.setenv("FAKE_MOXING_LOG", str(tmp_path / "moxing.log"))
+    monkeypatch.setattr(object_store, "WAITS", (0, 0, 0))
+    folder = tmp_path / "buckets" / "b"
+    folder.mkdir(parents=True)
+    return folder

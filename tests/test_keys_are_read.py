@@ -53,7 +53,7 @@ def _restore_signal_handlers():
 
 
 @pytest.mark.slow
-def test_every_key_is_read(tmp_path, reads):
+def test_every_key_is_read(tmp_path, reads, monkeypatch):
     data = write_generic(tmp_path / "data")
     options = [
         "data.name=generic",
@@ -65,7 +65,10 @@ def test_every_key_is_read(tmp_path, reads):
     ]
     train_options = ["--total_step", "2", "--mix", "True", "--run_eval", "True", "--clip_grad_norm", "5"]
     save_dir = tmp_path / "run"
-    assert train_script.main([*train_options, "--save_dir", str(save_dir), *options]) == 0
+    job = ["--modelarts", "True", "--data_url", str(data), "--train_url", str(save_dir)]
+    monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
+    monkeypatch.setenv("MA_JOB_DIR", str(tmp_path))
+    assert train_script.main([*train_options, *job, *options]) == 0
     checkpoint = save_dir / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"
     assert eval_script.main(["--checkpoint_path", str(checkpoint), "--save_dir", str(tmp_path / "eval"), *options]) == 0
     model, prepared = str(tmp_path / "model"), str(tmp_path / "prepared")

@@ -14,7 +14,7 @@ import mindspore as ms
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
-from src.utils import schema
+from src.utils import modelarts, schema, yaml_files
 from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.communicator import Communicator
 from src.utils.errors import ConfigError, UserError
@@ -55,6 +55,7 @@ def start(
         others.wait_for_all()
         _open_log(save_dir, runtime.rank)
         logger.info("rank %d of %d on %s, by %s", *others.place, platform.node(), runtime.launcher)
+    modelarts.watch(runtime, others.text_of_rank_0(platform.node()) == platform.node())
     ms.set_seed(config.seed)
     config = dataclasses.replace(
         config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)
@@ -89,6 +90,8 @@ def dated_folder(parent: str) -> Path:
 def training_folder(config: schema.Config) -> Path:
     """Return the folder of a training run: as asked for, that of the run to resume, or a new dated one.
 
+    With `auto_resume` it may hold a run, which is continued.
+
     Raises:
         ConfigError: it holds another run already.
         CheckpointError: the checkpoint to start from does not exist.
@@ -102,9 +105,14 @@ def training_folder(config: schema.Config) -> Path:
         return own_folder or dated_folder("runs")
     save_dir = Path(config.save_dir)
     occupied = list_checkpoints(save_dir / "checkpoints") or (save_dir / "metrics.jsonl").exists()
-    if occupied and save_dir.resolve() != own_folder:
+    if occupied and save_dir.resolve() != own_folder and not resumes_itself(config):
         raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
     return save_dir
+
+
+def resumes_itself(config: schema.Config) -> bool:
+    """Tell whether a run goes on from the newest checkpoint in its own folder; cloud jobs do by default."""
+    return config.modelarts if config.auto_resume is None else config.auto_resume
 
 
 def write_config(config: schema.Config, save_dir: Path) -> None:
@@ -117,7 +125,7 @@ def write_config(config: schema.Config, save_dir: Path) -> None:
         path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
     values = config_module.to_dict(config)
     lines = [f"# {name}: {values.pop(name)}\n" for name in config_module.RUN_KEYS]
-    path.write_text("".join(lines) + config_module.dump(values), encoding="utf-8")
+    path.write_text("".join(lines) + yaml_files.dump(values), encoding="utf-8")
 
 
 def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = False) -> BiSeNetV2:

@@ -8,55 +8,45 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from src.utils import schema
 from src.utils.config_builder import Text, build_config, nearest, to_bool
 from src.utils.errors import ConfigError
-from src.utils.schema_base import EVAL, PREPROCESS, TRAIN
+from src.utils.schema_base import EVAL, PREPROCESS, TRAIN, WITH_NETWORK
+from src.utils.yaml_files import dump, read_yaml, set_path
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml"
-BASE_KEY = "__BASE__"
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 # Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
 RUN_KEYS = (
     "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
     "save_images", "save_predictions", "checkpoint_file", "file_name", "file_format", "fold_bn", "output", "input",
-    "image_size", "mindir_path", "output_path", "result_path",
+    "image_size", "mindir_path", "output_path", "result_path", "modelarts", "data_url", "train_url", "checkpoint_url",
+    "auto_resume",
 )  # fmt: skip
 
 # Keys that a resumed run may change without another result.
 HARMLESS_KEYS = (
     "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
-    "run_eval", "eval_transforms", "class_names", "eval_parallel",
+    "run_eval", "eval_transforms", "class_names", "eval_parallel", "transfer_timeout",
 )  # fmt: skip
-# Options for frequent nested keys.
+# Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
     "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS)),
     "data_path": ("data.dataset_dir", (PREPROCESS,)),
     "lr_init": ("optimizer.lr_init", (TRAIN,)),
     "multi_scale": ("data.eval_transforms.multi_scale", (EVAL,)),
     "flip": ("data.eval_transforms.flip", (EVAL,)),
+    "enable_modelarts": ("modelarts", WITH_NETWORK),
+    "ckpt_url": ("checkpoint_url", WITH_NETWORK),
 }
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice in one mapping, where PyYAML would drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            name = self.construct_object(key_node, deep=True)
-            if not isinstance(name, (str, int, float)):
-                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: {name!r} cannot be a key")
-            if name in seen:
-                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: key {name!r} given twice")
-            seen.add(name)
-        return super().construct_mapping(node, deep)
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,76 +79,6 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
-    """Read a YAML file and the bases it names; `path` may be a pipe, whose bases are relative to the working directory.
-
-    Raises:
-        ConfigError: the file is missing, no mapping, not YAML, or includes itself.
-    """
-    if path in including:
-        raise ConfigError(f"{path}: {BASE_KEY} includes itself")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"cannot read configuration {path}: {getattr(err, 'strerror', None) or err}") from err
-    try:
-        loader = _UniqueKeyLoader(text)
-        loader.name = path.name
-        values = loader.get_single_data() or {}
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
-    bases = values.pop(BASE_KEY, None) or []
-    if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
-        raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
-    folder = path.parent if path.is_file() else Path()
-    merged: dict = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        merged = merge(merged, read_yaml(folder / base, (*including, path)))
-    return merge(merged, values)
-
-
-def merge(low: dict, high: dict) -> dict:
-    """Return `low` updated by `high`: mappings merge, everything else is replaced."""
-    result = dict(low)
-    for name, value in high.items():
-        both_mappings = isinstance(value, dict) and isinstance(result.get(name), dict)
-        result[name] = merge(result[name], value) if both_mappings else value
-    return result
-
-
-def set_path(values: dict, path: str, value: Any) -> None:
-    """Set ``a.b.c`` in nested mappings; an entry of a list of named entries (transforms) is addressed by its name.
-
-    Raises:
-        ConfigError: the path leads through a plain value or names no entry of a list.
-    """
-    *parents, last = path.split(".")
-    node: Any = values
-    for name in parents:
-        node = _step_into(node, name, path)
-    if not isinstance(node, dict):
-        raise ConfigError(f"{path}: leads through a value that has no keys")
-    node[last] = value
-
-
-def _step_into(node: Any, name: str, path: str) -> Any:
-    if isinstance(node, list):
-        for entry in node:
-            if isinstance(entry, dict) and name in entry:
-                node = entry
-                break
-        else:
-            known = [key for entry in node if isinstance(entry, dict) for key in entry]
-            raise ConfigError(f"{path}: the list has no entry {name!r}{nearest(name, known)}")
-    if not isinstance(node, dict):
-        raise ConfigError(f"{path}: leads through a value that has no keys")
-    if node.get(name) is None:
-        node[name] = {}
-    return node[name]
-
-
 def to_dict(section: Any) -> Any:
     """Return the configuration as plain mappings and lists that YAML can hold and `build_config` can read."""
     if isinstance(section, tuple):
@@ -183,11 +103,6 @@ def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
         elif before != value:
             lines.append(f"{prefix}{name} was {before}, is {value} now")
     return lines
-
-
-def dump(values: dict) -> str:
-    """Return plain values as YAML text."""
-    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 
 def to_yaml(config: schema.Config) -> str:
@@ -243,8 +158,49 @@ def make_parser(script: str) -> argparse.ArgumentParser:
             parser.add_argument(f"--{name}", type=Text, default=None, help=description, **several)
     for name, (path, scripts) in SHORT_OPTIONS.items():
         if script in scripts:
-            parser.add_argument(f"--{name}", type=Text, default=None, help=f"short for {path}=...")
+            parser.add_argument(f"--{name}", type=Text, default=None, help=f"the same as {path}=...")
     return parser
+
+
+def _is_cloud_job(values: dict) -> bool:
+    try:
+        return to_bool(str(values.get("modelarts", False)))
+    except ValueError:  # told with all other problems
+        return False
+
+
+def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> list[tuple[str, str]]:
+    """Return (path, value) of every ``section.key=value`` in what the parser left over.
+
+    Args:
+        rest: words of the command line.
+        known: the options there are.
+        tolerant: log and leave out everything else instead of raising.
+
+    Raises:
+        ConfigError: an unknown option, or a word that is neither option nor override.
+    """
+    sections = [field.name for field in dataclasses.fields(schema.Config)]
+    found, ignored = [], []
+    for word in rest:
+        path, equals, value = word.partition("=")
+        if word.startswith("-"):
+            problem = f"unknown option {path}{nearest(path, known)}"
+        elif not equals:
+            problem = f"unexpected argument {word!r}: options are --name value, overrides section.key=value"
+        elif tolerant and path.split(".")[0] not in sections:
+            problem = f"{path}: unknown key{nearest(path.split('.')[0], sections)}"
+        else:
+            found.append((path, value))
+            continue
+        if not tolerant:
+            raise ConfigError(problem)
+        ignored.append(word)
+        if nearest(path.split(".")[0], [*known, *sections], cutoff=0.8).startswith("; did you mean"):
+            logger.warning("ignored: %s", problem)  # a slip of the user's rather than the platform's own
+    if ignored:
+        logger.warning("arguments that were ignored: %s", " ".join(ignored))
+    return found
 
 
 def load_config(argv: Sequence[str] | None, script: str) -> schema.Config:
@@ -258,15 +214,12 @@ def load_config(argv: Sequence[str] | None, script: str) -> schema.Config:
     known = [flag for action in parser._actions for flag in action.option_strings]
     given = {name: value for name, value in vars(options).items() if value is not None and name != "config"}
     given = {name: Text(f"[{','.join(value)}]") if isinstance(value, list) else value for name, value in given.items()}
+    if not options.config.exists() and (ROOT / options.config).is_file():
+        options.config = ROOT / options.config  # a cloud job runs in a folder of its own
     values = read_yaml(options.config)
     for name, value in given.items():
         set_path(values, SHORT_OPTIONS[name][0] if name in SHORT_OPTIONS else name, value)
-    for word in rest:
-        path, equals, value = word.partition("=")
-        if word.startswith("-"):
-            raise ConfigError(f"unknown option {path}{nearest(path, known)}")
-        if not equals:
-            raise ConfigError(f"unexpected argument {word!r}: options are --name value, overrides section.key=value")
+    for path, value in _overrides(rest, known, tolerant=_is_cloud_job(values)):
         set_path(values, path, Text(value))
     try:
         return build_config(values)

@@ -6,11 +6,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from src.utils import modelarts
 from src.utils.errors import UserError
-from src.utils.local_adapter import discover_rank
-from src.utils.logger import has_logging
+from src.utils.local_adapter import discover_rank, is_scheduler
+from src.utils.logger import has_logging, keep_early_records
 
+ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)
 
 
@@ -18,15 +21,21 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run an entry script and exit with its code.
 
     A mistake of the user's or a file that cannot be written gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
+    As the last thing a cloud job's results are uploaded, whatever happened before.
     """
+    if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "src.utils.scheduler"])
+    keep_early_records()
     try:
         code = main(None)
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
-        code = _tell(err)
+        code = modelarts.finish(_tell(err))
         if _belongs_to_a_job():
             logging.shutdown()
             os._exit(code)  # MindSpore would wait for the other ranks, which wait for this one
-    sys.exit(code)
+        sys.exit(code)
+    sys.exit(modelarts.finish(code))
 
 
 def _tell(err: BaseException) -> int:

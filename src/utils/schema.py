@@ -154,6 +154,37 @@ class Config(Section):
     finetune_ckpt: Optional[str] = key(
         None, "checkpoint whose weights to start from", scripts=(TRAIN,), check=not_empty
     )
+    auto_resume: Optional[bool] = key(
+        None,
+        "continue from the newest complete checkpoint in save_dir, if there is one, whatever else was given; "
+        "default: True with modelarts, else False",
+        scripts=(TRAIN,),
+    )
+    modelarts: bool = key(
+        False,
+        "run as a ModelArts job: options it does not know are logged and ignored, the three URLs are understood",
+        scripts=WITH_NETWORK,
+    )
+    data_url: Optional[str] = key(
+        None,
+        "with modelarts: what data.dataset_dir is fetched from; folder or archives; obs://, s3:// or a mounted path",
+        scripts=WITH_NETWORK,
+        check=not_empty,
+    )
+    train_url: Optional[str] = key(
+        None, "with modelarts: where the results go; a mounted path is save_dir itself", scripts=WITH_NETWORK,
+        check=not_empty,
+    )  # fmt: skip
+    checkpoint_url: Optional[str] = key(
+        None,
+        "with modelarts: the checkpoint to fine-tune from, to evaluate or to export; a folder means the newest in it",
+        scripts=WITH_NETWORK,
+        check=not_empty,
+    )
+    transfer_timeout: float = key(
+        7200.0, "with modelarts: seconds after which a download or the last upload is given up", scripts=WITH_NETWORK,
+        check=positive,
+    )  # fmt: skip
     checkpoint_path: Optional[str] = key(None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty)
     single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,))
     save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,))
@@ -227,6 +258,8 @@ class Config(Section):
             "batch_size",
             "must be at least 2: the context embedding normalises over one value an image and channel; got 1",
         )
+        for name in ("data_url", "train_url", "checkpoint_url"):
+            problems += require(self.modelarts or getattr(self, name) is None, name, "needs --modelarts True")
         return problems + require(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",

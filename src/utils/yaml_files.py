@@ -1,0 +1,103 @@
+"""YAML files with ``__BASE__``, and values in nested mappings addressed by a dotted path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.utils.config_builder import nearest
+from src.utils.errors import ConfigError
+
+BASE_KEY = "__BASE__"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML loader that refuses a key given twice in one mapping, where PyYAML would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            name = self.construct_object(key_node, deep=True)
+            if not isinstance(name, (str, int, float)):
+                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: {name!r} cannot be a key")
+            if name in seen:
+                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: key {name!r} given twice")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
+    """Read a YAML file and the bases it names; `path` may be a pipe, whose bases are relative to the working directory.
+
+    Raises:
+        ConfigError: the file is missing, no mapping, not YAML, or includes itself.
+    """
+    if path in including:
+        raise ConfigError(f"{path}: {BASE_KEY} includes itself")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"cannot read configuration {path}: {getattr(err, 'strerror', None) or err}") from err
+    try:
+        loader = _UniqueKeyLoader(text)
+        loader.name = path.name
+        values = loader.get_single_data() or {}
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
+    bases = values.pop(BASE_KEY, None) or []
+    if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
+    folder = path.parent if path.is_file() else Path()
+    merged: dict = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        merged = merge(merged, read_yaml(folder / base, (*including, path)))
+    return merge(merged, values)
+
+
+def merge(low: dict, high: dict) -> dict:
+    """Return `low` updated by `high`: mappings merge, everything else is replaced."""
+    result = dict(low)
+    for name, value in high.items():
+        both_mappings = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = merge(result[name], value) if both_mappings else value
+    return result
+
+
+def set_path(values: dict, path: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested mappings; an entry of a list of named entries (transforms) is addressed by its name.
+
+    Raises:
+        ConfigError: the path leads through a plain value or names no entry of a list.
+    """
+    *parents, last = path.split(".")
+    node: Any = values
+    for name in parents:
+        node = _step_into(node, name, path)
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path}: leads through a value that has no keys")
+    node[last] = value
+
+
+def _step_into(node: Any, name: str, path: str) -> Any:
+    if isinstance(node, list):
+        for entry in node:
+            if isinstance(entry, dict) and name in entry:
+                node = entry
+                break
+        else:
+            known = [key for entry in node if isinstance(entry, dict) for key in entry]
+            raise ConfigError(f"{path}: the list has no entry {name!r}{nearest(name, known)}")
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path}: leads through a value that has no keys")
+    if node.get(name) is None:
+        node[name] = {}
+    return node[name]
+
+
+def dump(values: dict) -> str:
+    """Return plain values as YAML text."""
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
