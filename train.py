@@ -26,7 +26,7 @@ from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
-from src.utils.local_adapter import Runtime
+from src.utils.runtime import Runtime
 from src.utils.schema_base import TRAIN
 from src.utils.train_state import TrainState, catch_signals
 from src.utils.training import run_training

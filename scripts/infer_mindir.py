@@ -21,8 +21,9 @@ from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 from src.utils.errors import UserError
 from src.utils.files import write_whole
-from src.utils.local_adapter import init_device, set_precision_mode
+from src.utils.local_adapter import set_precision_mode
 from src.utils.logger import setup_logging
+from src.utils.runtime import init_device
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from src.offline import exporting
 from src.offline.mindir import MindIRModel, read_mindir_info
 from src.utils.config import load_config
 from src.utils.errors import ConfigError, UserError
-from src.utils.local_adapter import Runtime
+from src.utils.runtime import Runtime
 from tests.dataset_helpers import write_generic
 from tests.golden_weights import load_seeded
 from tests.offline_helpers import SIZE, export, write_checkpoint

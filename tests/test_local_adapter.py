@@ -10,7 +10,7 @@ from pathlib import Path
 import mindspore as ms
 import pytest
 
-from src.utils import local_adapter
+from src.utils import local_adapter, runtime
 from src.utils.errors import UserError
 from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement
 
@@ -100,9 +100,9 @@ def test_missing_device_is_one_clear_line():
 
 def test_unknown_mindspore_is_refused(monkeypatch):
     for version, found in (((1, 9, 0), "1.9.0"), ((2, 11, 0), "2.11.0"), ((), "none")):
-        monkeypatch.setattr(local_adapter, "mindspore_version", lambda version=version: version)
+        monkeypatch.setattr(runtime, "mindspore_version", lambda version=version: version)
         with pytest.raises(UserError, match=f"needs MindSpore 2.0 to 2.10, found {found}"):
-            local_adapter.init_device("CPU", None, 0, None)
+            runtime.init_device("CPU", None, 0, None)
 
 
 def test_the_rank_is_read_from_the_environment(monkeypatch):

@@ -16,7 +16,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.utils.common import dated_folder, training_folder, write_config
 from src.utils.config import load_config
 from src.utils.errors import CheckpointError, ConfigError
-from src.utils.local_adapter import Runtime
+from src.utils.runtime import Runtime
 from src.utils.training import sink_segments
 from tests.run_helpers import ROOT, run_script, tiny_options
 from train import synchronizes

@@ -26,7 +26,7 @@ from src.utils.common import create_network
 from src.utils.config import load_config
 from src.utils.config_builder import with_image_size
 from src.utils.evaluation import evaluate, evaluation_protocol
-from src.utils.local_adapter import init_device
+from src.utils.runtime import init_device
 from src.utils.schema_base import TRAIN
 
 

@@ -25,7 +25,7 @@ from src.utils import checkpoint, schema
 from src.utils.common import create_network
 from src.utils.errors import ConfigError, UserError
 from src.utils.files import write_whole
-from src.utils.local_adapter import Runtime
+from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

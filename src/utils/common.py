@@ -18,8 +18,9 @@ from src.utils import modelarts, schema, yaml_files
 from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.communicator import Communicator
 from src.utils.errors import ConfigError, UserError
-from src.utils.local_adapter import Runtime, discover_rank, init_device
+from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
+from src.utils.runtime import Runtime, init_device
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,10 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from src.utils import placement as placement_module
-from src.utils.cores import cpu_has_avx512, divide_cores, ranks_sharing_cores, usable_cores
+from src.utils.cores import cpu_has_avx512, divide_cores
 from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
 from src.utils.placement import MPIRUN, SINGLE, Placement, integer, place
@@ -26,32 +25,12 @@ from src.utils.placement import MPIRUN, SINGLE, Placement, integer, place
 logger = logging.getLogger(__name__)
 
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
-OLDEST, NEWEST = (2, 0), (2, 10)
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
 # Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
 _last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
 _notes: list[str] = []
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Where this process runs: device, its number, and its place among the processes of the job and of the host."""
-
-    device_target: str
-    device_id: int
-    rank: int
-    rank_size: int
-    num_threads: int
-    local_rank: int = 0
-    local_size: int = 1
-    launcher: str = SINGLE
-
-    @property
-    def ranks_sharing_cores(self) -> int:
-        """Return how many ranks share what `usable_cores` tells; 1 where each got cores of its own."""
-        return ranks_sharing_cores(self.local_size)
 
 
 def mindspore_version() -> tuple[int, ...]:
@@ -79,6 +58,11 @@ def prepare_environment() -> None:
             f"{ONEDNN_ISA}=AVX2 set: the oneDNN of MindSpore 2.9 and later is extremely slow with AVX-512; "
             f"set {ONEDNN_ISA} yourself to override"
         )
+
+
+def early_notes() -> list[str]:
+    """Return what `prepare_environment` did, for the log, which did not exist then."""
+    return list(_notes)
 
 
 def onednn_capped_here() -> bool:
@@ -118,6 +102,28 @@ def scratch_folder(cache: Path = Path("/cache")) -> Path:
 def expect_slow_start() -> None:
     """Give the ranks an hour for their first contact: each host fetches its data before."""
     os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(SLOW_START_SECONDS))
+
+
+def ascend_chip() -> str:
+    """Return the name of the Ascend chip, e.g. 'ascend910b'; "" where MindSpore, 2.0, does not tell."""
+    from mindspore._c_expression import MSContext
+
+    context = MSContext.get_instance()
+    return context.get_ascend_soc_version() if hasattr(context, "get_ascend_soc_version") else ""
+
+
+def saturates() -> bool:
+    """Tell whether networks made now run on a chip that computes the largest number where others compute infinity.
+
+    The Ascend 910 (A1) always does, the 910B and later ones where MS_ASCEND_CHECK_OVERFLOW_MODE asks for it. MindSpore
+    2.0 does not know that variable and asks the chip's register on every Ascend.
+    """
+    import mindspore as ms
+
+    if ms.get_context("device_target") != "Ascend":
+        return False
+    asked_for = os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
+    return mindspore_version() < (2, 1) or asked_for or ascend_chip() == "ascend910"
 
 
 def is_scheduler() -> bool:
@@ -248,38 +254,3 @@ def join_job(placement: Placement, device_target: str) -> int:
         parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size
     )
     return rank
-
-
-def init_device(device_target: str | None, device_id: int | None, ms_mode: int, num_threads: int | None) -> Runtime:
-    """Check the version, find rank and device, and set the MindSpore context.
-
-    Args:
-        device_target: "Ascend", "GPU", "CPU" or None for the best one.
-        device_id: device number or None.
-        ms_mode: 0 graph mode, 1 PyNative mode.
-        num_threads: threads of the CPU kernels, None for all cores.
-
-    Raises:
-        UserError: MindSpore is missing, of an unknown version, or the device is.
-    """
-    version = mindspore_version()
-    if not OLDEST <= version[:2] <= NEWEST:
-        found = ".".join(map(str, version)) or "none"
-        raise UserError(f"needs MindSpore 2.0 to 2.10, found {found}; pip install -r requirements.txt")
-    placement = discover_rank()
-    import mindspore as ms
-
-    target, number = choose_device(device_target, device_id, placement)
-    set_device(target, number)
-    ms.set_context(mode=ms.PYNATIVE_MODE if ms_mode else ms.GRAPH_MODE)
-    threads = num_threads or max(1, usable_cores() // ranks_sharing_cores(placement.local_size))
-    if target == "CPU":
-        set_cpu_threads(threads)
-    rank = join_job(placement, target) if placement.rank_size > 1 else 0
-    for note in _notes:
-        logger.info("%s", note)
-    logger.info(
-        "MindSpore %s, %s mode, device %s %d, rank %d of %d, %d CPU threads",
-        ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, placement.rank_size, threads,
-    )  # fmt: skip
-    return Runtime(target, number, rank, placement.rank_size, threads, *placement.local_place, placement.launcher)

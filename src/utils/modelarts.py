@@ -21,8 +21,9 @@ from src.cloud.once_per_host import once_per_host
 from src.utils import schema
 from src.utils.checkpoint_names import newest_name
 from src.utils.errors import ConfigError, UserError
-from src.utils.local_adapter import Runtime, discover_rank, expect_slow_start, job_identity, scratch_folder
+from src.utils.local_adapter import discover_rank, expect_slow_start, job_identity, scratch_folder
 from src.utils.logger import setup_logging
+from src.utils.runtime import Runtime
 from src.utils.schema_base import EVAL, EXPORT, TRAIN
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,80 @@
+"""Where this process runs: device, rank, threads; and how it gets there.
+
+MindSpore is imported inside the function: this module runs before MindSpore loads.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from src.utils.cores import ranks_sharing_cores, usable_cores
+from src.utils.errors import UserError
+from src.utils.local_adapter import (
+    choose_device,
+    discover_rank,
+    early_notes,
+    join_job,
+    mindspore_version,
+    set_cpu_threads,
+    set_device,
+)
+from src.utils.placement import SINGLE
+
+logger = logging.getLogger(__name__)
+
+OLDEST, NEWEST = (2, 0), (2, 10)  # MindSpore
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where this process runs: device, its number, and its place among the processes of the job and of the host."""
+
+    device_target: str
+    device_id: int
+    rank: int
+    rank_size: int
+    num_threads: int
+    local_rank: int = 0
+    local_size: int = 1
+    launcher: str = SINGLE
+
+    @property
+    def ranks_sharing_cores(self) -> int:
+        """Return how many ranks share what `usable_cores` tells; 1 where each got cores of its own."""
+        return ranks_sharing_cores(self.local_size)
+
+
+def init_device(device_target: str | None, device_id: int | None, ms_mode: int, num_threads: int | None) -> Runtime:
+    """Check the version, find rank and device, and set the MindSpore context.
+
+    Args:
+        device_target: "Ascend", "GPU", "CPU" or None for the best one.
+        device_id: device number or None.
+        ms_mode: 0 graph mode, 1 PyNative mode.
+        num_threads: threads of the CPU kernels, None for all cores.
+
+    Raises:
+        UserError: MindSpore is missing, of an unknown version, or the device is.
+    """
+    version = mindspore_version()
+    if not OLDEST <= version[:2] <= NEWEST:
+        found = ".".join(map(str, version)) or "none"
+        raise UserError(f"needs MindSpore 2.0 to 2.10, found {found}; pip install -r requirements.txt")
+    placement = discover_rank()
+    import mindspore as ms
+
+    target, number = choose_device(device_target, device_id, placement)
+    set_device(target, number)
+    ms.set_context(mode=ms.PYNATIVE_MODE if ms_mode else ms.GRAPH_MODE)
+    threads = num_threads or max(1, usable_cores() // ranks_sharing_cores(placement.local_size))
+    if target == "CPU":
+        set_cpu_threads(threads)
+    rank = join_job(placement, target) if placement.rank_size > 1 else 0
+    for note in early_notes():
+        logger.info("%s", note)
+    logger.info(
+        "MindSpore %s, %s mode, device %s %d, rank %d of %d, %d CPU threads",
+        ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, placement.rank_size, threads,
+    )  # fmt: skip
+    return Runtime(target, number, rank, placement.rank_size, threads, *placement.local_place, placement.launcher)
