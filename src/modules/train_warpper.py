@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from src.modules.overflow import create_overflow_check
 from src.modules.tensor_ops import MeanOverRanks
 
 _SCALE_FACTOR = 2.0
@@ -51,6 +52,7 @@ class TrainOneStepCell(nn.Cell):
         self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
         self.map = ops.HyperMap()
         self.over_ranks = MeanOverRanks(rank_size)
+        self.overflow = create_overflow_check()
         self.average = nn.Identity()
         if rank_size > 1:
             self.average = nn.DistributedGradReducer(self.weights, mean=True, degree=rank_size)
@@ -69,13 +71,14 @@ class TrainOneStepCell(nn.Cell):
         return Parameter(Tensor(0, ms.int32), name=f"train_state.{name}", requires_grad=False)
 
     def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        image = self.overflow.begin(image)
         loss, head_losses = self.network(image, label)
         scale = self.loss_scale * 1.0  # the value of this step, before `_count` changes the parameter
         sensitivity = (ops.ones_like(loss) * scale, ops.zeros_like(head_losses))
         grads = self.average(self.grad(self.network, self.weights)(image, label, sensitivity))
         loss, head_losses = self.over_ranks(loss), self.over_ranks(head_losses)
         # A chip that saturates tells its own overflow only, so the flags are compared, too.
-        finite = self.over_ranks(ops.cast(amp.all_finite(grads), ms.float32)) == 1.0
+        finite = self.over_ranks(ops.cast(self.overflow(grads), ms.float32)) == 1.0
         grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
