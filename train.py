@@ -82,8 +82,9 @@ def has_finished(config: schema.Config) -> bool:
     """Tell whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
     if not (resumes_itself(config) and config.resume_ckpt):
         return False
-    step = checkpoint.step_of(Path(config.resume_ckpt).name)
-    if step is None or step < config.total_step:
+    path = Path(config.resume_ckpt)
+    step = checkpoint.step_of(path.name)
+    if step is None or step < config.total_step or path.parent != checkpoint_folder(config):
         return False
     logger.info("training finished before, after step %d: %s", step, config.save_dir)
     return True

@@ -181,4 +181,9 @@ def test_the_newest_complete_checkpoint(tmp_path, caplog):
         f"{paths[12].name}.incomplete", f"{paths[16].name}.incomplete",
     ]  # fmt: skip
     assert caplog.text.count("renamed to") == 2
+    paths[8].rename(tmp_path / "elsewhere.ckpt")
+    paths[4].write_bytes(paths[4].read_bytes()[:9999])
+    with pytest.raises(CheckpointError, match="none of the 1 checkpoints there can be resumed"):
+        checkpoint.newest_complete(tmp_path)  # rather than training from the beginning
+    assert paths[4].exists()
     assert checkpoint.newest_complete(tmp_path / "none") is None

@@ -1,18 +1,21 @@
-"""The parts of a cloud job by themselves: object store, archives, one download a host, mirror."""
+"""The parts of a cloud job by themselves: object store, archives, one download a host."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from src.cloud import archives, mirror, object_store, once_per_host
+from src.cloud import archives, object_store, once_per_host
 from src.utils.errors import UserError
 from tests.cloud_helpers import calls, fill, rules, tarred, zipped
 
@@ -117,6 +120,30 @@ class TestArchives:
         with pytest.raises(UserError, match=f"{name}: damaged, or no archive"):
             archives.unpack(path, tmp_path / "out")
 
+    @pytest.mark.parametrize(("mode", "suffix"), [("w:gz", "tgz"), ("w:bz2", "tar.bz2"), ("w:xz", "tar.xz")])
+    @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+    def test_a_flipped_bit_in_a_compressed_archive_is_noticed(self, tmp_path, mode, suffix, place):
+        path = tmp_path / f"d.{suffix}"
+        with tarfile.open(path, mode) as archive:
+            member = tarfile.TarInfo("a")
+            member.size = 50_000
+            archive.addfile(member, io.BytesIO(os.urandom(member.size)))
+        data = bytearray(path.read_bytes())
+        data[int(place * len(data))] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=f"d.{suffix}: damaged"):
+            archives.unpack(path, tmp_path / "out")
+        assert list((tmp_path / "out").iterdir()) == []
+
+    def test_links_in_a_zip_are_refused(self, tmp_path):
+        path = tmp_path / "d.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            member = zipfile.ZipInfo("link")
+            member.external_attr = 0o120777 << 16
+            archive.writestr(member, "/etc/passwd")
+        with pytest.raises(UserError, match="link is a link or a device"):
+            archives.unpack(path, tmp_path / "out")
+
     def test_a_full_disk_is_told_before(self, tmp_path, monkeypatch):
         monkeypatch.setattr(object_store, "SPARE_BYTES", 10**18)
         with pytest.raises(UserError, match="unpacking .*d.zip needs"):
@@ -185,78 +212,30 @@ class TestOncePerHost:
         assert first[0] == "by 0\n"
         assert all("not done after 1 s (transfer_timeout), given up" in error for _, error, _ in others)
 
-    def test_a_single_process_meets_nobody(self, tmp_path):
-        assert once_per_host.once_per_host(tmp_path / "none", (0, 1), lambda: {"a": "b"}, 1) == {"a": "b"}
-        assert not (tmp_path / "none").exists()
+    def test_a_folder_in_use_is_not_shared(self, tmp_path):
+        assert once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1) == {"a": "b"}
+        parent = once_per_host.identity(os.getppid())
+        (tmp_path / "state.json").write_text(json.dumps({"owner": parent, "state": "done"}), encoding="utf-8")
+        with pytest.raises(UserError, match=f"process {os.getppid()} of this machine runs the same job already"):
+            once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
 
+    def test_the_others_wait_for_the_upload(self, tmp_path, monkeypatch):
+        once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
+        once_per_host.tell_others(tmp_path, "uploading")
+        assert once_per_host.once_per_host(tmp_path, (1, 2), dict, 1) == {"a": "b"}  # one that comes late
+        waiting = threading.Thread(target=once_per_host.wait_for_upload, args=(tmp_path, 60))
+        waiting.start()
+        time.sleep(0.5)
+        assert waiting.is_alive()
+        once_per_host.tell_others(tmp_path, "uploaded")
+        waiting.join(5)
+        assert not waiting.is_alive()
 
-class TestMirror:
-    """What appears is uploaded; what fails is tried again; what never arrives is told."""
-
-    @pytest.fixture
-    def folder(self, tmp_path) -> Path:
-        fill(tmp_path / "run", {"logs/rank_0.log": b"1"})
-        return tmp_path / "run"
-
-    def make(self, folder: Path, **options) -> mirror.Mirror:
-        return mirror.Mirror(object_store.ObjectStore("obs://b/out"), folder, "obs://b/out/", **options)
-
-    def test_changes_only_and_everything_at_the_end(self, bucket, folder, tmp_path):
-        made = self.make(folder)
-        made.scan()
-        assert not (bucket / "out").exists()  # what is there at the beginning came from there
-        fill(folder, {"checkpoints/BiSeNetV2_2_rank0.ckpt": b"w", ".metrics.tmp": b"?", "logs/rank_0.log": b"12"})
-        made.scan()
-        made.scan()
-        assert calls(tmp_path, "copy") == 2
-        assert (bucket / "out" / "logs" / "rank_0.log").read_bytes() == b"12"
-        (folder / "checkpoints" / "BiSeNetV2_2_rank0.ckpt").unlink()
-        made.scan()
-        assert list((bucket / "out" / "checkpoints").iterdir()) == []
-        made.start()
-        assert made.finish(60) == ""
-        assert calls(tmp_path, "copy") == 3
-        assert not list((bucket / "out").glob(".*"))
-
-    def test_another_host_uploads_its_own_changes_only(self, bucket, folder):
-        fill(folder, {"metrics.jsonl": b"old", "checkpoints/BiSeNetV2_2_rank0.ckpt": b"w"})
-        made = self.make(folder, leads=False)
-        made.start()
-        fill(folder, {"logs/rank_8.log": b"8"})
-        fill(bucket / "out", {"metrics.jsonl": b"newer"})
-        (folder / "checkpoints" / "BiSeNetV2_2_rank0.ckpt").unlink()
-        assert made.finish(60) == ""
-        assert (bucket / "out" / "metrics.jsonl").read_bytes() == b"newer"
-        assert sorted(p.name for p in (bucket / "out" / "logs").iterdir()) == ["rank_8.log"]
-
-    def test_a_failure_in_between_holds_nothing_up(self, bucket, folder, monkeypatch, caplog):
-        monkeypatch.setattr(mirror, "SCAN_SECONDS", 0.05)
-        rules(monkeypatch, {"call": "copy", "match": "metrics", "how": "fail", "times": 3})
-        made = self.make(folder)
-        made.start()
-        fill(folder, {"metrics.jsonl": b"1"})
-        end = time.monotonic() + 20
-        while time.monotonic() < end and not (bucket / "out" / "metrics.jsonl").exists():
-            time.sleep(0.05)
-        assert (bucket / "out" / "metrics.jsonl").read_bytes() == b"1"
-        assert [r.levelname for r in caplog.records if "it will be tried again" in r.message] == ["WARNING"]
-        assert made.finish(60) == ""
-
-    @pytest.mark.parametrize(("how", "reason"), [("fail", "the network said no"), ("stall", "not done after 0.5 s")])
-    def test_what_never_arrives_is_told(self, bucket, folder, monkeypatch, how, reason):
-        rules(monkeypatch, {"call": "copy", "how": how})
-        made = self.make(folder)
-        made.start()
-        problem = made.finish(0.5 if how == "stall" else 60)
-        assert reason in problem
-        assert problem.endswith(f"the results are in {folder}")
-
-    def test_a_stalled_upload_does_not_stall_the_process(self, bucket, folder, monkeypatch):
-        monkeypatch.setattr(mirror, "SCAN_SECONDS", 0.05)
-        rules(monkeypatch, {"call": "copy", "how": "stall"})
-        made = self.make(folder)
-        made.start()
-        fill(folder, {"metrics.jsonl": b"1"})
-        time.sleep(0.3)
-        assert threading.current_thread() is threading.main_thread()
-        assert "not done after 0.5 s" in made.finish(0.5)
+    def test_nobody_waits_for_a_process_that_is_gone_or_stuck(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(once_per_host, "UPLOAD_START_SECONDS", 0.5)
+        begin = time.monotonic()
+        once_per_host.once_per_host(tmp_path, (0, 1), dict, 1)  # stays at "done"
+        once_per_host.wait_for_upload(tmp_path, 60)
+        (tmp_path / "state.json").write_text(json.dumps({"owner": "999999999:5", "state": "uploading"}))
+        once_per_host.wait_for_upload(tmp_path, 60)
+        assert time.monotonic() - begin < 5

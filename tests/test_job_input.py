@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from src.utils import local_adapter, modelarts
 from src.utils.config import load_config
 from src.utils.errors import ConfigError, UserError
-from src.utils.schema_base import EXPORT, TRAIN
+from src.utils.schema_base import EVAL, EXPORT, TRAIN
 from tests.cloud_helpers import fill, tarred
 
 
@@ -23,6 +24,11 @@ class TestBegin:
         monkeypatch.setattr(modelarts, "_upload", None)
         monkeypatch.setattr(modelarts, "setup_logging", lambda *arguments: None)
         monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
+        monkeypatch.setenv("MS_TOPO_TIMEOUT", "600")
+        handler = signal.getsignal(signal.SIGTERM)
+        yield
+        assert os.environ["HCCL_CONNECT_TIMEOUT"] == "600"  # what the user set
+        signal.signal(signal.SIGTERM, handler)
 
     def begin(self, *words: str, script: str = TRAIN):
         return modelarts.begin(load_config(["--modelarts", "True", *words], script), script)
@@ -78,11 +84,25 @@ class TestBegin:
         (kept,) = save_dir.parent.glob("output-until-*")
         assert (kept / "only_here").read_bytes() == b"1"
 
-    def test_an_export_of_the_same_name_is_noticed(self, bucket):
-        fill(bucket / "out", {"city.mindir": b"1", "other.mindir": b"2"})
+    @pytest.mark.parametrize("name", ["city.v2", "city.v2.mindir", "models/city"])
+    def test_an_export_of_the_same_name_is_noticed(self, bucket, name):
+        fill(bucket / "out", {"city.v2.mindir": b"1", "models/city.json": b"2", "logs/rank_0.log": b"3"})
+        with pytest.raises(ConfigError, match="exists already; take another --file_name or --train_url"):
+            self.begin("--train_url", "obs://b/out", "--file_name", name, script=EXPORT)
         config = self.begin("--train_url", "obs://b/out", "--file_name", "city", script=EXPORT)
-        assert [path.name for path in Path(config.save_dir).iterdir()] == ["city.mindir"]
         assert config.file_name == f"{config.save_dir}/city"
+        assert [path.name for path in Path(config.save_dir).iterdir()] == ["logs"]  # to be continued
+
+    def test_an_evaluation_that_is_there_is_noticed(self, bucket):
+        fill(bucket / "out", {"eval.json": b"1", "predictions/a.png": b"2", "config.yml": b"3"})
+        with pytest.raises(ConfigError, match="--train_url obs://b/out holds an evaluation already"):
+            self.begin("--train_url", "obs://b/out", script=EVAL)
+        (bucket / "out" / "eval.json").unlink()
+        with pytest.raises(ConfigError, match="obs://b/out/predictions is not empty"):
+            self.begin("--train_url", "obs://b/out", "--save_predictions", "predictions", script=EVAL)
+        config = self.begin("--train_url", "obs://b/out", "--save_predictions", "others", script=EVAL)
+        assert config.save_predictions == f"{config.save_dir}/others"
+        assert (Path(config.save_dir) / "config.yml").read_bytes() == b"3"  # a new one gets another name
 
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -95,6 +115,7 @@ class TestBegin:
                 ["--checkpoint_url", "a", "--finetune_ckpt", "b"],
                 "--checkpoint_url stands for --finetune_ckpt",
             ),
+            (["--checkpoint_url", "a", "--resume_ckpt", "b"], "--checkpoint_url excludes --resume_ckpt"),
             (["--train_url", "a", "--save_dir", "b"], "--train_url stands for --save_dir: give one of them"),
             (["--train_url", "a", "--modelarts", "False"], "train_url: needs --modelarts True"),
             (["--modelarts", "maybe"], "modelarts: expected True or False"),

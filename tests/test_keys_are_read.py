@@ -67,6 +67,7 @@ def test_every_key_is_read(tmp_path, reads, monkeypatch):
     save_dir = tmp_path / "run"
     job = ["--modelarts", "True", "--data_url", str(data), "--train_url", str(save_dir)]
     monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
+    monkeypatch.setenv("MS_TOPO_TIMEOUT", "600")
     monkeypatch.setenv("MA_JOB_DIR", str(tmp_path))
     assert train_script.main([*train_options, *job, *options]) == 0
     checkpoint = save_dir / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"

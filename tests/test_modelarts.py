@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,20 @@ class Platform:
         text, _ = process.communicate(timeout=300)
         assert process.returncode == expected, text[-4000:]
         return text
+
+    def process_of(self, rank: int) -> int:
+        """Return the process of train.py that has the rank."""
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            names = {f"RANK_ID={rank}", f"OMPI_COMM_WORLD_RANK={rank}"} & set(variables)
+            own = f"MA_JOB_DIR={self.job}" in variables and "MS_ROLE=MS_SCHED" not in variables
+            if own and names and any(word.endswith("train.py") for word in words) and "msrun" not in words[1]:
+                return int(entry.name)
+        raise AssertionError("no such rank")
 
     def downloads(self) -> list[str]:
         """Return the folders that were copied, one entry a copy."""
@@ -190,14 +205,21 @@ def test_two_ranks_share_one_download_of_an_archive(dataset, platform):
             for path in sorted((dataset / name).rglob("*.png")):
                 archive.write(path, path.relative_to(dataset))
     urls = ["--data_url", "s3://b/data", "--train_url", "s3://b/out"]
-    platform.run("train.py", *urls, *SETTINGS, "--total_step", 2, *options_for(dataset), ranks=2)
+    platform.rules({"call": "copy", "match": "out/checkpoints", "how": "slow"})
+    process = platform.start("train.py", *urls, *SETTINGS, "--total_step", 400, *options_for(dataset), ranks=2)
+    end = time.monotonic() + 240
+    while time.monotonic() < end and not any("step 3/" in log.read_text() for log in platform.job.rglob("rank_0.log")):
+        time.sleep(0.2)
+    os.kill(platform.process_of(1), signal.SIGTERM)  # which has nothing to upload, and waits for the one that has
+    process.communicate(timeout=240)
+    assert process.returncode != 0
     assert "batch: 2 images a device, 2 devices, 4 in total" in platform.logged(0)
     assert platform.downloads() == ["s3://b/data"]
     for rank in (0, 1):
-        assert "training finished" in platform.logged(rank)
+        assert "stopped by signal 15" in platform.logged(rank)
         assert f"rank {rank} of 2" in platform.logged(rank)
     assert platform.logged(0).count("[INFO] unpacked ") == 2
-    assert platform.saved() == [2]
+    assert platform.saved()[-1] == int(re.search(r"stopped by signal 15 after step (\d+)", platform.logged(0))[1])
 
 
 def test_fine_tuning_whose_upload_fails(mounted, dataset, platform):
@@ -211,7 +233,7 @@ def test_fine_tuning_whose_upload_fails(mounted, dataset, platform):
     assert "fine-tuning from" in text
     assert "training finished" in text
     last = text.splitlines()[-1]
-    assert "[ERROR] cannot upload" in last
+    assert "[ERROR] 1 of 5 files were not uploaded: cannot upload" in last
     assert "metrics.jsonl to obs://b/out/metrics.jsonl: the network said no; the results are in" in last
     assert platform.saved() == [2]
 

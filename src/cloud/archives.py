@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import lzma
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -19,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError)
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 def is_archive(path: Path) -> bool:
@@ -48,6 +52,10 @@ def unpack(archive: Path, target: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with stream, path.open("wb") as output:
                 shutil.copyfileobj(stream, output, 2**20)
+    except OSError as err:
+        if err.errno is not None:
+            raise UserError(f"cannot unpack {archive} to {target}: {err.strerror}") from err
+        raise UserError(f"{archive}: damaged ({err})") from err  # a checksum of gzip or bzip2
     except DAMAGED as err:
         raise UserError(f"{archive}: damaged, or no archive ({' '.join(str(err).split())[:120]})") from err
     logger.info("unpacked %s: %d files, %.1f MB", archive, len(sizes), sum(sizes) / 1e6)
@@ -63,9 +71,12 @@ def _inside(target: Path, name: str, archive: Path) -> Path:
 def _zip_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tuple[Path, int, IO[bytes] | None]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            if not member.is_dir():
-                stream = opened.open(member) if contents else None
-                yield _inside(target, member.filename, archive), member.file_size, stream
+            if member.is_dir():
+                continue
+            path = _inside(target, member.filename, archive)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UserError(f"{archive}: {member.filename} is a link or a device; a data set has files only")
+            yield path, member.file_size, opened.open(member) if contents else None
 
 
 def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tuple[Path, int, IO[bytes] | None]]:
@@ -77,3 +88,5 @@ def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tup
             if not member.isfile():
                 raise UserError(f"{archive}: {member.name} is a link or a device; a data set has files only")
             yield path, member.size, opened.extractfile(member) if contents else None
+        while opened.fileobj.read(2**20):  # the checksum of what is compressed stands at its end
+            pass

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from src.cloud.object_store import ObjectStore, join, within
+from src.utils.checkpoint_names import step_of
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,17 @@ class Mirror:
         store: where to.
         folder: what is mirrored; names that begin with a dot are files being written and left out.
         url: the folder's counterpart.
-        leads: True for the host that writes the results. It uploads everything again at the end and removes what it has
-            removed; another host uploads what it has changed, its logs, and nothing else.
+        leads: True for the host that writes the checkpoints, which removes there what it has removed here.
+
+    What is in the folder at the beginning came from `url` and is not uploaded unless it changes: on another host of the
+    job it may have changed meanwhile.
     """
 
     def __init__(self, store: ObjectStore, folder: Path, url: str, *, leads: bool = True) -> None:
         self.store, self.folder, self.url, self.leads = store, folder, url, leads
-        self._sent = self._stamps()  # what is there now came from there
+        self._first = self._stamps()
+        self._sent = dict(self._first)
+        self._place = folder.stat().st_ino
         self._stop = threading.Event()
         self._failures = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -75,20 +80,31 @@ class Mirror:
                 self._failures += 1
 
     def scan(self) -> None:
-        """Upload what is new or changed, once; raises what moxing raises."""
-        stamps = self._stamps()
+        """Upload what is new or changed, once; what fails does not stop the rest.
+
+        Raises:
+            UserError: something failed, with the first reason.
+        """
+        stamps, failures = self._stamps(), []
         for name in [name for name, stamp in stamps.items() if self._sent.get(name) != stamp]:
             if self._stop.is_set():
                 return
-            if (self.folder / name).exists():
-                self.store.upload_once(self.folder / name, join(self.url, name))
-                self._sent[name] = stamps[name]
+            try:
+                if (self.folder / name).exists():
+                    self.store.upload_once(self.folder / name, join(self.url, name))
+                    self._sent[name] = stamps[name]
+            except Exception as err:  # noqa: BLE001 - moxing raises whatever its transport raises
+                failures.append(f"{name}: {' '.join(str(err).split())[:200]}")
         self._remove(stamps)
+        if failures:
+            raise UserError(f"{len(failures)} files failed, {failures[0]}")
 
     def _remove(self, stamps: dict[str, tuple[int, int]]) -> None:
+        if not self.folder.is_dir() or self.folder.stat().st_ino != self._place:
+            return  # taken away as a whole, which says nothing about the single file
         for name in [name for name in self._sent if name not in stamps]:
             del self._sent[name]
-            if not self.leads:
+            if not self.leads or step_of(Path(name).name) is None:
                 continue
             try:
                 self.store.remove(join(self.url, name))
@@ -97,10 +113,15 @@ class Mirror:
 
     def _last_scan(self) -> tuple[int, int]:
         self._thread.join()
-        stamps = self._stamps()
-        names = [name for name in stamps if self.leads or self._sent.get(name) != stamps[name]]
+        stamps, failures = self._stamps(), []
+        names = [name for name in stamps if self._first.get(name) != stamps[name]]
         # A checkpoint is what a next run cannot do without: first of all.
         for name in sorted(names, key=lambda name: not name.endswith(".ckpt")):
-            self.store.upload(self.folder / name, join(self.url, name))
+            try:
+                self.store.upload(self.folder / name, join(self.url, name))
+            except UserError as err:
+                failures.append(str(err))
         self._remove(stamps)
+        if failures:
+            raise UserError(f"{len(failures)} of {len(names)} files were not uploaded: {'; '.join(failures[:5])}")
         return len(names), sum(stamps[name][0] for name in names)

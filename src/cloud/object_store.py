@@ -102,7 +102,7 @@ class ObjectStore:
         return self._try(f"look at {url}", self._file.is_directory, url)
 
     def names(self, url: str, *, recursive: bool = False) -> list[str]:
-        """Return the names in a folder, relative to it; folders may be among them."""
+        """Return the names in a folder, or at any depth below it, relative to it; folders may be among them."""
         listed = self._try(f"list {url}", self._file.list_directory, url, recursive=recursive)
         return sorted(str(name).strip("/") for name in listed)
 

@@ -21,8 +21,10 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 START_SECONDS = 300.0  # for the first process to show up
-TOLD_SECONDS = 15.0  # for the others to read why it failed
+UPLOAD_START_SECONDS = 10.0  # for the first process to end its training, too; it may be stuck where another failed
+TOLD_SECONDS = 120.0  # for all others to read why it failed; some may still be loading MindSpore
 STATE = "state.json"
+AFTERWARDS = ("done", "uploading", "uploaded")  # how far the first process is once the work is done
 
 
 def once_per_host(
@@ -37,17 +39,18 @@ def once_per_host(
         limit: seconds after which the others give up.
 
     Raises:
-        UserError: the work failed, with its reason, in every process; or the first process is gone or too slow.
+        UserError: the work failed, with its reason, in every process; the first process is gone or too slow; or the
+            folder belongs to another job that still runs.
     """
     local_rank, local_size = place
-    if local_size == 1:
-        return work()
     return _do(folder, local_size, work) if local_rank == 0 else _wait(folder, local_rank, limit)
 
 
 def _do(folder: Path, local_size: int, work: Callable[[], dict[str, str]]) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
-    me = identity(os.getpid())
+    me, other = identity(os.getpid()), _state(folder).get("owner", "")
+    if other not in ("", me):
+        raise UserError(f"process {other.split(':')[0]} of this machine runs the same job already, in {folder}")
     _publish(folder, me, "working")
     try:
         result = work()
@@ -68,7 +71,7 @@ def _wait(folder: Path, local_rank: int, limit: float) -> dict[str, str]:
         state = _state(folder)
         if state:
             seen = state["owner"]
-            if state["state"] == "done":
+            if state["state"] in AFTERWARDS:
                 return {name: value for name, value in state.items() if name not in ("owner", "state")}
             if state["state"] == "failed":
                 write_whole(folder / f"told_{local_rank}", seen.encode())
@@ -78,7 +81,25 @@ def _wait(folder: Path, local_rank: int, limit: float) -> dict[str, str]:
         elif time.monotonic() > begin + START_SECONDS:
             raise UserError(f"the first process of this host did not show up within {START_SECONDS:g} s in {folder}")
         time.sleep(POLL_SECONDS)
+    if seen:
+        write_whole(folder / f"told_{local_rank}", seen.encode())  # it need not wait for this one any more
     raise UserError(f"the first process of this host was not done after {limit:g} s (transfer_timeout), given up")
+
+
+def tell_others(folder: Path, state: str) -> None:
+    """Let the other processes of the host know that this one, the first, is at `state` now, one of AFTERWARDS."""
+    known = {name: value for name, value in _state(folder).items() if name not in ("owner", "state")}
+    _publish(folder, identity(os.getpid()), state, **known)
+
+
+def wait_for_upload(folder: Path, limit: float) -> None:
+    """Wait until the first process of the host has uploaded, is gone, or does not even begin within a while."""
+    begin = time.monotonic()
+    while time.monotonic() < begin + limit:
+        state = _state(folder).get("state", "uploaded")
+        if state == "uploaded" or (state != "uploading" and time.monotonic() > begin + UPLOAD_START_SECONDS):
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _publish(folder: Path, owner: str, state: str, **more: str) -> None:

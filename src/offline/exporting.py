@@ -22,6 +22,7 @@ from src.modules.inference_graph import NormalizeRGB
 from src.offline.mindir import MindIRModel
 from src.offline.preparing import normalization
 from src.utils import checkpoint, schema
+from src.utils.checkpoint_names import exported_names
 from src.utils.common import create_network
 from src.utils.errors import ConfigError, UserError
 from src.utils.files import write_whole
@@ -41,10 +42,8 @@ def check_target(config: schema.Config) -> Path:
     Raises:
         ConfigError: the model or the description beside it is there already.
     """
-    suffix = f".{config.file_format.lower()}"
-    name = config.file_name[: -len(suffix)] if config.file_name.lower().endswith(suffix) else config.file_name
-    target = Path(f"{name}{suffix}").expanduser()
-    for path in (target, description_path(target)):
+    target, description = (Path(name).expanduser() for name in exported_names(config.file_name, config.file_format))
+    for path in (target, description):
         if path.exists():
             raise ConfigError(f"{path} exists already; take another --file_name")
     return target

@@ -147,17 +147,32 @@ def newest_complete(folder: Path) -> Path | None:
     """Return the newest numbered checkpoint that a run can resume from; what is newer but incomplete is renamed.
 
     A process that is killed while it copies a checkpoint to a mounted folder leaves a part of it under its name.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none is complete, or one cannot be read.
     """
+    incomplete: list[tuple[Path, CheckpointError]] = []
     for _, path in reversed(list_checkpoints(folder)):
         try:
             read_run_info(read_checkpoint(path), path)  # what it reads is written last
         except CheckpointError as err:
-            aside = path.with_name(f"{path.name}.incomplete")
-            path.replace(aside)
-            logger.warning("%s; renamed to %s", err, aside.name)
+            if isinstance(err.__cause__, OSError):
+                raise
+            incomplete.append((path, err))
         else:
+            for other, reason in incomplete:
+                _set_aside(other, reason)
             return path
+    if incomplete:
+        raise CheckpointError(f"{incomplete[0][1]}; none of the {len(incomplete)} checkpoints there can be resumed")
     return None
+
+
+def _set_aside(path: Path, reason: CheckpointError) -> None:
+    names = (f"{path.name}.incomplete{number}" for number in ("", *range(2, 1000)))
+    aside = next(other for name in names if not (other := path.with_name(name)).exists())
+    path.rename(aside)
+    logger.warning("%s; renamed to %s", reason, aside.name)
 
 
 def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:

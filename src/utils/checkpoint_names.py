@@ -1,4 +1,4 @@
-"""How checkpoint files are called, and which of several is the newest. Needs no MindSpore."""
+"""How checkpoints and exported models are called, and which of several is the newest. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def step_of(name: str) -> int | None:
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """Return (step, path) of the numbered checkpoints in `folder`, by step."""
     return sorted((step, path) for path in folder.glob("*.ckpt") if (step := step_of(path.name)) is not None)
+
+
+def exported_names(file_name: str, file_format: str) -> tuple[str, str]:
+    """Return the names of an exported model and of the description beside it.
+
+    Args:
+        file_name: as given, with or without the suffix of the format.
+        file_format: "MINDIR" or "AIR".
+    """
+    suffix = f".{file_format.lower()}"
+    stem = file_name[: -len(suffix)] if file_name.lower().endswith(suffix) else file_name
+    return f"{stem}{suffix}", f"{stem}.json"
 
 
 def newest_name(names: Iterable[str], modified: Callable[[str], float]) -> str | None:

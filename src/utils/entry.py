@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from src.utils import modelarts
 from src.utils.errors import UserError
-from src.utils.local_adapter import discover_rank, is_scheduler
+from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
 from src.utils.logger import has_logging, keep_early_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     As the last thing a cloud job's results are uploaded, whatever happened before.
     """
     if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
+        expect_slow_start()
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, "-m", "src.utils.scheduler"])
     keep_early_records()
@@ -41,7 +43,10 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
 def _tell(err: BaseException) -> int:
     """Write what went wrong where users look for it; return the exit code."""
     if isinstance(err, KeyboardInterrupt):
-        return 130
+        return 128 + signal.SIGINT
+    if isinstance(err, modelarts.TerminatedError):
+        logger.info("%s", err)
+        return 128 + signal.SIGTERM
     if isinstance(err, UserError):
         if has_logging():
             logger.error("%s", err)

@@ -100,8 +100,13 @@ def scratch_folder(cache: Path = Path("/cache")) -> Path:
 
 
 def expect_slow_start() -> None:
-    """Give the ranks an hour for their first contact: each host fetches its data before."""
+    """Give the ranks an hour for their first contact: each host fetches its data before.
+
+    msrun sets MS_TOPO_TIMEOUT, to 600 s by default, so what is there may be too short.
+    """
     os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(SLOW_START_SECONDS))
+    told = integer(os.environ, "MS_TOPO_TIMEOUT") or 0
+    os.environ["MS_TOPO_TIMEOUT"] = str(max(told, SLOW_START_SECONDS))
 
 
 def ascend_chip() -> str:

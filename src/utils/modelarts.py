@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import logging
 import shutil
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from pathlib import Path
 from src.cloud.archives import archives_in, is_archive, unpack
 from src.cloud.mirror import Mirror
 from src.cloud.object_store import ObjectStore, is_remote, join, within
-from src.cloud.once_per_host import once_per_host
+from src.cloud.once_per_host import once_per_host, tell_others, wait_for_upload
 from src.utils import schema
-from src.utils.checkpoint_names import newest_name
+from src.utils.checkpoint_names import exported_names, newest_name
 from src.utils.errors import ConfigError, UserError
 from src.utils.local_adapter import discover_rank, expect_slow_start, job_identity, scratch_folder
 from src.utils.logger import setup_logging
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 # What `checkpoint_url` stands for in each script.
 CHECKPOINT_KEYS = {TRAIN: "finetune_ckpt", EVAL: "checkpoint_path", EXPORT: "checkpoint_file"}
 DATASET_MARKS = ("leftImg8bit", "train.lst", "val.lst")
-RUN_FOLDERS = ("checkpoints", "logs")  # of an earlier run of the job, as are the files with these suffixes
-RUN_SUFFIXES = (".jsonl", ".yml")
+# Of an earlier run of the job: what this one continues, or would otherwise overwrite.
+EARLIER = {TRAIN: ("checkpoints", "logs", ".jsonl", ".yml"), EVAL: ("logs", ".yml"), EXPORT: ("logs", ".yml")}
 
 
 @dataclass
@@ -42,10 +43,15 @@ class _Upload:
     folder: Path
     url: str
     seconds: float
+    meeting: Path  # where the processes of this host tell each other how far they are
     mirror: Mirror | None = None
 
 
 _upload: _Upload | None = None
+
+
+class TerminatedError(BaseException):
+    """SIGTERM, outside of the training loop, which has its own way to stop."""
 
 
 def begin(config: schema.Config, script: str) -> schema.Config:
@@ -60,6 +66,7 @@ def begin(config: schema.Config, script: str) -> schema.Config:
     _refuse_contradictions(config, script)
     placement = discover_rank()
     setup_logging(None, placement.rank)
+    signal.signal(signal.SIGTERM, _terminate)
     expect_slow_start()
     urls = (config.data_url, config.train_url, config.checkpoint_url)
     key = hashlib.sha256(repr((job_identity(), script, urls)).encode()).hexdigest()[:12]
@@ -73,12 +80,18 @@ def begin(config: schema.Config, script: str) -> schema.Config:
     if config.train_url is None:
         logger.warning("no --train_url: the results stay on this machine, which the platform takes away with the job")
     elif is_remote(config.train_url):
-        _upload = _Upload(Path(found["train_url"]), config.train_url, limit)
+        _upload = _Upload(Path(found["train_url"]), config.train_url, limit, fetch.scratch)
     return _configured(config, script, found)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise TerminatedError(f"stopped by signal {number}")
 
 
 def _refuse_contradictions(config: schema.Config, script: str) -> None:
     name = CHECKPOINT_KEYS[script]
+    if config.checkpoint_url and config.resume_ckpt:
+        raise ConfigError("--checkpoint_url excludes --resume_ckpt: start anew from one, or continue the other")
     if config.checkpoint_url and getattr(config, name):
         raise ConfigError(f"--checkpoint_url stands for --{name}: give one of them")
     if config.train_url and config.save_dir:
@@ -116,11 +129,21 @@ def watch(runtime: Runtime, rank_0_is_here: bool) -> None:
 
 
 def finish(code: int) -> int:
-    """Upload everything, if this process has to; return the exit code: `code`, or 2 if results did not arrive."""
-    if _upload is None or _upload.mirror is None:
+    """Upload everything, if this process has to; return the exit code: `code`, or 2 if results did not arrive.
+
+    The others of its host wait for it before they end with an error: a launcher would end it with them.
+    """
+    if _upload is None:
+        return code
+    signal.signal(signal.SIGTERM, lambda number, frame: logger.info("signal %d: the upload has begun already", number))
+    if _upload.mirror is None:
+        if code:
+            wait_for_upload(_upload.meeting, _upload.seconds)
         return code
     logger.info("uploading the results to %s", _upload.url)
+    tell_others(_upload.meeting, "uploading")
     problem = _upload.mirror.finish(_upload.seconds)
+    tell_others(_upload.meeting, "uploaded")
     if problem:
         logger.error("%s", problem)
         return code or 2
@@ -215,16 +238,23 @@ class _Fetch:
             logger.warning("results of an earlier run on this machine are in %s", kept)
         folder.mkdir(exist_ok=True)
         names = store.names(url) if store.exists(url) else []
-        for name in (name for name in names if self._belongs_to_the_run(name)):
+        self._refuse_taken(store, url, names)
+        for name in (name for name in names if name.endswith(EARLIER[self.script])):
             store.download(join(url, name), folder / name)
         return folder
 
-    def _belongs_to_the_run(self, name: str) -> bool:
-        if self.script == TRAIN:
-            return name in RUN_FOLDERS or name.endswith(RUN_SUFFIXES)
-        if self.script == EVAL:
-            return name == "eval.json"
-        return Path(name).stem == Path(self.config.file_name).stem
+    def _refuse_taken(self, store: ObjectStore, url: str, names: list[str]) -> None:
+        """Refuse a URL where files that an evaluation or an export writes exist already."""
+        if self.script == EVAL and "eval.json" in names:
+            raise ConfigError(f"--train_url {url} holds an evaluation already; take another one")
+        if self.script == EVAL and self.config.save_predictions:
+            predictions = join(url, self.config.save_predictions)
+            if store.exists(predictions) and store.names(predictions):
+                raise ConfigError(f"--save_predictions: {predictions} is not empty; take an empty or a new folder")
+        if self.script == EXPORT:
+            for name in exported_names(self.config.file_name, self.config.file_format):
+                if store.exists(join(url, name)):
+                    raise ConfigError(f"{join(url, name)} exists already; take another --file_name or --train_url")
 
 
 def _dataset_root(folder: Path, url: str) -> Path | None:

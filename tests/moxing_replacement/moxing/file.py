@@ -33,8 +33,8 @@ def _rule(call, *urls):
 def _act(how):
     if how == "fail":
         raise OSError("the network said no")
-    if how == "stall":
-        time.sleep(3600)
+    if how in ("stall", "slow"):
+        time.sleep(3600 if how == "stall" else 3)
 
 
 def exists(url):
@@ -58,10 +58,6 @@ def get_size(url, recursive=False):
 def stat(url):
     status = _path(url).stat()
     return Stat(status.st_size, status.st_mtime_ns, _path(url).is_dir())
-
-
-def make_dirs(url):
-    _path(url).mkdir(parents=True, exist_ok=True)
 
 
 def remove(url):
