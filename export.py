@@ -11,7 +11,7 @@ from pathlib import Path
 
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
-from src.utils import checkpoint, modelarts, schema
+from src.utils import checkpoint, local_adapter, modelarts, schema
 from src.utils.common import create_network, start
 from src.utils.config import load_config
 from src.utils.entry import run_entry
@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if config.file_format == "MINDIR":  # AIR cannot be loaded again
             record |= exporting.check_model(model, reference, config, runtime.device_target)
         exporting.publish(model, target, record)
+    if config.input == "uint8" and not local_adapter.writes_lasting_casts():
+        logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in MindSpore 2.0 alone, not in later versions")
     for line in exporting.summary(record):
         logger.info("%s", line)
     logger.info("description: %s", exporting.description_path(target))

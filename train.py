@@ -26,6 +26,7 @@ from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
 from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
+from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime
 from src.utils.schema_base import TRAIN
 from src.utils.train_state import TrainState, catch_signals
@@ -179,6 +180,8 @@ def create_callbacks(
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)
         callbacks.append(callback.Evaluator(state, saver, run, results))
+    if config.run_profiler and first:
+        callbacks.append(ProfileSteps(state, save_dir / "profiler"))
     if first:
         callbacks.append(callback.CurvePlotter(state, saver, save_dir))
     return [*callbacks, callback.StepEnd(state, saver)]

@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
-# Usage: bash scripts/run_tests.sh [pytest options]
-# Sets up what is needed (see scripts/setup_env.sh) and runs the whole test suite.
+# Usage: bash scripts/run_tests.sh [--mindspore VERSION] [pytest options]
+# Sets up what is needed (see scripts/setup_env.sh) and runs the test suite, in several processes, each with whole files.
+# --mindspore 2.0.0 makes .venv-2.0.0 with that MindSpore, once, and runs what touches MindSpore there; further options,
+# such as -m '' for all tests, come last and win.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/setup_env.sh
 . scripts/setup_env.sh
-setup_python requirements.txt requirements-dev.txt
-exec "$PYTHON" -m pytest "$@"
+selection=()
+if [[ ${1-} == --mindspore ]]; then
+  [[ -n ${2-} ]] || { echo "error: --mindspore needs a version, e.g. 2.0.0" >&2 && exit 2; }
+  setup_version "$2" requirements.txt requirements-dev.txt
+  selection=(-m mindspore)
+  shift 2
+else
+  setup_python requirements.txt requirements-dev.txt
+fi
+parallel=(--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+exec "$PYTHON" -m pytest "${parallel[@]}" ${selection[@]+"${selection[@]}"} "$@"

@@ -2,6 +2,7 @@
 # To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
 # Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements-dev.txt]
 #    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
+#    or: . scripts/setup_env.sh; setup_version 2.10.0 requirements.txt [requirements-dev.txt]    (makes .venv-2.10.0)
 # The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
 # its own MindSpore, as Ascend images do, that one is seen through it.
 
@@ -37,6 +38,66 @@ find_python() { # requirements files, relative to the repository
     fi
   done
   _fail "python lacks what $* asks for: python -m pip install -r $1"
+}
+
+_pythons_of() { # MindSpore version: the Pythons it has packages for, the best first
+  case $1 in
+    2.0.* | 2.1.* | 2.2.*) echo 3.9 ;;
+    2.3.*) echo 3.10 3.9 ;;
+    2.4.* | 2.5.* | 2.6.* | 2.7.*) echo 3.11 3.10 3.9 ;;
+    2.8.*) echo 3.11 3.12 3.10 3.9 ;;
+    2.9.* | 2.10.*) echo 3.11 3.12 3.10 ;;
+    *) _fail "MindSpore $1: give a version from 2.0.0 to 2.10.x" ;;
+  esac
+}
+
+_is_python() { # interpreter, version
+  "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" >/dev/null 2>&1
+}
+
+_find_version() { # Python version: prints an interpreter of it, from PATH, pyenv or uv
+  local candidate root
+  if _is_python "python$1" "$1"; then
+    echo "python$1"
+    return
+  fi
+  if root=$(pyenv root 2>/dev/null); then
+    for candidate in "$root"/versions/"$1".*/bin/python; do
+      if _is_python "$candidate" "$1"; then
+        echo "$candidate"
+        return
+      fi
+    done
+  fi
+  if candidate=$(uv python find "$1" 2>/dev/null) && _is_python "$candidate" "$1"; then
+    echo "$candidate"
+    return
+  fi
+  return 1
+}
+
+setup_version() { # MindSpore version, requirements files relative to the repository; sets PYTHON
+  local version=$1 files=("${@:2}") wanted pythons base='' missing pins=() venv="$repo_root/.venv-$1"
+  files=("${files[@]/#/$repo_root/}")
+  pythons=$(_pythons_of "$version") || exit 2
+  PYTHON="$venv/bin/python"
+  if [[ ! -x "$PYTHON" ]]; then
+    for wanted in $pythons; do
+      base=$(_find_version "$wanted") && break
+    done
+    [[ -n "$base" ]] || _fail "MindSpore $version needs Python ${pythons// / or }: none found on PATH, by pyenv or by uv"
+    echo "making $venv (once) with $base"
+    "$base" -m venv "$venv" || _fail "cannot make a virtual environment with $base -m venv"
+  fi
+  mapfile -t missing < <("$PYTHON" "$repo_root/scripts/check_requirements.py" --missing "${files[@]}" | grep -v '^mindspore')
+  if [[ $("$PYTHON" -m pip show mindspore 2>/dev/null | sed -n 's/^Version: //p') != "$version" ]]; then
+    missing+=("mindspore==$version")
+  fi
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  [[ $version != 2.0.* ]] || pins=(--constraint "$repo_root/requirements-2.0-pins.txt")
+  echo "installing: ${missing[*]}"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check ${pins[@]+"${pins[@]}"} "${missing[@]}" ||
+    _fail "pip install failed, see above"
 }
 
 setup_python() { # requirements files, relative to the repository

@@ -14,6 +14,31 @@ import src  # noqa: E402, F401 - prepares the environment before any test import
 from src.cloud import object_store  # noqa: E402
 from tests import cloud_helpers, runner_helpers  # noqa: E402
 
+# Files whose tests neither import MindSpore nor start what does, and the one that starts every version itself: the
+# same whatever version is installed.
+WITHOUT_MINDSPORE = (
+    "test_check_requirements", "test_cityscapes", "test_cloud", "test_config", "test_cores", "test_curves",
+    "test_demo_dataset", "test_eval_samples", "test_image_files", "test_job_input", "test_launch", "test_logger",
+    "test_metrics", "test_mirror", "test_official_evaluation", "test_placement", "test_postprocess", "test_prefetch",
+    "test_preflight", "test_preprocess", "test_readme", "test_resize", "test_transforms", "test_versions",
+    "test_visualize",
+)  # fmt: skip
+# The files that take longest, which come first so that no process is left with one of them in the end.
+LONGEST = (
+    "test_distributed", "test_modelarts", "test_end_to_end", "test_versions", "test_benchmark", "test_demo",
+    "test_offline_chain", "test_runner", "test_train_cell", "test_ascend_audit", "test_keys_are_read", "test_export",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    """Mark what touches MindSpore, and put the longest files first."""
+    for item in items:
+        if item.path.stem not in WITHOUT_MINDSPORE:
+            item.add_marker(pytest.mark.mindspore)
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))  # stable: the order within a file stays
+
 
 @pytest.fixture(autouse=True)
 def _remove_log_handlers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -38,10 +39,23 @@ def missing(reason: str) -> None:
 
 
 def fetch_api() -> Path:
-    """Return a folder with include and lib of MindSpore 2.0.0's CPU package, fetched with pip once, never installed."""
+    """Return a folder with include and lib of MindSpore 2.0.0's CPU package.
+
+    That of ``scripts/run_tests.sh --mindspore 2.0.0`` if it is there, else fetched with pip once, never installed.
+    """
+    installed = sorted((ROOT / ".venv-2.0.0" / "lib").glob("python3*/site-packages/mindspore"))
+    if installed:
+        return installed[0]
     target = CACHE / "mindspore"
+    CACHE.parent.mkdir(exist_ok=True)
+    with (CACHE.parent / "lock").open("w") as lock:  # several test processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _fetch_api(target)
+    return target
+
+
+def _fetch_api(target: Path) -> None:
     if not target.is_dir():
-        CACHE.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE.parent) as folder:
             options = ["--no-deps", "--only-binary=:all:", "--python-version", "3.9", "--quiet", "--dest", folder]
             wanted = ["--platform", WHEEL_PLATFORMS[platform.machine()], "mindspore==2.0.0"]
@@ -49,7 +63,6 @@ def fetch_api() -> Path:
             (wheel,) = Path(folder).glob("*.whl")
             _extract(wheel, Path(folder) / "unpacked")
             (Path(folder) / "unpacked").rename(CACHE)
-    return target
 
 
 def _extract(wheel: Path, target: Path) -> None:

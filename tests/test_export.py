@@ -24,6 +24,11 @@ from tests.run_helpers import run_script, tiny_options
 from tests.test_golden import assert_map, read
 
 
+@pytest.fixture(autouse=True)
+def _graph_mode():
+    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 runs a MindIR in no other
+
+
 @pytest.fixture(scope="module")
 def checkpoint_file(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "seeded.ckpt")

@@ -64,6 +64,7 @@ def test_every_key_is_read(tmp_path, reads, monkeypatch):
         *tiny_options(data),
     ]
     train_options = ["--total_step", "2", "--mix", "True", "--run_eval", "True", "--clip_grad_norm", "5"]
+    train_options += ["--run_profiler", "False", "--deterministic", "True"]
     save_dir = tmp_path / "run"
     job = ["--modelarts", "True", "--data_url", str(data), "--train_url", str(save_dir)]
     monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")

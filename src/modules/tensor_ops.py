@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.utils.local_adapter import on_cpu
+from src.utils.local_adapter import custom_gradients_stay_right, on_cpu
 
 
 def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
@@ -19,7 +19,8 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
     if x.shape[2:] == size:
         return x
     if mode == "nearest":
-        return ops.interpolate(x, size=size, mode="nearest")
+        # Not `ops.interpolate`: its operator, written into a MindIR by MindSpore 2.0, ends later versions by a signal.
+        return ops.ResizeNearestNeighbor(size)(x)
     return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
@@ -58,7 +59,7 @@ class Resize(nn.Cell):
     def __init__(self, mode: str = "bilinear") -> None:
         super().__init__()
         self.mode = mode
-        self.matrix_gradient = on_cpu() and mode == "bilinear"
+        self.matrix_gradient = on_cpu() and mode == "bilinear" and custom_gradients_stay_right()
         self.bilinear = _BilinearMatrixGradient()
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:

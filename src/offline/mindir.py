@@ -102,7 +102,7 @@ class MindIRModel:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.info = read_mindir_info(path)
+        self.path, self.info = path, read_mindir_info(path)
         self.input, self.output = (self._only(path, which) for which in ("inputs", "outputs"))
         try:
             self.cell = nn.GraphCell(ms.load(str(path)))
@@ -117,5 +117,16 @@ class MindIRModel:
         return tensors[0]
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        """Run the model on an array of the input's shape and type."""
-        return self.cell(Tensor(array)).asnumpy()
+        """Run the model on an array of the input's shape and type.
+
+        Raises:
+            MindIRError: MindSpore cannot run it, as when an operator was written in another way by an older version.
+        """
+        try:
+            return self.cell(Tensor(array)).asnumpy()
+        except RuntimeError as err:
+            reason = str(err).strip().splitlines()[0][:200]
+            hint = ""
+            if self.info.mindir_version == 1 and self.input.dtype == "uint8":
+                hint = "; later versions do not run what MindSpore 2.0 writes for uint8 input: export with this one"
+            raise MindIRError(f"{self.path}: MindSpore {ms.__version__} cannot run it: {reason}{hint}") from err

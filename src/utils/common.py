@@ -15,6 +15,7 @@ from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
 from src.utils import modelarts, schema, yaml_files
+from src.utils.ascend_settings import apply_settings
 from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.communicator import Communicator
 from src.utils.errors import ConfigError, UserError
@@ -48,6 +49,7 @@ def start(
         save_dir = choose_folder(config)
     _open_log(save_dir, placement.rank)
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
+    apply_settings(config, runtime.device_target)
     others = Communicator(runtime.rank, runtime.rank_size)
     if not alone and choose_folder:
         save_dir = Path(others.text_of_rank_0(str(choose_folder(config)) if runtime.rank == 0 else ""))

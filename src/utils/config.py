@@ -35,7 +35,7 @@ RUN_KEYS = (
 # Keys that a resumed run may change without another result.
 HARMLESS_KEYS = (
     "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
-    "run_eval", "eval_transforms", "class_names", "eval_parallel", "transfer_timeout",
+    "run_eval", "eval_transforms", "class_names", "eval_parallel", "transfer_timeout", "run_profiler",
 )  # fmt: skip
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {

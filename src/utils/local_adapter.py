@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
+# Gradients travel in messages of up to 64 MB, MindSpore's default for "auto"; all of this network's are 21 MB.
+COMM_FUSION = {"comm_fusion": {"allreduce": {"mode": "auto", "config": None}}}
 # Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
 _last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
@@ -75,6 +77,18 @@ def on_cpu() -> bool:
     import mindspore as ms
 
     return ms.get_context("device_target") == "CPU"
+
+
+def writes_lasting_casts() -> bool:
+    """Tell whether later versions can run a Cast in front of other operators in the MindIR written here; 2.0: no."""
+    return mindspore_version() >= (2, 1)
+
+
+def custom_gradients_stay_right() -> bool:
+    """Tell whether a cell's own `bprop` is right in every step; MindSpore 2.0's is in the first alone, in PyNative."""
+    import mindspore as ms
+
+    return mindspore_version() >= (2, 1) or ms.get_context("mode") == ms.GRAPH_MODE
 
 
 def discover_rank() -> Placement:
@@ -212,6 +226,28 @@ def set_precision_mode(mode: str) -> None:
         raise UserError(f"MindSpore {ms.__version__} does not take precision mode {mode} here") from err
 
 
+def set_deterministic() -> None:
+    """Take kernels on Ascend whose results are the same in every run. Once in a process: 2.5 and later refuse more."""
+    import mindspore as ms
+
+    if hasattr(ms, "set_deterministic"):  # 2.5 and later, where set_context(deterministic=...) is deprecated
+        ms.set_deterministic(True)
+    else:
+        ms.set_context(deterministic="ON")
+
+
+def start_profiler(folder: Path) -> Callable[[], None]:
+    """Let MindSpore's profiler record from now on; return what ends that and writes the results to `folder`."""
+    import mindspore as ms
+
+    if hasattr(ms.profiler, "profile"):  # 2.5 and later, where Profiler is deprecated
+        handler = ms.profiler.tensorboard_trace_handler(str(folder))
+        profiler = ms.profiler.profile(start_profile=False, on_trace_ready=handler)
+        profiler.start()
+        return profiler.stop
+    return ms.Profiler(output_path=str(folder)).analyse
+
+
 @functools.cache  # MindSpore 2.5 and later take the number once in a process
 def set_cpu_threads(number: int) -> None:
     """Let the CPU kernels use `number` threads."""
@@ -256,6 +292,7 @@ def join_job(placement: Placement, device_target: str) -> int:
         reason = str(err).strip().splitlines()[0][:200]
         raise UserError(f"rank {placement.rank} of {placement.rank_size} cannot join the job: {reason}") from err
     ms.set_auto_parallel_context(
-        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size
-    )
+        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size,
+        **(COMM_FUSION if device_target == "Ascend" else {}),
+    )  # fmt: skip
     return rank

@@ -128,6 +128,18 @@ class Config(Section):
     eval_parallel: bool = key(
         True, "with several processes share out the images to evaluate; False: rank 0 evaluates", scripts=(TRAIN, EVAL)
     )
+    precision_mode: Optional[str] = key(
+        None,
+        "precision of operators on Ascend, by CANN's names; default: float32 where the chip has it",
+        scripts=WITH_NETWORK,
+        choices=("allow_fp32_to_fp16", "must_keep_origin_dtype", "force_fp16", "allow_mix_precision", "force_fp32"),
+    )
+    deterministic: bool = key(
+        False, "on Ascend: kernels whose results are the same in every run, more slowly", scripts=WITH_NETWORK
+    )
+    run_profiler: bool = key(
+        False, "record steps 6 to 15 with MindSpore's profiler, in {save_dir}/profiler", scripts=(TRAIN,)
+    )
     ms_loss_scaler: Optional[str] = key(
         None,
         "loss scale; default: dynamic with --mix True, else none",

@@ -1,0 +1,47 @@
+"""MindSpore's profiler around a few steps of a training run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mindspore.train.callback import Callback
+
+from src.utils.local_adapter import start_profiler
+from src.utils.train_state import TrainState
+
+logger = logging.getLogger(__name__)
+
+SKIPPED_STEPS, PROFILED_STEPS = 5, 10  # the first steps compile and warm up; a few tell all
+
+
+class ProfileSteps(Callback):
+    """Profile steps 6 to 15 of this run, or as many as end with the data sinks around them.
+
+    Args:
+        state: how far the run is.
+        folder: where the profiler writes to.
+    """
+
+    def __init__(self, state: TrainState, folder: Path) -> None:
+        super().__init__()
+        self.state, self.folder = state, folder
+        self.first = state.step
+        self.began: int | None = None
+        self.finish: Callable[[], None] | None = None
+        self.done = False
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        steps = self.state.step - self.first
+        if self.began is None and not self.done and steps >= SKIPPED_STEPS and not self._last():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.began, self.finish = self.state.step, start_profiler(self.folder)
+        elif self.began is not None and (self.state.step - self.began >= PROFILED_STEPS or self._last()):
+            self.finish()
+            logger.info("profile of steps %d to %d: %s", self.began + 1, self.state.step, self.folder)
+            self.began, self.done = None, True
+
+    def _last(self) -> bool:
+        return self.state.step == self.state.total_step or self.state.stopping
