@@ -25,7 +25,7 @@ STEPS = 6
 SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 2]
 HAS_MSRUN = mindspore_version() >= (2, 3)
 FIRST = "msrun" if HAS_MSRUN else "cluster"  # the launcher of the undisturbed run
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_job")]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def digests(save_dir: Path, rank: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, dataset) -> Path:
+def straight(tmp_path_factory, dataset, only_job) -> Path:
     """Six undisturbed steps with msrun where there is one, evaluated on the way."""
     save_dir = tmp_path_factory.mktemp("straight") / "run"
     text = finish(start_job(FIRST, save_dir, *SETTINGS, "--run_eval", "True", *options_for(dataset)))

@@ -198,30 +198,6 @@ def test_stopped_and_started_again_elsewhere(mounted, dataset, platform):
     assert "holds a run already" in text
 
 
-def test_two_ranks_share_one_download_of_an_archive(dataset, platform):
-    (platform.bucket / "data").mkdir()
-    for name in ("leftImg8bit", "gtFine"):  # as the data set is published: an archive of the images, one of the labels
-        with zipfile.ZipFile(platform.bucket / "data" / f"{name}_trainvaltest.zip", "w") as archive:
-            for path in sorted((dataset / name).rglob("*.png")):
-                archive.write(path, path.relative_to(dataset))
-    urls = ["--data_url", "s3://b/data", "--train_url", "s3://b/out"]
-    platform.rules({"call": "copy", "match": "out/checkpoints", "how": "slow"})
-    process = platform.start("train.py", *urls, *SETTINGS, "--total_step", 400, *options_for(dataset), ranks=2)
-    end = time.monotonic() + 240
-    while time.monotonic() < end and not any("step 3/" in log.read_text() for log in platform.job.rglob("rank_0.log")):
-        time.sleep(0.2)
-    os.kill(platform.process_of(1), signal.SIGTERM)  # which has nothing to upload, and waits for the one that has
-    process.communicate(timeout=240)
-    assert process.returncode != 0
-    assert "batch: 2 images a device, 2 devices, 4 in total" in platform.logged(0)
-    assert platform.downloads() == ["s3://b/data"]
-    for rank in (0, 1):
-        assert "stopped by signal 15" in platform.logged(rank)
-        assert f"rank {rank} of 2" in platform.logged(rank)
-    assert platform.logged(0).count("[INFO] unpacked ") == 2
-    assert platform.saved()[-1] == int(re.search(r"stopped by signal 15 after step (\d+)", platform.logged(0))[1])
-
-
 def test_fine_tuning_whose_upload_fails(mounted, dataset, platform):
     """The newest checkpoint of a folder in the bucket; results that do not arrive are told, and the exit code is 2."""
     shutil.copytree(dataset, platform.bucket / "data")
@@ -268,3 +244,27 @@ def test_a_failing_download_ends_both_ranks_with_the_reason(dataset, platform, h
         assert len(errors) == 1
         assert reason in errors[0]
     assert time.monotonic() - begin < 30
+
+
+def test_two_ranks_share_one_download_of_an_archive(dataset, platform, only_job):
+    (platform.bucket / "data").mkdir()
+    for name in ("leftImg8bit", "gtFine"):  # as the data set is published: an archive of the images, one of the labels
+        with zipfile.ZipFile(platform.bucket / "data" / f"{name}_trainvaltest.zip", "w") as archive:
+            for path in sorted((dataset / name).rglob("*.png")):
+                archive.write(path, path.relative_to(dataset))
+    urls = ["--data_url", "s3://b/data", "--train_url", "s3://b/out"]
+    platform.rules({"call": "copy", "match": "out/checkpoints", "how": "slow"})
+    process = platform.start("train.py", *urls, *SETTINGS, "--total_step", 400, *options_for(dataset), ranks=2)
+    end = time.monotonic() + 240
+    while time.monotonic() < end and not any("step 3/" in log.read_text() for log in platform.job.rglob("rank_0.log")):
+        time.sleep(0.2)
+    os.kill(platform.process_of(1), signal.SIGTERM)  # which has nothing to upload, and waits for the one that has
+    process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "batch: 2 images a device, 2 devices, 4 in total" in platform.logged(0)
+    assert platform.downloads() == ["s3://b/data"]
+    for rank in (0, 1):
+        assert "stopped by signal 15" in platform.logged(rank)
+        assert f"rank {rank} of 2" in platform.logged(rank)
+    assert platform.logged(0).count("[INFO] unpacked ") == 2
+    assert platform.saved()[-1] == int(re.search(r"stopped by signal 15 after step (\d+)", platform.logged(0))[1])

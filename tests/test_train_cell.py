@@ -16,6 +16,7 @@ from src.modules.loss.loss import WithLossCell
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import schema
+from src.utils.local_adapter import mindspore_version
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.golden_weights import load_seeded, torch_name
 
@@ -208,6 +209,8 @@ def test_steps_in_lockstep_with_pytorch(prefix, steps):
     values = {torch_name(p.name): p.asnumpy() for p in network.get_parameters()}
     start = len(prefix + "param/")
     for key in (key for key in golden if key.startswith(prefix + "param/")):
+        if mindspore_version() < (2, 1) and key.endswith("running_var"):
+            continue  # the biased variance, see test_golden.py
         error = np.abs(values[key[start:]] - golden[key]).max() / np.abs(golden[key]).max()
         # tight where PyTorch's own rounding is small: without weight decay this one is off by 2e-4
         assert error < (2e-5 if key.endswith("right2.1.weight") else 5e-4), f"{key}: {error:.1e}"

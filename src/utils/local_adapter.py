@@ -13,6 +13,7 @@ import importlib.metadata
 import logging
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,10 +115,7 @@ def scratch_folder(cache: Path = Path("/cache")) -> Path:
 
 
 def expect_slow_start() -> None:
-    """Give the ranks an hour for their first contact: each host fetches its data before.
-
-    msrun sets MS_TOPO_TIMEOUT, to 600 s by default, so what is there may be too short.
-    """
+    """Give the ranks an hour for their first contact: each host fetches its data before. msrun sets 600 s itself."""
     os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(SLOW_START_SECONDS))
     told = integer(os.environ, "MS_TOPO_TIMEOUT") or 0
     os.environ["MS_TOPO_TIMEOUT"] = str(max(told, SLOW_START_SECONDS))
@@ -160,11 +158,8 @@ def choose_device(
 ) -> tuple[str, int]:
     """Return the device to use: what was asked for, else Ascend where MindSpore finds one, else the CPU.
 
-    Args:
-        device_target: "Ascend", "GPU", "CPU" or None.
-        device_id: device number, or None for DEVICE_ID, then ASCEND_DEVICE_ID, then the rank table's, then the number
-            on the host. Under mpirun the variables are the same for all ranks and mean nothing.
-        placement: which process of its job this is; default a single one.
+    Without a number it is DEVICE_ID, then ASCEND_DEVICE_ID, then the rank table's, then the rank's on the host. Under
+    mpirun the variables are the same for all ranks and mean nothing.
 
     Raises:
         UserError: one number was given for several processes.
@@ -259,6 +254,12 @@ def set_cpu_threads(number: int) -> None:
         ms.set_context(runtime_num_threads=number)
 
 
+def take_turns(local_rank: int) -> None:
+    """Let the ranks of a host register one after the other on MindSpore 2.0, which loses one of two at once."""
+    if mindspore_version() < (2, 1):
+        time.sleep(1.5 * local_rank)
+
+
 def init_cluster() -> int:
     """Let MindSpore connect the processes of the job; return this one's rank."""
     import mindspore as ms
@@ -287,6 +288,8 @@ def join_job(placement: Placement, device_target: str) -> int:
 
         os.environ.update(meet(placement, os.environ, _last_of_all))
     try:
+        if device_target == "CPU":
+            take_turns(placement.local_rank)
         rank = init_cluster()
     except RuntimeError as err:
         reason = str(err).strip().splitlines()[0][:200]

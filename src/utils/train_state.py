@@ -66,12 +66,13 @@ def catch_signals(state: TrainState) -> Iterator[None]:
 
     SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
     own for it, which turns it into SIGTERM. A thread that does not hold it back (see `hold_signals`) would still
-    run that handler; then the exit code is that of SIGTERM.
+    run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a stop.
     """
-    handler = signal.signal(signal.SIGTERM, state.note_signal)
+    handlers = {number: signal.signal(number, state.note_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -21,7 +21,7 @@ OTHERS = {
     "Conv2DBackpropInput": "Conv2D", "Divs": "Div", "DropoutGrad": "Dropout", "EqScalar": "Equal",
     "GatherDGradV2": "GatherD", "LessScalar": "Less", "MatMulExt": "MatMul", "MaxPoolGrad": "MaxPool", "Muls": "Mul",
     "ReluGrad": "ReLU", "ResizeBilinearGrad": "ResizeBilinearV2",
-    "ResizeNearestNeighborV2": "ResizeNearestNeighbor", "ResizeNearestNeighborV2Grad": "ResizeNearestNeighbor",
+    "ResizeNearestNeighborGrad": "ResizeNearestNeighbor",
     "SigmoidGrad": "Sigmoid", "SplitWithSize": "Split", "SumExt": "ReduceSum", "SyncBatchNormGrad": "SyncBatchNorm",
 }  # fmt: skip
 PLATFORMS = re.compile(r"Supported Platforms:\s*\n\s*((?:``\w+``\s*)+)")
