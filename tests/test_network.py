@@ -150,6 +150,25 @@ def test_depthwise_expand_repeat_gives_the_same_logits():
     np.testing.assert_allclose(results[0], results[1], atol=1e-5 * np.abs(results[0]).max())
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_expand_repeat_has_the_same_gradients(stride):
+    image, weight = random_tensor(2, 4, 9, 8), random_tensor(24, 1, 3, 3)
+    found = []
+    for make in (
+        lambda: conv2d(4, 24, 3, stride=stride, group=4),
+        lambda: RepeatedDepthwiseConv(4, 6, stride=stride),
+    ):
+        cell = make()
+        cell.weight.set_data(weight)
+        cotangent = Tensor(np.random.default_rng(1).standard_normal(cell(image).shape), ms.float32)
+        gradients = ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)
+        of_inputs, of_weights = gradients(cell, ms.ParameterTuple([cell.weight]))(image, cotangent)
+        found.append([of_inputs[0].asnumpy(), of_weights[0].asnumpy()])
+    for grouped, repeated in zip(*found):
+        assert np.abs(grouped).max() > 1
+        np.testing.assert_allclose(repeated, grouped, atol=1e-5 * np.abs(grouped).max())
+
+
 def test_pointwise_bias_is_an_option():
     plain = {p.name for p in BiSeNetV2(19, aux_heads=False).get_parameters()}
     biased = {p.name for p in BiSeNetV2(19, aux_heads=False, bga_pointwise_bias=True).get_parameters()}

@@ -101,9 +101,9 @@ class ObjectStore:
         """Tell whether there is a folder."""
         return self._try(f"look at {url}", self._file.is_directory, url)
 
-    def names(self, url: str, *, recursive: bool = False) -> list[str]:
-        """Return the names in a folder, or at any depth below it, relative to it; folders may be among them."""
-        listed = self._try(f"list {url}", self._file.list_directory, url, recursive=recursive)
+    def names(self, url: str) -> list[str]:
+        """Return the names right in a folder; folders may be among them."""
+        listed = self._try(f"list {url}", self._file.list_directory, url)
         return sorted(str(name).strip("/") for name in listed)
 
     def modified(self, url: str) -> int:

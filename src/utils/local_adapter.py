@@ -166,8 +166,7 @@ def choose_device(
     """
     import mindspore as ms
 
-    if device_target is None:
-        # The default of the context is the best device MindSpore found a plug-in for, in every version since 2.0.
+    if device_target is None:  # the context's default is the best device with a plug-in, in every version since 2.0
         device_target = "Ascend" if ms.get_context("device_target") == "Ascend" else "CPU"
         logger.info("device target: %s (chosen; --device_target overrides)", device_target)
     placement = placement or Placement(SINGLE)
