@@ -172,7 +172,7 @@ def test_first_loss_is_five_times_log_of_the_classes_and_falls_in_mixed_precisio
     losses, scales = [float(o[0]) for o in outputs], [float(o[2]) for o in outputs]
     assert abs(losses[0] - 5 * np.log(19)) < 0.3
     assert losses[-1] < losses[0] - 1
-    skipped = int(outputs[-1][3])
+    skipped = int(outputs[-2][3])  # before the last step, which may overflow itself
     assert skipped > 0  # 2 ** 24 is too much for float16 gradients
     assert scales[-1] == 2.0 ** (24 - skipped)
     assert all(p.dtype == ms.float32 for p in cell.get_parameters() if "train_state" not in p.name and p.ndim > 1)
