@@ -72,7 +72,7 @@ def test_rank_table(tmp_path):
 
 def platform(**more: object) -> dict[str, str]:
     """What ModelArts sets for every container, besides what says which rank it is."""
-    common = {"MA_NUM_HOSTS": 1, "MA_NUM_GPUS": 8, "VC_TASK_INDEX": 0, "VC_WORKER_NUM": 1, "MA_JOB_DIR": "/home/job"}
+    common = {"MA_NUM_HOSTS": 1, "MA_NUM_GPUS": 8, "VC_TASK_INDEX": 0, "VC_WORKER_NUM": 1, "MA_JOB_DIR": "/job"}
     return {name: str(value) for name, value in {**common, **more}.items()}
 
 
