@@ -118,16 +118,16 @@ def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, tmp
     save_dir = tmp_path / "run"
     options = [*SETTINGS, *options_for(dataset)]
     process = start_job("mpirun", save_dir, *options)
-    lines = []
+    lines, killed = [], None
     for line in process.stdout:
         lines.append(line)
         if "step 3/6" in line:
-            victim = rank_process(save_dir, 1)
-            os.kill(victim, signal.SIGKILL)
+            os.kill(rank_process(save_dir, 1), signal.SIGKILL)
             killed = time.monotonic()
             break
     rest, _ = process.communicate(timeout=100)
     text = "".join(lines) + rest
+    assert killed, text[-6000:]
     assert process.returncode != 0
     while processes_of(save_dir) and time.monotonic() - killed < 60:
         time.sleep(0.2)

@@ -255,3 +255,17 @@ def test_a_scheduler_that_does_not_start_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(scheduler.sys, "executable", "/bin/false")
     with pytest.raises(UserError, match="the scheduler of the job did not start on 127.0.0.1, port 1; is the port"):
         scheduler.start_scheduler("127.0.0.1", 1, 2, {}, tmp_path / "scheduler.log")
+
+
+def test_a_scheduler_is_there_when_it_listens():
+    """Whoever asks makes no connection: the first that comes is a rank's."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = listener.getsockname()
+        assert not scheduler._listens(*address)
+        listener.listen()
+        listener.settimeout(0.2)
+        assert scheduler._listens(*address)
+        with pytest.raises(OSError, match="timed out"):
+            listener.accept()
+    assert not scheduler._listens(*address)

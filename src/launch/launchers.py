@@ -12,7 +12,7 @@ from pathlib import Path
 from src.launch.job import Job
 from src.launch.processes import run_together
 from src.utils.errors import UserError
-from src.utils.placement import LOCAL_SIZE, read_rank_table
+from src.utils.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.utils.scheduler import start_scheduler, stop_scheduler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +140,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
     common = {
         **environment, "MS_ROLE": "MS_WORKER", "MS_SCHED_HOST": job.address, "MS_SCHED_PORT": str(job.port),
         "MS_WORKER_NUM": str(job.device_num), LOCAL_SIZE: str(job.local_num),
+        OWN_SCHEDULER: "1",
     }  # fmt: skip
     variables = [{**common, "MS_NODE_ID": str(rank), "DEVICE_ID": str(rank - ranks[0])} for rank in ranks]
     scheduler = None
@@ -151,7 +152,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
         return run_together([rank_command(job)] * len(ranks), variables)
     finally:
         if scheduler is not None:
-            stop_scheduler(scheduler, patience=0)
+            stop_scheduler(scheduler)
 
 
 def _log_folder(job: Job, *below: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from src.utils import modelarts
 from src.utils.errors import UserError
+from src.utils.job_end import end_process
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
 from src.utils.logger import has_logging, keep_early_records
 
@@ -37,7 +38,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
             logging.shutdown()
             os._exit(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
-    sys.exit(modelarts.finish(code))
+    end_process(modelarts.finish(code))
 
 
 def _tell(err: BaseException) -> int:

@@ -6,14 +6,12 @@ MindSpore is imported inside the functions: this module runs before MindSpore lo
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import importlib.metadata
 import logging
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from src.utils import placement as placement_module
 from src.utils.cores import cpu_has_avx512, divide_cores
 from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
-from src.utils.placement import MPIRUN, SINGLE, Placement, integer, place
+from src.utils.job_end import leave_by
+from src.utils.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
 # Gradients travel in messages of up to 64 MB, MindSpore's default for "auto"; all of this network's are 21 MB.
 COMM_FUSION = {"comm_fusion": {"allreduce": {"mode": "auto", "config": None}}}
-# Called when the process ends, after MindSpore has left the job: registered before MindSpore loads.
-_last_of_all: list[Callable[[], None]] = []
 # Set by `prepare_environment`, logged by `init_device` once there is a logger.
 _notes: list[str] = []
 
@@ -52,7 +49,6 @@ def prepare_environment() -> None:
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
         divide_cores(*discover_rank().local_place)  # before NumPy starts threads
     hold_signals()
-    atexit.register(lambda: [finish() for finish in _last_of_all])
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():
@@ -253,10 +249,13 @@ def set_cpu_threads(number: int) -> None:
         ms.set_context(runtime_num_threads=number)
 
 
-def take_turns(local_rank: int) -> None:
-    """Let the ranks of a host register one after the other on MindSpore 2.0, which loses one of two at once."""
-    if mindspore_version() < (2, 1):
-        time.sleep(1.5 * local_rank)
+def scheduler_niceness() -> int:
+    """Return what the scheduler of a job on the CPU adds to its niceness; 0, but 19 on MindSpore 2.0.
+
+    There a rank that registers misses an answer that comes before it has begun to wait, as it does where a scheduler on
+    the same core interrupts it. Later versions lose nothing, but connect slowly where the scheduler is slow.
+    """
+    return 19 if mindspore_version() < (2, 1) else 0
 
 
 def init_cluster() -> int:
@@ -285,10 +284,10 @@ def join_job(placement: Placement, device_target: str) -> int:
         # MindSpore needs a scheduler on the CPU, and mpirun does not know of one.
         from src.utils.mpi_cluster import meet
 
-        os.environ.update(meet(placement, os.environ, _last_of_all))
+        os.environ.update(meet(placement, os.environ))
+    elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):
+        leave_by(lambda: None)
     try:
-        if device_target == "CPU":
-            take_turns(placement.local_rank)
         rank = init_cluster()
     except RuntimeError as err:
         reason = str(err).strip().splitlines()[0][:200]

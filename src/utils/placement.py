@@ -18,6 +18,7 @@ CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table",
 RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "MS_NODE_ID", "RANK_ID")
 SIZE_NAMES = ("OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM", "RANK_SIZE")
 LOCAL_SIZE = "LOCAL_RANK_SIZE"  # processes on this host; set by scripts/run_distribute_train.sh
+OWN_SCHEDULER = "BISENETV2_OWN_SCHEDULER"  # set by the launcher that ends the scheduler itself, after the ranks
 # What a platform or a launcher tells jobs apart by.
 JOB_NAMES = ("JOB_ID", "MA_JOB_DIR", "PMIX_NAMESPACE", "MS_SCHED_HOST", "MS_SCHED_PORT", "RANK_TABLE_FILE")
 CARDS_OF_A_HOST = 8  # where nothing tells how many processes share a host

@@ -1,12 +1,14 @@
 """The scheduler of a job on the CPU: the process at whose address the ranks find each other. It trains nothing.
 
 Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.utils.scheduler``, with MS_ROLE=MS_SCHED,
-MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. It ends with the job, and with the process that started it.
+MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. They end it, and it never outlives them; msrun's ends after the ranks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from src.utils.child_process import end_with_parent
 from src.utils.errors import UserError
+from src.utils.local_adapter import init_cluster, scheduler_niceness, set_device
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "RANK_")
@@ -45,9 +48,10 @@ def start_scheduler(
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
+        niceness = scheduler_niceness()
         process = subprocess.Popen(
             [sys.executable, "-m", "src.utils.scheduler"], cwd=ROOT, env=environment,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=lambda: os.nice(niceness),
         )  # fmt: skip
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
@@ -60,25 +64,25 @@ def start_scheduler(
 
 
 def _listens(host: str, port: int) -> bool:
+    """Tell whether somebody listens there, without a connection: one that is gone at once disturbs MindSpore 2.0."""
     with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) == 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or it could keep the scheduler from the port
+        try:
+            probe.bind((host, port))
+        except OSError as err:
+            return err.errno == errno.EADDRINUSE
+    return False
 
 
-def stop_scheduler(process: subprocess.Popen, patience: float = 20) -> None:
-    """Wait for the scheduler, which ends when all ranks have; kill it if it does not."""
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def stop_scheduler(process: subprocess.Popen) -> None:
+    """End the scheduler, when all ranks have ended or are about to."""
+    process.kill()
+    process.wait()
 
 
 if __name__ == "__main__":
     end_with_parent(signal.SIGKILL)
     import mindspore as ms
-
-    from src.utils.local_adapter import init_cluster, set_device
 
     set_device("CPU", 0)
     ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 connects processes in no other mode
