@@ -260,6 +260,7 @@ def test_a_scheduler_that_does_not_start_is_one_line(monkeypatch, tmp_path):
 def test_a_scheduler_is_there_when_it_listens():
     """Whoever asks makes no connection: the first that comes is a rank's."""
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         address = listener.getsockname()
         assert not scheduler._listens(*address)

@@ -266,5 +266,6 @@ def test_two_ranks_share_one_download_of_an_archive(dataset, platform, only_job)
     for rank in (0, 1):
         assert "stopped by signal 15" in platform.logged(rank)
         assert f"rank {rank} of 2" in platform.logged(rank)
-    assert platform.logged(0).count("[INFO] unpacked ") == 2
+    # By the first process of the host, which MindSpore 2.0 may give another rank than mpirun.
+    assert (platform.logged(0) + platform.logged(1)).count("[INFO] unpacked ") == 2
     assert platform.saved()[-1] == int(re.search(r"stopped by signal 15 after step (\d+)", platform.logged(0))[1])

@@ -12,8 +12,7 @@ from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import ROOT, tiny_options
 
 pytestmark = pytest.mark.slow
-# MindSpore's own, in what it does when the process ends.
-OWN = re.compile(r"serialization\.py.*getName\(\) is deprecated")
+OWN = re.compile(r"getName\(\) is deprecated")  # MindSpore's, in what it does when the process ends
 
 
 def strictly(script: str, *arguments: object) -> list[str]:
