@@ -1,0 +1,98 @@
+"""Convert public PyTorch weights of BiSeNetV2 to a checkpoint of this repository, or the other way round.
+
+Beside the checkpoint a complete configuration is written, for ``--config``: variant of the network, classes and the
+normalisation those weights were trained with. PyTorch is needed for this alone, in this or in another interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.convert import converting
+from src.convert.families import FAMILIES
+from src.utils import checkpoint
+from src.utils.config import Parser
+from src.utils.entry import run_entry
+from src.utils.errors import ConfigError
+from src.utils.files import write_whole
+from src.utils.logger import setup_logging
+from src.utils.runtime import init_device
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert as the command line says; return 0."""
+    args = parse_args(argv)
+    setup_logging(None)
+    init_device("CPU", None, ms_mode=0, num_threads=None)
+    if args.reverse:
+        to_torch(args)
+    else:
+        from_torch(args)
+    return 0
+
+
+def from_torch(args: argparse.Namespace) -> None:
+    """Write the checkpoint and its configuration."""
+    values, classes = converting.read_torch_file(args.torch_file, args.torch_python)
+    family = converting.choose_family(values, args.source, args.torch_file)
+    weights = converting.from_torch(values, family, args.torch_file)
+    configuration = args.output.with_suffix(".yml")
+    num_classes = len(weights["head.conv_out.1.bias"])
+    text = converting.configuration_for(family, num_classes, classes)
+    checkpoint.write_atomically(weights, args.output)
+    title = f"# For {args.output.name}: {family.name} weights from {args.torch_file.name}.\n"
+    write_whole(configuration, (title + text).encode())
+    logger.info("checkpoint: %s, %d classes", args.output, num_classes)
+    logger.info("configuration: %s, for --config", configuration)
+
+
+def to_torch(args: argparse.Namespace) -> None:
+    """Write the PyTorch state dict."""
+    values = checkpoint.read_checkpoint(args.checkpoint_path)
+    tensors, family = converting.to_torch(values, args.source, args.checkpoint_path)
+    converting.write_torch_file(tensors, args.output, args.torch_python)
+    logger.info("PyTorch state dict: %s, %d tensors by the names of %s", args.output, len(tensors), family.name)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    Raises:
+        ConfigError: an option is missing, has no place, or would overwrite a file.
+    """
+    parser = Parser("scripts/convert_torch_checkpoint.py", description=__doc__)
+    parser.add_argument("--torch_file", type=Path, help="the PyTorch weights, *.pth or *.pt")
+    parser.add_argument("--reverse", action="store_true", help="write PyTorch weights from --checkpoint_path")
+    parser.add_argument("--checkpoint_path", type=Path, help="with --reverse: the checkpoint, *.ckpt")
+    parser.add_argument("--output", type=Path, required=True, help="what to write: *.ckpt, with --reverse *.pth")
+    parser.add_argument(
+        "--source",
+        choices=("auto", *FAMILIES),
+        default="auto",
+        help="whose weights: bisenet of CoinCheung/BiSeNet, mmseg of open-mmlab/mmsegmentation (default %(default)s)",
+    )
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
+    args = parser.parse_args(argv)
+    needed, other = ("checkpoint_path", "torch_file") if args.reverse else ("torch_file", "checkpoint_path")
+    if getattr(args, needed) is None or getattr(args, other) is not None:
+        raise ConfigError(f"{'with' if args.reverse else 'without'} --reverse give --{needed} and no --{other}")
+    if not args.reverse and args.output.suffix != ".ckpt":
+        raise ConfigError(f"--output {args.output}: a checkpoint's name ends in .ckpt")
+    for path in (args.output, args.output.with_suffix(".yml")):
+        if path.exists() and (path == args.output or not args.reverse):
+            raise ConfigError(f"{path} exists; take another --output")
+    if not args.output.parent.is_dir():
+        raise ConfigError(f"--output {args.output}: no such folder: {args.output.parent}")
+    return args
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,1 @@
+"""Public PyTorch weights in this repository's form, and back."""

@@ -1,0 +1,173 @@
+"""From PyTorch's tensors to a checkpoint with its configuration, and back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
+from src.convert.torch_files import CLASSES
+from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
+from src.modules.bisenetv2 import BiSeNetV2
+from src.utils import checkpoint, yaml_files
+from src.utils.config import RUN_KEYS, load_config, to_dict
+from src.utils.errors import CheckpointError, UserError
+from src.utils.schema_base import TRAIN
+
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
+
+
+def read_torch_file(path: Path, python: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return the tensors of a PyTorch file by name, without the prefix of a wrapper, and its names of the classes.
+
+    Raises:
+        UserError: the file is no such file, or the interpreter `python` cannot read it.
+    """
+    if not path.is_file():
+        raise UserError(f"--torch_file {path}: no such file")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "tensors.npz"
+        _run_torch(python, "read", path.resolve(), target)
+        with np.load(target) as archive:
+            values = {name: archive[name] for name in archive.files}
+    classes = tuple(json.loads(str(values.pop(CLASSES))))
+    if all(name.startswith("module.") for name in values):
+        values = {name[len("module.") :]: value for name, value in values.items()}
+    return values, classes
+
+
+def write_torch_file(values: Mapping[str, np.ndarray], path: Path, python: str) -> None:
+    """Write tensors as a PyTorch state dict.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "tensors.npz"
+        np.savez(source, **values)
+        _run_torch(python, "write", source, path.resolve())
+
+
+def _run_torch(python: str, *arguments: object) -> None:
+    words = [python, "-m", "src.convert.torch_files", *map(str, arguments)]
+    try:
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError as err:
+        raise UserError(f"--torch_python {python}: {err.strerror}") from err
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise UserError(lines[-1] if lines else f"--torch_python {python}: ended with exit code {done.returncode}")
+
+
+def choose_family(names: Mapping[str, np.ndarray], source: str, path: Path) -> Family:
+    """Return the family named by `source`, or with 'auto' the one that the tensors belong to.
+
+    Raises:
+        UserError: they belong to none, or to another one.
+    """
+    found = recognise(names)
+    if found is None or source not in ("auto", found.name):
+        kind = f"weights of {found.name}" if found else "no BiSeNetV2 of a known implementation"
+        raise UserError(f"{path}: holds {kind}, e.g. {next(iter(names), None)}; known: {', '.join(FAMILIES)}")
+    return found
+
+
+def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> dict[str, np.ndarray]:
+    """Return this network's parameters from a family's tensors, every one of which is accounted for.
+
+    Raises:
+        UserError: a tensor is missing, unknown or of another shape.
+    """
+    auxiliary = family.auxiliary and any(name.startswith("aux") for name in values)
+    shapes = _shapes(values[family.classifier].shape[0], auxiliary, family.pointwise_bias)
+    theirs = {family.torch_name(name): name for name in shapes}
+    ignored = defaultdict(list)
+    for name in values.keys() - theirs.keys():
+        ignored[family.ignoring(name)].append(name)
+    wrong = [name for name, ours in theirs.items() if name in values and values[name].shape != shapes[ours]]
+    problems = {
+        "missing": [name for name in theirs if name not in values],
+        "unknown": ignored.pop(None, []),
+        "of another shape": wrong,
+    }
+    told = [f"{len(names)} {kind}, e.g. {min(names)}" for kind, names in problems.items() if names]
+    if told:
+        raise UserError(f"{path}: not the tensors of a {family.name} BiSeNetV2: {'; '.join(told)}")
+    logger.info("%s: %s weights, %d tensors used", path, family.name, len(theirs))
+    for pattern, names in ignored.items():
+        logger.info("ignored on purpose: %d tensors %s", len(names), pattern)
+    return {ours: values[name] for name, ours in theirs.items()}
+
+
+def to_torch(values: Mapping[str, np.ndarray], source: str, path: Path) -> tuple[dict[str, np.ndarray], Family]:
+    """Return a family's tensors from a checkpoint of this network, and the family.
+
+    Args:
+        values: of the checkpoint.
+        source: name of the family; 'auto' is the one with a bias where the checkpoint has one.
+        path: of the checkpoint.
+
+    Raises:
+        CheckpointError: it is no checkpoint of this network, or has a bias for which the family has no place.
+    """
+    weights = {name: value for name, value in values.items() if not checkpoint.is_training_state(name)}
+    biased = POINTWISE_BIAS[0] in weights
+    family = (MMSEG if biased else BISENET) if source == "auto" else FAMILIES[source]
+    if "head.conv_out.1.weight" not in weights:
+        raise CheckpointError(f"{path}: no checkpoint of BiSeNetV2")
+    if biased and not family.pointwise_bias:
+        raise CheckpointError(
+            f"{path}: has a bias at {POINTWISE_BIAS[0]}, for which {family.name} weights have no place"
+        )
+    if family.pointwise_bias and not biased:
+        logger.info("%s weights have a bias at %s: set to 0, which changes nothing", family.name, POINTWISE_BIAS)
+        weights.update(dict.fromkeys(POINTWISE_BIAS, np.zeros(128, np.float32)))
+    auxiliary = family.auxiliary and any(name.startswith("aux") for name in weights)
+    shapes = _shapes(weights["head.conv_out.1.weight"].shape[0], auxiliary, family.pointwise_bias)
+    bad = [name for name, shape in shapes.items() if name not in weights or weights[name].shape != shape]
+    if bad:
+        raise CheckpointError(f"{path}: {len(bad)} tensors missing or of another shape, e.g. {bad[0]}")
+    ignored = sorted(values.keys() - shapes.keys())
+    if ignored:
+        logger.info("ignored, no part of %s weights: %d (%s)", family.name, len(ignored), ", ".join(ignored))
+    return {family.torch_name(name): weights[name] for name in shapes}, family
+
+
+def _shapes(num_classes: int, auxiliary: bool, pointwise_bias: bool) -> dict[str, tuple[int, ...]]:
+    network = BiSeNetV2(num_classes, aux_heads=auxiliary, bga_pointwise_bias=pointwise_bias)
+    return {p.name: p.shape for p in network.get_parameters()}
+
+
+def configuration_for(family: Family, num_classes: int, classes: tuple[str, ...]) -> str:
+    """Return a complete configuration for a family's weights as YAML text, usable from any folder.
+
+    Args:
+        family: of the weights.
+        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise.
+        classes: names of the classes, () if they are not known.
+    """
+    options = [
+        "--num_classes", num_classes, f"net_args.inner_upsample={family.inner_upsample}",
+        f"net_args.bn_epsilon={family.bn_epsilon}", f"net_args.bga_pointwise_bias={family.pointwise_bias}",
+    ]  # fmt: skip
+    for part in ("train", "eval"):
+        for name, value in (("mean", family.mean), ("std", family.std)):
+            options.append(f"data.{part}_transforms.item_transforms.Normalize.{name}={list(value)}")
+    own = tuple(cls.name for cls in CITYSCAPES_CLASSES)
+    if num_classes != len(own) or classes not in ((), own):
+        options += ["data.name=generic", "data.map_label=null"]
+    config = load_config(list(map(str, options)), TRAIN)
+    values = {name: value for name, value in to_dict(config).items() if name not in RUN_KEYS}
+    if config.data.name == "generic" and len(classes) == num_classes:
+        values["data"]["class_names"] = list(classes)
+    return yaml_files.dump(values)
