@@ -15,8 +15,7 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.bisenetv2 import BiSeNetV2
-from src.modules.loss.cross_entropy import CrossEntropy
-from src.modules.loss.loss import WithLossCell
+from src.modules.loss.loss import WithLossCell, create_criterion
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import callback, checkpoint, modelarts, schema
@@ -101,7 +100,7 @@ def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
 
 def create_train_cell(network: BiSeNetV2, config: schema.Config, rank_size: int = 1) -> TrainOneStepCell:
     """Make the cell of one training step: network, loss, optimizer, loss scale, mean over the ranks."""
-    criterion = CrossEntropy(config.num_classes, config.data.map_label, config.data.ignore_label)
+    criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     train_cell = TrainOneStepCell(
         WithLossCell(network, criterion, config.loss_weight, rank_size),

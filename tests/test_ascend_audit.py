@@ -48,6 +48,14 @@ def other_trainings(tmp_path_factory) -> list[ascend_graphs.Node]:
 
 
 @pytest.fixture(scope="module")
+def ohem_training(tmp_path_factory) -> list[ascend_graphs.Node]:
+    """The training step in mixed precision over the hard pixels."""
+    with ascend_graphs.on_ascend():
+        model = ascend_graphs.training_model(tmp_path_factory.mktemp("ohem"), *TRAINING, "loss.type=ohem")
+    return ascend_graphs.nodes_of(model)
+
+
+@pytest.fixture(scope="module")
 def cpu_training(tmp_path_factory) -> list[ascend_graphs.Node]:
     return ascend_graphs.nodes_of(ascend_graphs.training_model(tmp_path_factory.mktemp("cpu"), *TRAINING))
 
@@ -74,8 +82,8 @@ def without_ascend(names: set[str], documented: dict[str, list[str]]) -> set[str
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_every_primitive_is_documented_for_ascend(training, other_trainings, exports, version):
-    used = primitives(training, other_trainings, exports) | BETWEEN_RANKS
+def test_every_primitive_is_documented_for_ascend(training, other_trainings, ohem_training, exports, version):
+    used = primitives(training, other_trainings, ohem_training, exports) | BETWEEN_RANKS
     assert without_ascend(used, PLATFORMS[version]) == set()
 
 
@@ -95,23 +103,24 @@ def test_the_installed_version_documents_what_is_recorded():
         assert changed == PLATFORMS[version]
 
 
-def test_no_pooling_is_three_dimensional_and_no_shape_is_dynamic(training, other_trainings, exports):
+def test_no_pooling_is_three_dimensional_and_no_shape_is_dynamic(training, other_trainings, ohem_training, exports):
     """Padded pools become 3-D operators in MindSpore, which the Ascend 910 has not."""
-    nodes = [*training, *other_trainings, *exports]
+    nodes = [*training, *other_trainings, *ohem_training, *exports]
     assert {node.primitive for node in nodes if "3D" in node.primitive or "Adaptive" in node.primitive} == set()
     shapes = [shape for node in nodes for _, shape in node.outputs]
     assert len(shapes) > 3000
     assert all(size > 0 for shape in shapes for size in shape)
 
 
-def test_mixed_precision_keeps_normalisation_and_loss_in_float32(training):
+def test_mixed_precision_keeps_normalisation_and_loss_in_float32(training, ohem_training):
     """SyncBatchNorm included, which MindSpore's own mixed precision casts to float16."""
     norms = [node for node in training if node.primitive in BATCH_NORM]
     assert {node.primitive for node in norms} == {"SyncBatchNorm", "SyncBatchNormGrad"}
     assert {dtype for node in norms for dtype, _ in node.outputs} == {"float"}
-    loss = [node for node in training if "CrossEntropy" in node.scope]
-    assert {"Exp", "Log", "GatherD", "ReduceMax"} <= primitives(loss)
-    assert {dtype for node in loss for dtype, _ in node.outputs} <= WIDE
+    for nodes, more in ((training, set()), (ohem_training, {"Greater", "Minimum", "ReduceSum"})):
+        loss = [node for node in nodes if "CrossEntropy" in node.scope]
+        assert {"Exp", "Log", "GatherD", "ReduceMax"} | more <= primitives(loss)
+        assert {dtype for node in loss for dtype, _ in node.outputs} <= WIDE
     convolutions = [dtype for node in training if node.primitive == "Conv2D" for dtype, _ in node.outputs]
     assert convolutions.count("float16") == len(convolutions) - 1  # all but the constant one that averages
 
@@ -144,8 +153,8 @@ def table(training: set[str], exports: set[str]) -> list[str]:
 
 @pytest.mark.skipif(mindspore_version() != (2, 8, 0), reason="the README shows the graphs of the pinned version")
 @pytest.mark.parametrize("name", ["README.md", "README_CN.md"])
-def test_the_readme_shows_the_audit(training, other_trainings, exports, name):
-    expected = table(primitives(training, other_trainings) | BETWEEN_RANKS, primitives(exports))
+def test_the_readme_shows_the_audit(training, other_trainings, ohem_training, exports, name):
+    expected = table(primitives(training, other_trainings, ohem_training) | BETWEEN_RANKS, primitives(exports))
     if name == "README_CN.md":
         expected = [
             row.replace("training, export", "训练、导出").replace("| training |", "| 训练 |") for row in expected

@@ -12,12 +12,13 @@ import eval as eval_script
 import export as export_script
 import preprocess
 import train as train_script
-from src.utils import common, config, config_builder, schema, schema_base, schema_data
+from src.utils import common, config, config_builder, schema, schema_base, schema_data, schema_loss
 from tests.dataset_helpers import write_generic
 from tests.run_helpers import tiny_options
 
-SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs)
-OWN_MODULES = (config, config_builder, schema, schema_base, schema_data)  # build, check, save
+SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
+            schema.Loss)  # fmt: skip
+OWN_MODULES = (config, config_builder, schema, schema_base, schema_data, schema_loss)  # build, check, save
 OWN_FILES = tuple(module.__file__ for module in OWN_MODULES)
 
 
@@ -61,6 +62,7 @@ def test_every_key_is_read(tmp_path, reads, monkeypatch):
         "data.map_label=[1,2,0.5]",
         "data.class_names=[a,b,c]",
         "optimizer.filter_bias_and_bn=True",
+        "loss.type=ohem",
         *tiny_options(data),
     ]
     train_options = ["--total_step", "2", "--mix", "True", "--run_eval", "True", "--clip_grad_norm", "5"]

@@ -106,6 +106,37 @@ class OverChannels(nn.Cell):
         return ops.stack([exponentials[i] * factor for i in range(len(maps))], axis=1)
 
 
+class NarrowToLargest(nn.Cell):
+    """Narrow an interval to where the k-th largest value of a map lies, without a gradient.
+
+    Inputs: x (N, H, W) float32, k int from 1 to N*H*W, low and high, scalars float32. Outputs: (low, high), scalars,
+    the new interval. It holds the k-th largest value if the old one did; otherwise it shrinks to the end on that side.
+
+    On the CPU it is one point, found by TopK. Elsewhere the interval is halved until it is as narrow as rounding, by
+    counting what lies above its middle: on Ascend MindSpore 2.0 has TopK in float16, or in float32 on the chip's few
+    general cores (``mindspore/ops/_op_impl``), while comparing and adding up is what its vector cores are for.
+    """
+
+    HALVINGS = 28  # of an interval of length 1: to 4e-9
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast = on_cpu()
+        self.top_k = ops.TopK(sorted=True)
+        self.reduce_sum = ops.ReduceSum()
+
+    def construct(self, x: Tensor, k: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        if self.fast:
+            value = self.top_k(x.reshape(-1), k)[0][k - 1]
+            value = ops.minimum(ops.maximum(value, low), high)
+            return value, value
+        for _ in range(self.HALVINGS):
+            middle = (low + high) * 0.5
+            enough = self.reduce_sum(ops.cast(x > middle, ms.float32), (0, 1, 2)) >= k
+            low, high = ops.select(enough, middle, low), ops.select(enough, high, middle)
+        return low, high
+
+
 class MeanOverRanks(nn.Cell):
     """Mean of a float32 tensor over all ranks; the tensor itself where there is one.
 

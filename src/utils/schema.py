@@ -36,6 +36,7 @@ from src.utils.schema_data import (  # noqa: F401 - one name for all sections
     TransformArgs,
     TransposeImage,
 )
+from src.utils.schema_loss import Loss
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Config(Section):
     data: Data = key(help="data set")
     optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")
     net_args: NetArgs = key(NetArgs(), "variants of the network")
+    loss: Loss = key(Loss(), "loss of each head")
     net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=("BiSeNetV2",))
     num_classes: int = key(19, "number of classes, without the ignored one", check=between(2, 255))
     loss_weight: tuple[float, float, float, float, float] = key(

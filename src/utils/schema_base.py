@@ -53,6 +53,11 @@ def between(low: float, high: float) -> Callable[[Any], str]:
     return check
 
 
+def inside(low: float, high: float) -> Callable[[Any], str]:
+    """Make a check for a number between `low` and `high`, both left out."""
+    return lambda value: "" if low < value < high else f"must lie between {low} and {high}, got {value}"
+
+
 def positive(value: Any) -> str:
     """Check that a number, or every number of a list, is above zero."""
     numbers = value if isinstance(value, tuple) else (value,)

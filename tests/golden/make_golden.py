@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from seeded import seeded_image, seeded_label, seeded_parameter
+from seeded import IGNORE_LABEL, seeded_image, seeded_label, seeded_parameter
 from torch import Tensor, nn
+from torch.nn import functional
 from torch_network import HEADS, NUM_CLASSES, BiSeNetV2, cross_entropies
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,14 @@ GRADIENTS = ("detail.S1.0.conv.weight", "segment.S1S2.left.0.conv.weight", "segm
 # Ten steps at this rate stay predictable: rounding moves the total loss by up to 1e-6 of its value, a head's by 4e-6.
 SCHEDULE = {"lr_init": 0.01, "lr_end": 0.0, "lr_power": 0.9, "total_step": 40, "warmup_step": 3}
 MOMENTUM = 0.9
+# OHEM on logits of 2*12*16 pixels, a sixteenth of which is 24. Case: added to the score of the right class, first
+# row of the label map that is ignored, pixels to keep at least (0 for the sixteenth), with class weights.
+OHEM_SHAPE, OHEM_THRESH, OHEM_WEIGHTS = (2, 5, 12, 16), 0.7, (0.5, 2.0, 1.0, 1.5, 0.8)
+HARD = -np.log(OHEM_THRESH)
+OHEM_CASES = {
+    "many_hard": (0.0, 12, 0, False), "few_hard": (5.0, 12, 0, False), "many_hard_weighted": (0.0, 12, 0, True),
+    "few_hard_weighted": (5.0, 12, 0, True), "all_ignored": (0.0, 0, 0, False), "few_valid": (5.0, 1, 100, False),
+}  # fmt: skip
 TRAINED = ("detail.S1.0.conv.weight", "segment.S3.0.dwconv1.0.weight", "bga.right2.1.weight", "head.conv_out.1.bias",
            "aux2.conv_out.1.weight", "segment.S4.0.dwconv2.1.running_mean",
            "segment.S4.0.dwconv2.1.running_var")  # fmt: skip
@@ -124,6 +133,44 @@ def loss_values(*, dtype: torch.dtype) -> Results:
     return results | summary("grad", logits.grad, indices)
 
 
+def ohem(logits: Tensor, label: Tensor, min_kept: int, weights: Tensor | None) -> Tensor:
+    """Return the mean over the pixels of loss above -ln(thresh), or over the `min_kept` ones of largest loss if more.
+
+    Hardness goes by the unweighted loss, the mean over the weights. Pixels that are ignored are left out beforehand.
+    """
+    valid = label != IGNORE_LABEL
+    pixel_loss = functional.cross_entropy(logits, label, reduction="none", ignore_index=IGNORE_LABEL)[valid]
+    kept = (pixel_loss > HARD).nonzero().flatten()
+    if len(kept) < min_kept:
+        kept = pixel_loss.topk(min(min_kept, len(pixel_loss))).indices
+    if not len(kept):
+        return 0 * logits.sum()
+    weight = torch.ones_like(pixel_loss) if weights is None else weights[label[valid]]
+    return (weight[kept] * pixel_loss[kept]).sum() / weight[kept].sum()
+
+
+def ohem_values(*, dtype: torch.dtype) -> Results:
+    """Return loss and gradient of every case, and how many pixels were valid and how many of them hard."""
+    number, classes, height, width = OHEM_SHAPE
+    results = {"logits_seed": torch.tensor(1), "label_seed": torch.tensor(LABEL_SEED)}
+    results |= {"class_weights": torch.tensor(OHEM_WEIGHTS, dtype=torch.float64)}
+    results["thresh"] = torch.tensor(OHEM_THRESH, dtype=torch.float64)
+    for case, (boost, first_ignored, given, weighted) in OHEM_CASES.items():
+        label = torch.from_numpy(seeded_label((number, height, width), classes, LABEL_SEED)).long()
+        label[:, first_ignored:] = IGNORE_LABEL
+        right = functional.one_hot(label.clamp(max=classes), classes + 1)[..., :classes].permute(0, 3, 1, 2)
+        logits = (torch.from_numpy(seeded_image(OHEM_SHAPE, 1)) + boost * right).to(dtype).requires_grad_()
+        weights = torch.tensor(OHEM_WEIGHTS, dtype=dtype) if weighted else None
+        loss = ohem(logits, label, given or label.numel() // 16, weights)
+        loss.backward()
+        hard = functional.cross_entropy(logits, label, reduction="none", ignore_index=IGNORE_LABEL) > HARD
+        settings = {"boost": boost, "first_ignored": first_ignored, "min_kept": given, "weighted": weighted}
+        values = {name: torch.tensor(value, dtype=torch.float64) for name, value in settings.items()}
+        values |= {"loss": loss, "grad": logits.grad, "valid": (label != IGNORE_LABEL).sum(), "hard": hard.sum()}
+        results |= {f"{case}/{name}": value for name, value in values.items()}
+    return results
+
+
 def learning_rate(step: int) -> float:
     """Return the rate of step 0, 1, ...: polynomial decay times linear warm-up."""
     decay = (1 - step / SCHEDULE["total_step"]) ** SCHEDULE["lr_power"]
@@ -171,7 +218,7 @@ def deviations(single: dict[str, np.ndarray], double: dict[str, np.ndarray]) -> 
     for name, value in single.items():
         if value.dtype == np.float32 and not name.endswith("_absmax"):
             group = name.rpartition("/")[0] or name
-            relative = float(np.abs(value - double[name]).max() / np.abs(double[name]).max())
+            relative = float(np.abs(value - double[name]).max() / (np.abs(double[name]).max() or 1))
             worst[group] = max(worst.get(group, 0.0), relative)
     return ", ".join(f"{group} {value:.1e}" for group, value in worst.items())
 
@@ -186,7 +233,7 @@ def main() -> None:
     torch.set_num_threads(2)  # fixed, because it decides the order of sums
 
     jobs = {f"network_{mode}_{h}x{w}": partial(network_values, mode, h, w, seed) for mode, h, w, seed in NETWORKS}
-    for name, compute in {**jobs, "loss": loss_values, "sgd": sgd_values}.items():
+    for name, compute in {**jobs, "loss": loss_values, "ohem": ohem_values, "sgd": sgd_values}.items():
         single, double = (
             {key: value.detach().numpy() for key, value in compute(dtype=dtype).items()}
             for dtype in (torch.float32, torch.float64)

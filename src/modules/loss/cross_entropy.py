@@ -22,6 +22,8 @@ class CrossEntropy(nn.Cell):
         ignore_label: label of the pixels that do not count.
     """
 
+    over_ranks = True  # what `from_weights` divides by is to be the mean over the ranks
+
     def __init__(self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255) -> None:
         super().__init__()
         weights = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
@@ -42,13 +44,17 @@ class CrossEntropy(nn.Cell):
         weight = ops.gather(self.class_weights, target, 0) * ops.cast(valid, ms.float32)
         return target, weight, self.sum(weight, (0, 1, 2))
 
-    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return the loss for what `pixel_weights` gave; `total` divides the sum over the pixels, if it is not 0."""
+    def pixel_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross entropy of each pixel without weights, (N, H, W) float32, at least 0."""
         logits = ops.cast(logits, ms.float32)
         # log-sum-exp written out: several times faster on the CPU than log_softmax and its gradient
         shifted = logits - ops.stop_gradient(self.over_channels.max(logits))
         picked = ops.gather_elements(shifted, 1, ops.expand_dims(target, 1))
-        pixel_loss = (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape(target.shape)
+        return (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape(target.shape)
+
+    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return the loss for what `pixel_weights` gave; `total` divides the sum over the pixels, if it is not 0."""
+        pixel_loss = self.pixel_losses(logits, target)
         total = ops.select(total > 0, total, ops.ones_like(total))
         return self.sum(pixel_loss * weight, (0, 1, 2)) / total
 

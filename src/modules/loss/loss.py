@@ -8,11 +8,24 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.ohem import OhemCrossEntropy
 from src.modules.tensor_ops import MeanOverRanks
+from src.utils import schema
+
+
+def create_criterion(
+    loss: schema.Loss, num_classes: int, class_weights: Sequence[float] | None, ignore_label: int
+) -> CrossEntropy:
+    """Make the loss of one head; the arguments are those of `CrossEntropy`, after the section `loss`."""
+    if loss.type == "ohem":
+        return OhemCrossEntropy(
+            num_classes, class_weights, ignore_label, thresh=loss.ohem_thresh, min_kept=loss.ohem_min_kept
+        )
+    return CrossEntropy(num_classes, class_weights, ignore_label)
 
 
 class WithLossCell(nn.Cell):
-    """Network and loss: the sum of ``loss_weight[i] * CE(head i)``.
+    """Network and loss: the sum of ``loss_weight[i] * criterion(head i)``.
 
     Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs: the total, a scalar, and the heads' own losses
     (number of heads,), float32.
@@ -21,8 +34,9 @@ class WithLossCell(nn.Cell):
         network: returns a tuple of logits in training mode.
         criterion: the loss of one head.
         loss_weight: one weight a head.
-        rank_size: number of ranks. The loss of several is divided by the mean of their pixel weights, so that its mean
-            over the ranks is the loss of one rank with all their images, however the valid pixels are spread.
+        rank_size: number of ranks. The cross entropy of several is divided by the mean of their pixel weights, so that
+            its mean over the ranks is the loss of one rank with all their images, however the valid pixels are spread.
+            With OHEM each rank divides by what it keeps.
     """
 
     def __init__(
@@ -32,7 +46,7 @@ class WithLossCell(nn.Cell):
         self.network = network
         self.criterion = criterion
         self.loss_weight = Tensor(loss_weight, ms.float32)
-        self.over_ranks = MeanOverRanks(rank_size)
+        self.over_ranks = MeanOverRanks(rank_size if criterion.over_ranks else 1)
 
     def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         target, weight, total = self.criterion.pixel_weights(label)

@@ -1,0 +1,86 @@
+"""Cross entropy of one head over its hardest pixels: online hard example mining (OHEM)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import mindspore as ms
+from mindspore import Tensor, ops
+
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.tensor_ops import NarrowToLargest
+
+_BELOW_ALL = -1.0  # less than any loss
+
+
+class OhemCrossEntropy(CrossEntropy):
+    """Cross entropy averaged over the hard pixels of a head.
+
+    A pixel is hard if its loss exceeds -ln(thresh), that is, if the network gives its class a probability below
+    `thresh`. If fewer than `min_kept` are hard, the `min_kept` pixels of largest loss are kept instead; of pixels with
+    the same loss at that border each counts in part, so that together they count as many as there is room for.
+    Gradients flow through kept pixels only, and none through the choice.
+
+    Without class weights the result is the mean of the kept losses. With class weights the choice stays the same,
+    because the threshold is a probability: hardness is judged by the unweighted loss. The result is then the mean over
+    the weights, sum(weight * loss) / sum(weight) of the kept pixels: with all pixels kept, the loss of `CrossEntropy`.
+
+    Ignored pixels, and those of a class with weight 0, are never kept. With fewer valid pixels than `min_kept` all of
+    them are; without any the loss is 0. (PyTorch code that sorts the ignored pixels in with a loss of 0 divides by
+    `min_kept` in that case.)
+
+    On several ranks each judges its own pixels and divides by what it keeps, as in PyTorch's distributed training; the
+    loss of all is the mean over the ranks. It is therefore not quite the loss of one rank with all their images.
+
+    Source: Shrivastava, Gupta, Girshick, "Training region-based object detectors with online hard example mining",
+    CVPR 2016; the paper of BiSeNetV2 trains with it.
+
+    Inputs: logits (N, C, H, W), label (N, H, W) int32 train ids. Output: scalar float32.
+
+    Args:
+        num_classes: number of classes C.
+        class_weights: weight of each class, None for 1.
+        ignore_label: label of the pixels that do not count.
+        thresh: probability of the right class below which a pixel is hard, between 0 and 1.
+        min_kept: pixels kept at least, of all N*H*W of the batch; None for a sixteenth of them, rounded down.
+
+    Raises:
+        ValueError: `thresh` or `min_kept` out of range, or another number of class weights than classes.
+    """
+
+    over_ranks = False
+
+    def __init__(
+        self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255, *,
+        thresh: float = 0.7, min_kept: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_classes, class_weights, ignore_label)
+        if not 0 < thresh < 1:
+            raise ValueError(f"thresh must lie between 0 and 1, got {thresh}")
+        if min_kept is not None and min_kept < 1:
+            raise ValueError(f"min_kept must be at least 1, got {min_kept}")
+        self.hard = Tensor(-math.log(thresh), ms.float32)
+        self.lowest = Tensor(_BELOW_ALL, ms.float32)
+        self.min_kept = min_kept
+        self.narrow = NarrowToLargest()
+
+    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return the loss for what `pixel_weights` gave; `total` does not matter here."""
+        pixel_loss = self.pixel_losses(logits, target)
+        kept = weight * ops.stop_gradient(self.kept(ops.stop_gradient(pixel_loss), weight > 0))
+        norm = self.sum(kept, (0, 1, 2))
+        norm = ops.select(norm > 0, norm, ops.ones_like(norm))
+        return self.sum(pixel_loss * kept, (0, 1, 2)) / norm  # a product: a loss that is not finite shows, kept or not
+
+    def kept(self, pixel_loss: Tensor, valid: Tensor) -> Tensor:
+        """Return how much each pixel counts, (N, H, W) float32 from 0 to 1; what is not valid may count."""
+        batch, height, width = pixel_loss.shape
+        pixels = batch * height * width
+        min_kept = max(1, pixels // 16) if self.min_kept is None else min(self.min_kept, pixels)
+        loss = ops.select(valid, pixel_loss, ops.ones_like(pixel_loss) * _BELOW_ALL)
+        low, high = self.narrow(loss, min_kept, self.lowest, self.hard)
+        above = ops.cast(loss > high, ms.float32)
+        border = ops.cast(loss >= low, ms.float32) - above
+        room = ops.maximum(min_kept - self.sum(above, (0, 1, 2)), 0.0)
+        return above + border * ops.minimum(room / ops.maximum(self.sum(border, (0, 1, 2)), 1.0), 1.0)
