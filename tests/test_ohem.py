@@ -124,11 +124,10 @@ def test_pixels_of_equal_loss_share_the_room(min_kept):
 
 @pytest.mark.usefixtures("form")
 def test_a_loss_at_the_threshold_is_not_hard():
-    """-ln(0.5) is the loss of two equal scores."""
-    logits = np.zeros((1, 2, 1, 4), np.float32)
-    logits[0, 1, 0, 0] = 3
-    loss = OhemCrossEntropy(2, thresh=0.5, min_kept=1)(Tensor(logits), Tensor(np.zeros((1, 1, 4)), ms.int32))
-    np.testing.assert_allclose(loss.asnumpy(), np.log1p(np.exp(3)), rtol=1e-6)
+    at, above = np.float32(-np.log(0.5)), np.nextafter(np.float32(-np.log(0.5)), np.float32(1))
+    losses, valid = np.array([[[at, above, at, 3.0, 0.1]]], np.float32), np.ones((1, 1, 5), bool)
+    kept = OhemCrossEntropy(2, thresh=0.5, min_kept=2).kept(Tensor(losses), Tensor(valid))
+    np.testing.assert_array_equal(kept.asnumpy()[0, 0], [0, 1, 0, 1, 0])
 
 
 @pytest.mark.usefixtures("form")
