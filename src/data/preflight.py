@@ -77,7 +77,9 @@ def _problems_of_values(samples: Samples, coding: LabelCoding, seed: int, worker
     check = partial(_check_values, coding=coding, seen=seen)
     problems = list(_problems(check, labels, workers))
     if coding.name == CITYSCAPES and not problems:
-        _warn_of_train_ids(samples.split, np.flatnonzero(seen).tolist())
+        suspicion = suspect_train_ids(samples.split, np.flatnonzero(seen).tolist())
+        if suspicion:
+            logger.warning("%s", suspicion)
     return problems
 
 
@@ -113,11 +115,11 @@ def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
     coding.check(label, path)
 
 
-def _warn_of_train_ids(split: str, values: Sequence[int]) -> None:
-    """Warn if labels that should hold Cityscapes label ids look like train ids: those are label ids as well."""
+def suspect_train_ids(split: str, values: Sequence[int]) -> str:
+    """Return a warning if labels that should hold Cityscapes label ids look like train ids, which are label ids too."""
     if values and all(value < len(CLASSES) or value == LICENSE_PLATE for value in values):
-        logger.warning(
-            "%s: the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, ...); "
-            "if these are train ids, set data.name=generic",
-            split,
+        return (
+            f"{split}: the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, "
+            "...); if these are train ids, set data.name=generic"
         )
+    return ""

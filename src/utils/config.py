@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from src.utils import schema
 from src.utils.config_builder import Text, build_config, nearest, to_bool
 from src.utils.errors import ConfigError
-from src.utils.schema_base import EVAL, PREPROCESS, TRAIN, WITH_NETWORK
+from src.utils.schema_base import CHECK_DATASET, EVAL, PREPROCESS, TRAIN, WITH_NETWORK
 from src.utils.yaml_files import dump, read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ HARMLESS_KEYS = (
 )  # fmt: skip
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
-    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS)),
+    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET)),
     "data_path": ("data.dataset_dir", (PREPROCESS,)),
     "lr_init": ("optimizer.lr_init", (TRAIN,)),
     "multi_scale": ("data.eval_transforms.multi_scale", (EVAL,)),
@@ -141,12 +141,18 @@ def _epilog() -> str:
     return "\n".join(line.replace("%", "%%") for line in lines)
 
 
-def make_parser(script: str) -> argparse.ArgumentParser:
-    """Make the parser of an entry script, named without its suffix: one option for each top-level key it uses."""
+def make_parser(script: str, own: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """Make the parser of an entry script, named without its suffix: one option for each top-level key it uses.
+
+    Args:
+        script: the script.
+        own: the script's options that are no configuration keys; made with ``add_help=False``.
+    """
     parser = Parser(
         f"{script}.py",
         usage=f"python {script}.py [--option value ...] [section.key=value ...]",
         epilog=_epilog(),
+        parents=[own] if own else [],
     )
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="YAML file (default %(default)s)")
     fields = {field.name: field for path, field in nested_keys(schema.Config) if "." not in path}
@@ -203,16 +209,22 @@ def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> 
     return found
 
 
-def load_config(argv: Sequence[str] | None, script: str) -> schema.Config:
+def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentParser | None = None) -> schema.Config:
     """Parse the command line of `script` and return the configuration.
+
+    Args:
+        argv: the words of the command line.
+        script: the script, named without its suffix.
+        own: a parser of options that are no keys, which has taken them out of `argv`: for ``--help``.
 
     Raises:
         ConfigError: any problem of the command line or the files, all problems of the resulting values at once.
     """
-    parser = make_parser(script)
+    parser = make_parser(script, own)
     options, rest = parser.parse_known_args(argv)
     known = [flag for action in parser._actions for flag in action.option_strings]
-    given = {name: value for name, value in vars(options).items() if value is not None and name != "config"}
+    others = {"config", *(action.dest for action in own._actions)} if own else {"config"}
+    given = {name: value for name, value in vars(options).items() if value is not None and name not in others}
     given = {name: Text(f"[{','.join(value)}]") if isinstance(value, list) else value for name, value in given.items()}
     if not options.config.exists() and (ROOT / options.config).is_file():
         options.config = ROOT / options.config  # a cloud job runs in a folder of its own

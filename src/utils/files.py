@@ -29,3 +29,27 @@ def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {what}{path}: {err.strerror or err}") from err
+
+
+def require_new(path: str | Path, what: str = "") -> None:
+    """Raise a UserError if there is something at `path`, or no folder to write it to; before the work, not after it."""
+    path = Path(path)
+    if path.exists():
+        raise UserError(f"{what}{path} is there already and is left as it is; give another name")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {what}{path}: no such folder: {path.parent}")
+
+
+def write_new(path: str | Path, data: bytes, what: str = "") -> None:
+    """Write `data` to a file that must not be there yet.
+
+    Raises:
+        UserError: it is there, or cannot be written.
+    """
+    path = Path(path)
+    require_new(path, what)
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except OSError as err:
+        raise UserError(f"cannot write {what}{path}: {err.strerror or err}") from err

@@ -10,7 +10,8 @@ from typing import Any
 from src.utils.errors import ConfigError
 
 TRAIN, EVAL, EXPORT, PREPROCESS = "train", "eval", "export", "preprocess"
-ALL = (TRAIN, EVAL, EXPORT, PREPROCESS)
+CHECK_DATASET = "scripts/check_dataset"
+ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET)
 WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 

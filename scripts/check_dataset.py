@@ -1,0 +1,113 @@
+"""Read a whole data set before training on it: sizes, classes, a proposal of class weights, and every faulty file.
+
+Takes --config, --dataset_dir, --num_classes and section.key=value as train.py does. Exit code 0 if all is well, 2 if
+not; the last line then says how many problems there are. Needs no MindSpore.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
+from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
+from src.data.inspection_report import report_tree, split_lines, weight_lines
+from src.data.preflight import suspect_train_ids
+from src.utils import schema
+from src.utils.config import Parser, load_config
+from src.utils.entry import run_entry
+from src.utils.errors import DataError
+from src.utils.files import require_new, write_new
+from src.utils.predictions import class_names
+from src.utils.schema_base import CHECK_DATASET
+
+_REPORT_EVERY = 5.0  # seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the data set; return 0.
+
+    Raises:
+        DataError: something is wrong with it.
+    """
+    config, args = parse_args(argv)
+    if args.json:
+        require_new(args.json, "the report ")
+    names = class_names(config)
+    splits: dict[str, SplitFacts] = {}
+    problems: dict[str, list[Problem]] = {}
+    for split in args.splits:
+        try:
+            splits[split] = read_split(config, split)
+        except DataError as err:
+            problems[split] = [Problem(LIST, config.data.dataset_dir, str(err))]
+            continue
+        problems[split] = splits[split].problems
+        print_all(split_lines(split, splits[split], names))
+        if config.data.name == CITYSCAPES and not problems[split]:
+            print_all(filter(None, [suspect_train_ids(split, splits[split].values.nonzero()[0].tolist())]))
+    if "train" in splits:
+        print_all(weight_lines(splits["train"]))
+    if args.json:
+        tree = report_tree(config, names, splits, problems)
+        write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
+    print_all(f"{split}: {problem.message}" for split, found in problems.items() for problem in found)
+    if any(problems.values()):
+        raise DataError(count_problems([problem for found in problems.values() for problem in found]))
+    print("no problems")
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
+    """Read the command line: the configuration, and the options that are no part of it."""
+    own = Parser(f"{CHECK_DATASET}.py", add_help=False)
+    own.add_argument("--json", type=Path, default=None, help="file for the full report; must not be there yet")
+    own.add_argument(
+        "--splits", type=_names, default=("train", "val"), help="what to check, separated by commas (default train,val)"
+    )
+    args, rest = own.parse_known_args(argv)
+    return load_config(rest, CHECK_DATASET, own), args
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names separated by commas, got {text!r}")
+    return names
+
+
+def read_split(config: schema.Config, split: str) -> SplitFacts:
+    """Read every file of a split, and say from time to time how far that is.
+
+    Raises:
+        DataError: the split cannot be listed.
+    """
+    data = config.data
+    samples = list_samples(data.dataset_dir, split, data.name)
+    found = SplitFacts(LabelCoding(data.name, config.num_classes, data.ignore_label))
+    start = reported = time.monotonic()
+    for facts in inspect_split(samples, found.coding, data.num_parallel_workers):
+        found.add(facts)
+        now = time.monotonic()
+        if now - reported >= _REPORT_EVERY:
+            reported = now
+            left = (now - start) / found.pairs * (len(samples) - found.pairs)
+            print(f"{split}: {found.pairs}/{len(samples)} pairs, about {left:.0f} s left", flush=True)
+    return found
+
+
+def print_all(lines) -> None:
+    """Print lines on standard output."""
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    run_entry(main)

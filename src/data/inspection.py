@@ -1,0 +1,155 @@
+"""A data set read from end to end: what it consists of, and everything that is wrong with it. Needs no MindSpore."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.data.cityscapes import LabelCoding, Samples, check_same_size
+from src.data.image_files import read_image, read_label
+from src.data.prefetch import map_ahead, usable_workers
+from src.utils.errors import DataError
+
+MISSING, UNREADABLE, VALUES, SIZES, LIST = "missing", "unreadable", "values", "sizes", "list"
+# One of each kind, many of it.
+KINDS = {
+    MISSING: ("missing file", "missing files"),
+    UNREADABLE: ("unreadable file", "unreadable files"),
+    VALUES: ("label with impossible values", "labels with impossible values"),
+    SIZES: ("pair of unequal sizes", "pairs of unequal sizes"),
+    LIST: ("split that cannot be listed", "splits that cannot be listed"),
+}
+WEIGHT_OFFSET = 1.02
+WEIGHT_FORMULA = "1 / ln(1.02 + p), p = the class's share of the training pixels that are not ignored"
+WEIGHT_SOURCE = "ENet: Paszke et al. 2016, arXiv:1606.02147"
+
+
+class Problem(NamedTuple):
+    """Something that is wrong: one of KINDS, the file, and a line that names it and says what is the matter."""
+
+    kind: str
+    path: str
+    message: str
+    values: tuple[int, ...] = ()  # all impossible values of a label
+
+
+class PairFacts(NamedTuple):
+    """What one pair of image and label holds."""
+
+    size: tuple[int, int] | None  # height and width of the image; None if it cannot be read
+    counts: np.ndarray | None  # (256,) int64: pixels of each value in the label's file; None as well
+    problems: tuple[Problem, ...]
+
+
+class SplitFacts:
+    """What a split holds, summed over its pairs.
+
+    Args:
+        coding: what the values in the labels mean.
+    """
+
+    def __init__(self, coding: LabelCoding) -> None:
+        self.coding = coding
+        self.pairs = 0
+        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images that can be read: (height, width)
+        self.values = np.zeros(256, np.int64)  # pixels of each value as it stands in the files
+        self.pixels = np.zeros(coding.num_classes, np.int64)  # of each class, over every label that can be read
+        self.images = np.zeros(coding.num_classes, np.int64)  # how many labels hold the class
+        self.ignored = 0  # pixels
+        self.invalid = 0  # pixels whose value means nothing
+        self.problems: list[Problem] = []
+
+    def add(self, facts: PairFacts) -> None:
+        """Add one pair."""
+        self.pairs += 1
+        self.problems += facts.problems
+        if facts.size is not None:
+            self.sizes[facts.size] += 1
+        if facts.counts is None:
+            return
+        self.values += facts.counts
+        valid = facts.counts.copy()
+        valid[impossible_values(facts.counts, self.coding)] = 0
+        train_ids = np.arange(256) if self.coding.table is None else self.coding.table
+        by_train_id = np.zeros(256, np.int64)
+        np.add.at(by_train_id, train_ids, valid)
+        classes = by_train_id[: self.coding.num_classes]
+        self.pixels += classes
+        self.images += classes > 0
+        self.ignored += int(valid.sum() - classes.sum())
+        self.invalid += int(facts.counts.sum() - valid.sum())
+
+    def shares(self) -> np.ndarray:
+        """Return each class's share of the pixels that are not ignored, (num_classes,) float64; 0 without pixels."""
+        return self.pixels / max(int(self.pixels.sum()), 1)
+
+    def ignored_share(self) -> float:
+        """Return the share of ignored pixels among all of them."""
+        return self.ignored / max(int(self.values.sum()), 1)
+
+
+def inspect_split(samples: Samples, coding: LabelCoding, workers: int) -> Iterator[PairFacts]:
+    """Read every file of a split in threads and yield what each pair holds, in the order of the list.
+
+    A few pairs are in memory at a time, however many there are.
+    """
+    return map_ahead(partial(inspect_pair, coding=coding), samples, usable_workers(workers, len(samples)))
+
+
+def inspect_pair(paths: tuple[str, str | None], coding: LabelCoding) -> PairFacts:
+    """Decode an image and its label, and tell everything that is wrong with them."""
+    image_path, label_path = paths
+    problems: list[Problem] = []
+    image = label = None
+    with _collect(problems, _kind_of_file(image_path), image_path):
+        image = read_image(image_path)
+    if label_path is not None:
+        with _collect(problems, _kind_of_file(label_path), label_path):
+            label = read_label(label_path)
+    size = None if image is None else image.shape[:2]
+    if label is None:
+        return PairFacts(size, None, tuple(problems))
+    counts = np.bincount(label.ravel(), minlength=256)
+    with _collect(problems, VALUES, label_path, tuple(impossible_values(counts, coding))):
+        coding.check(label, label_path)
+    if size is not None:
+        with _collect(problems, SIZES, label_path):
+            check_same_size(image_path, size, label_path, label.shape)
+    return PairFacts(size, counts, tuple(problems))
+
+
+def impossible_values(counts: np.ndarray, coding: LabelCoding) -> list[int]:
+    """Return the values that occur and mean nothing, sorted; `counts` (256,) are the pixels of each value."""
+    return coding.invalid_values(np.flatnonzero(counts))
+
+
+def class_weights(shares: np.ndarray) -> list[float]:
+    """Return ENet's weight of each class, 1 / ln(1.02 + share): from 1.42 (every pixel) to 50.5 (none)."""
+    return [1 / math.log(WEIGHT_OFFSET + share) for share in shares.tolist()]
+
+
+def count_problems(problems: list[Problem]) -> str:
+    """Return how many problems of each kind there are, such as ``3 problems: 1 missing file, 2 unreadable files``."""
+    counts = Counter(problem.kind for problem in problems)
+    kinds = [f"{counts[kind]} {names[counts[kind] > 1]}" for kind, names in KINDS.items() if counts[kind]]
+    return f"{len(problems)} problem{'s' if len(problems) > 1 else ''}: {', '.join(kinds)}"
+
+
+def _kind_of_file(path: str) -> str:
+    return UNREADABLE if Path(path).exists() else MISSING
+
+
+@contextlib.contextmanager
+def _collect(problems: list[Problem], kind: str, path: str, values: tuple[int, ...] = ()) -> Iterator[None]:
+    """Append a DataError to `problems` instead of raising it."""
+    try:
+        yield
+    except DataError as err:
+        problems.append(Problem(kind, path, str(err), values))
