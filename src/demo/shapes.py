@@ -1,0 +1,133 @@
+"""A tiny data set of three classes, drawn by plain geometry: discs and squares on a shaded background.
+
+It lies in a folder as data of one's own would: pictures, labels that hold train ids, and a list a split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.utils.errors import DataError, UserError
+from src.utils.files import write_whole
+from src.utils.visualize import write_png
+
+CLASS_NAMES = ("background", "disc", "square")
+BACKGROUND, DISC, SQUARE = range(len(CLASS_NAMES))
+IGNORED = 255
+SIZE = (160, 240)  # height and width of every picture
+COUNTS = {"train": 24, "val": 8}
+SHAPES = (3, 6)  # fewest and most shapes a picture
+RADIUS = (16.0, 34.0)  # of a disc, and half the side of a square, pixels
+EDGE = 1.5  # pixels this near to the outline of a shape are ignored
+NOISE = 12.0  # standard deviation, grey levels
+# Means of the colours (RGB); every shape strays from its own, and both classes overlap.
+COLORS = {DISC: (185, 110, 80), SQUARE: (90, 120, 185)}
+STRAY = 30.0  # standard deviation, grey levels
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A disc or a square.
+
+    Attributes:
+        kind: its class.
+        row: of its centre, pixels.
+        column: of its centre, pixels.
+        radius: of a disc; half the side of a square, pixels.
+        angle: by which a square is turned, radians.
+        color: RGB.
+    """
+
+    kind: int
+    row: float
+    column: float
+    radius: float
+    angle: float
+    color: tuple[float, float, float]
+
+    def depth(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return how far inside the outline places lie, in pixels; negative outside."""
+        down, right = rows - self.row, columns - self.column
+        if self.kind == DISC:
+            return self.radius - np.hypot(down, right)
+        along = np.cos(self.angle) * right + np.sin(self.angle) * down
+        across = np.cos(self.angle) * down - np.sin(self.angle) * right
+        return self.radius - np.maximum(np.abs(along), np.abs(across))
+
+
+def draw_pair(seed: int, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a picture (160, 240, 3) uint8 RGB and its label (160, 240) uint8: train ids, and 255 along the outlines.
+
+    The same arguments give the same pixels; the two splits have no picture in common.
+    """
+    rng = np.random.default_rng((seed, list(COUNTS).index(split), index))
+    rows, columns = np.indices(SIZE, dtype=np.float64)
+    picture = _background(rng, rows, columns)
+    label = np.full(SIZE, BACKGROUND, np.uint8)
+    for shape in _shapes(rng):
+        depth = shape.depth(rows, columns)
+        picture[depth > 0] = shape.color
+        label[depth > 0] = shape.kind
+        label[np.abs(depth) < EDGE] = IGNORED
+    picture += rng.normal(0, NOISE, picture.shape)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), label
+
+
+def _background(rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Shade from one grey, slightly tinted colour to another along a random direction: (H, W, 3) float64."""
+    first, second = (rng.uniform(60, 200) + rng.normal(0, 10, 3) for _ in range(2))
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.cos(angle) * columns / SIZE[1] + np.sin(angle) * rows / SIZE[0]
+    share = (slope - slope.min()) / (slope.max() - slope.min())
+    return first + share[..., None] * (second - first)
+
+
+def _shapes(rng: np.random.Generator) -> list[Shape]:
+    """Draw the shapes of a picture, at least one of either class; later ones cover earlier ones."""
+    count = int(rng.integers(SHAPES[0], SHAPES[1] + 1))
+    kinds = rng.permutation([DISC, SQUARE, *rng.choice((DISC, SQUARE), count - 2)])
+    return [
+        Shape(
+            int(kind),
+            *(float(rng.uniform(0, side)) for side in SIZE),
+            radius=float(rng.uniform(*RADIUS)),
+            angle=float(rng.uniform(0, np.pi / 2)),
+            color=tuple((np.array(COLORS[int(kind)]) + rng.normal(0, STRAY, 3)).tolist()),
+        )
+        for kind in kinds
+    ]
+
+
+def write_data_set(root: Path, seed: int) -> Iterator[Path]:
+    """Write ``images/``, ``labels/``, ``train.lst`` and ``val.lst`` below `root`; yield every picture written.
+
+    Raises:
+        DataError: the folder holds something already; it is left as it is.
+        UserError: something cannot be written.
+    """
+    _require_empty(root)
+    for split, count in COUNTS.items():
+        lines = []
+        for index in range(count):
+            name = f"{split}_{index:02d}.png"
+            picture, label = draw_pair(seed, split, index)
+            write_png(root / "images" / name, picture)
+            write_png(root / "labels" / name, label)
+            lines.append(f"images/{name} labels/{name}\n")
+            yield root / "images" / name
+        write_whole(root / f"{split}.lst", "".join(lines).encode(), "the list ")
+
+
+def _require_empty(root: Path) -> None:
+    """Make the folders, in an empty or a new folder."""
+    try:
+        if root.exists() and any(root.iterdir()):
+            raise DataError(f"{root} is not empty and is left as it is; take another folder")
+        for name in ("images", "labels"):
+            (root / name).mkdir(parents=True)
+    except OSError as err:
+        raise UserError(f"cannot write to {root}: {err.strerror or err}") from err
