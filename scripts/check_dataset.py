@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -102,7 +102,7 @@ def read_split(config: schema.Config, split: str) -> SplitFacts:
     return found
 
 
-def print_all(lines) -> None:
+def print_all(lines: Iterable[str]) -> None:
     """Print lines on standard output."""
     for line in lines:
         print(line)

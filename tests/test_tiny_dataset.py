@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,9 @@ from scripts import make_tiny_dataset
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
 from src.demo.shapes import DISC, SQUARE, Shape, draw_pair
-from src.utils.config import load_config
+from src.utils.config import load_config, to_yaml
 from src.utils.errors import DataError, UserError
-from tests.run_helpers import run_script
+from tests.run_helpers import ROOT, run_script
 
 CONFIG = "config/bisenetv2_tiny.yml"
 
@@ -36,6 +37,15 @@ def test_the_configuration_reads_it(root):
     assert counts == {"train": 24, "val": 8}
     assert config.data.eval_transforms.item_transforms[0].target_size == (160, 240)
     assert config.data.train_transforms.item_transforms[0].base_size == 240
+
+
+def test_the_configuration_behind_that_of_weights_keeps_their_network(tmp_path):
+    weights = load_config(["net_args.inner_upsample=nearest", "net_args.bn_epsilon=1e-5"], "train")
+    (tmp_path / "weights.yml").write_text(to_yaml(weights))
+    (tmp_path / "own.yml").write_text(f"__BASE__: [weights.yml, {ROOT / CONFIG}]\n")
+    own, tiny = (load_config(["--config", str(path)], "train") for path in (tmp_path / "own.yml", CONFIG))
+    assert own == dataclasses.replace(tiny, net_args=weights.net_args)
+    assert own.net_args.inner_upsample == "nearest"
 
 
 def test_files_and_lists(root):
