@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_tests.sh [--mindspore VERSION] [pytest options]
 # Sets up what is needed (see scripts/setup_env.sh) and runs the test suite, in several processes, each with whole files.
+# The tests that compare with PyTorch find it in .venv-torch, which is made once.
 # --mindspore 2.0.0 makes .venv-2.0.0 with that MindSpore, once, and runs what touches MindSpore there; further options,
 # such as -m '' for all tests, come last and win.
 set -euo pipefail
@@ -16,5 +17,6 @@ if [[ ${1-} == --mindspore ]]; then
 else
   setup_python requirements.txt requirements-dev.txt
 fi
+setup_torch
 parallel=(--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 exec "$PYTHON" -m pytest "${parallel[@]}" ${selection[@]+"${selection[@]}"} "$@"

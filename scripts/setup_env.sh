@@ -2,6 +2,7 @@
 # To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
 # Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements-dev.txt]
 #    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
+#    or: . scripts/setup_env.sh; setup_torch    (makes .venv-torch)
 #    or: . scripts/setup_env.sh; setup_version 2.10.0 requirements.txt [requirements-dev.txt]    (makes .venv-2.10.0)
 # The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
 # its own MindSpore, as Ascend images do, that one is seen through it.
@@ -98,6 +99,26 @@ setup_version() { # MindSpore version, requirements files relative to the reposi
   echo "installing: ${missing[*]}"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check ${pins[@]+"${pins[@]}"} "${missing[@]}" ||
     _fail "pip install failed, see above"
+}
+
+setup_torch() { # makes .venv-torch with PyTorch and nothing of this repository, for the tests that compare with it
+  local wanted base='' missing venv="$repo_root/.venv-torch"
+  if [[ ! -x "$venv/bin/python" ]]; then
+    for wanted in 3.11 3.12 3.10; do
+      base=$(_find_version "$wanted") && break
+    done
+    if [[ -z "$base" ]]; then
+      echo "no Python 3.10 to 3.12 for PyTorch found: the tests that compare with it are left out"
+      return 0
+    fi
+    echo "making $venv (once) with $base"
+    "$base" -m venv "$venv" || _fail "cannot make a virtual environment with $base -m venv"
+  fi
+  mapfile -t missing < <("$venv/bin/python" "$repo_root/scripts/check_requirements.py" --missing "$repo_root/requirements-torch.txt")
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  echo "installing: ${missing[*]}"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${missing[@]}" ||
+    echo "PyTorch could not be installed: the tests that compare with it are left out"
 }
 
 setup_python() { # requirements files, relative to the repository

@@ -38,6 +38,15 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+def torch_python() -> str:
+    """Return the interpreter that has PyTorch."""
+    path = ROOT / ".venv-torch" / "bin" / "python"
+    found = path.exists() and subprocess.run([path, "-c", "import torch"], capture_output=True, check=False)
+    if not found or found.returncode:
+        missing("no PyTorch in .venv-torch: scripts/run_tests.sh puts it there where there is a Python 3.10 or later")
+    return str(path)
+
+
 def fetch_api() -> Path:
     """Return a folder with include and lib of MindSpore 2.0.0's CPU package.
 

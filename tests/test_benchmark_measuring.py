@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 import mindspore as ms
@@ -16,6 +15,7 @@ from src.benchmark.worker import Worker, peak_memory_mb
 from src.utils.config import load_config
 from src.utils.errors import UserError
 from tests.run_helpers import ROOT
+from tests.runner_helpers import torch_python
 
 
 @pytest.fixture
@@ -147,9 +147,8 @@ def test_multiply_adds_of_the_network(aux_heads):
     assert counted["parameters"] == (5_231_487 if aux_heads else 3_358_627)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 def test_multiply_adds_equal_those_of_pytorch():
-    settings = sections.Settings(sizes=((64, 96),), torch_python=sys.executable)
+    settings = sections.Settings(sizes=((64, 96),), torch_python=torch_python())
     rows = [row for row in sections.count_model(settings) if row["framework"] == "PyTorch"]
     expected = [macs_on_paper(64 * 96, aux_heads=aux_heads) for aux_heads in (False, True)]
     assert [row["macs"] for row in rows] == expected

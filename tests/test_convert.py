@@ -20,9 +20,9 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import checkpoint, config
 from src.utils.common import create_network
 from src.utils.errors import UserError
+from tests import runner_helpers
 from tests.golden.seeded import seeded_image
 from tests.run_helpers import ROOT, run_script
-from tests.runner_helpers import missing
 
 SCRIPT = "scripts/convert_torch_checkpoint.py"
 SEEDS = {"bisenet": 0, "mmseg": 1}
@@ -31,12 +31,9 @@ MINE = {"bisenet": (0.3257, 0.3690, 0.3223), "mmseg": (0.485, 0.456, 0.406)}
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def torch_python() -> str:
-    path = ROOT / ".venv-torch" / "bin" / "python"
-    if not path.exists():
-        missing("no .venv-torch: scripts/run_tests.sh makes it where there is a Python 3.10 or later")
-    return str(path)
+    return runner_helpers.torch_python()
 
 
 @pytest.fixture(scope="module")
