@@ -16,10 +16,11 @@ from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.utils import checkpoint, modelarts, schema
 from src.utils.common import create_network, dated_folder, start, write_config
+from src.utils.communicator import Communicator
 from src.utils.config import load_config
 from src.utils.entry import run_entry
 from src.utils.errors import ConfigError
-from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
+from src.utils.evaluation import Evaluation, Unscored, evaluate, evaluation_protocol, log_protocol, predict_unlabelled
 from src.utils.metrics import class_table, evaluation_lines
 from src.utils.predictions import PredictionWriter, class_names
 from src.utils.schema_base import EVAL
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = modelarts.begin(load_config(argv, EVAL), EVAL)
     config, runtime, others = start(config, results_folder)
     if runtime.local_rank == 0:
-        preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)
+        splits, labelled = (config.split,), is_scored(config)
+        preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
 
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, checkpoint.read_checkpoint(config.checkpoint_path), config.checkpoint_path)
@@ -43,17 +45,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     protocol = evaluation_protocol(config.data.eval_transforms)
     infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
-    result = evaluate(
-        infer,
-        EvalSamples(config.data, num_classes=config.num_classes),
-        num_classes=config.num_classes,
-        ignore_label=config.data.ignore_label,
-        on_prediction=PredictionWriter(config),
-        others=others if config.eval_parallel else None,
-    )
+    result = run_split(infer, config, others if config.eval_parallel else None)
     if runtime.rank == 0:
         report(result, protocol, config)
     return 0
+
+
+def run_split(infer: MultiScaleInfer, config: schema.Config, others: Communicator | None) -> Evaluation | Unscored:
+    """Predict this rank's images of the configured split, or all of them without `others`, and score them."""
+    samples = EvalSamples(config.data, num_classes=config.num_classes, split=config.split, labelled=is_scored(config))
+    write = PredictionWriter(config)
+    if not is_scored(config):
+        return predict_unlabelled(infer, samples, write, others)
+    return evaluate(
+        infer,
+        samples,
+        num_classes=config.num_classes,
+        ignore_label=config.data.ignore_label,
+        on_prediction=write,
+        others=others,
+    )
+
+
+def is_scored(config: schema.Config) -> bool:
+    """Tell whether there are scores; no label of the test split is read, even where there is one."""
+    return config.split != "test"
 
 
 def results_folder(config: schema.Config) -> Path:
@@ -88,24 +104,36 @@ def check_outputs(config: schema.Config) -> Path:
     return save_dir
 
 
-def report(result: Evaluation, protocol: dict, config: schema.Config) -> None:
-    """Log the scores with their protocol and write ``{save_dir}/eval.json``."""
+def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config) -> None:
+    """Log the scores, if there are any, with their protocol and write ``{save_dir}/eval.json``."""
+    log = log_unscored if isinstance(result, Unscored) else log_scores
+    scores = log(result, protocol, config)
+    record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
+    path = Path(config.save_dir) / "eval.json"
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    logger.info("results: %s", path)
+
+
+def log_scores(result: Evaluation, protocol: dict, config: schema.Config) -> dict:
+    """Log the scores; return them as ``eval.json`` holds them."""
     for line in evaluation_lines(result.images, result.iou):
         logger.info("%s", line)
     log_protocol(protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
     logger.info("pixel accuracy: %.6f, %.2f images/s", result.pixel_accuracy, result.images_per_second)
-    record = {
+    return {
         "miou": _number(result.miou),
         "iou": [_number(score) for score in result.iou.tolist()],
         "pixel_accuracy": _number(result.pixel_accuracy),
-        "images": result.images,
-        "protocol": protocol,
-        "checkpoint": config.checkpoint_path,
     }
-    path = Path(config.save_dir) / "eval.json"
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    logger.info("results: %s", path)
+
+
+def log_unscored(result: Unscored, protocol: dict, config: schema.Config) -> dict:
+    """Log where the predictions of a split without labels are; return what ``eval.json`` says instead of scores."""
+    logger.info("Total number of images: %d", result.images)
+    log_protocol(protocol)
+    logger.info("label-id PNGs: %s, %.2f images/s", config.save_predictions, result.images_per_second)
+    return {"split": config.split, "predictions": config.save_predictions}
 
 
 def _number(value: float) -> float | None:

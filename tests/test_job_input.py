@@ -38,11 +38,16 @@ class TestBegin:
             (tmp_path / folder / "leftImg8bit").mkdir(parents=True)
         (tmp_path / "listed" / "leftImg8bit").rename(tmp_path / "listed" / "images")
         (tmp_path / "listed" / "train.lst").touch()
-        for url, found in (("here", "here"), ("above", "above/below"), ("listed", "listed")):
+        (tmp_path / "unlabelled").mkdir()
+        (tmp_path / "unlabelled" / "test.lst").touch()
+        folders = {"here": "here", "above": "above/below", "listed": "listed", "unlabelled": "unlabelled"}
+        for url, found in folders.items():
             assert self.begin("--data_url", url).data.dataset_dir == found
         with pytest.raises(UserError, match=r"--data_url two: several data sets in it \(a, b\); name one of them"):
             self.begin("--data_url", "two")
-        with pytest.raises(UserError, match=r"no leftImg8bit, train.lst or val.lst in it, one level below, or in an"):
+        with pytest.raises(
+            UserError, match="none of leftImg8bit, train.lst, val.lst, test.lst in it, one level below, or in an"
+        ):
             self.begin("--data_url", "deep")
 
     def test_archives_on_a_mounted_folder_are_left_there(self, bucket, tmp_path, monkeypatch):

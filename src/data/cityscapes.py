@@ -150,13 +150,14 @@ def check_same_size(image_path: str, image_size: tuple[int, int], label_path: st
         raise DataError(f"{image_path} has {height}x{width} pixels but {label_path} {label_height}x{label_width}")
 
 
-def list_samples(dataset_dir: str, split: str, name: str = CITYSCAPES) -> Samples:
+def list_samples(dataset_dir: str, split: str, name: str = CITYSCAPES, *, labelled: bool = True) -> Samples:
     """List the pairs of a split: by ``{split}.lst`` in the root if there is one, else by scanning Cityscapes folders.
 
     Args:
         dataset_dir: root of the data set.
         split: 'train', 'val', or another one, which need not have labels.
         name: 'cityscapes' or 'generic'; the latter needs the list.
+        labelled: False leaves out every label, listed or found.
 
     Raises:
         DataError: nothing is there, or the list is malformed. Whether each file exists is not checked.
@@ -165,21 +166,24 @@ def list_samples(dataset_dir: str, split: str, name: str = CITYSCAPES) -> Sample
     if not root.is_dir():
         raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, name)}")
     list_file = root / f"{split}.lst"
-    if list_file.is_file():
-        return Samples(split, _read_list(list_file, split, name))
-    if name == GENERIC:
+    if not list_file.is_file() and name == GENERIC:
         raise DataError(f"{list_file}: no such file; {_expected(split, name)}")
-    return Samples(split, _scan_folders(root, split))
+    if list_file.is_file():
+        return Samples(split, _read_list(list_file, split, name, labelled))
+    return Samples(split, _scan_folders(root, split, labelled))
 
 
 def _expected(split: str, name: str) -> str:
-    text = f"it must hold {split}.lst with one 'image<TAB>label' a line, relative to it"
+    is_labelled = split in LABELLED_SPLITS
+    line = "'image<TAB>label'" if is_labelled else "image"
+    text = f"it must hold {split}.lst with one {line} a line, relative to it"
     if name == CITYSCAPES:
-        text += f", or leftImg8bit/{split}/<city>/*{IMAGE_SUFFIX} and gtFine/{split}/<city>/*{LABEL_SUFFIX}"
+        text += f", or leftImg8bit/{split}/<city>/*{IMAGE_SUFFIX}"
+        text += f" and gtFine/{split}/<city>/*{LABEL_SUFFIX}" if is_labelled else ""
     return text
 
 
-def _read_list(path: Path, split: str, name: str) -> list[tuple[str, str | None]]:
+def _read_list(path: Path, split: str, name: str, labelled: bool) -> list[tuple[str, str | None]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as err:
@@ -188,12 +192,13 @@ def _read_list(path: Path, split: str, name: str) -> list[tuple[str, str | None]
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             image, label = _parse_line(line, f"{path}, line {number}", split)
+            label = label if labelled else None
             if name == CITYSCAPES and label is not None and "labelTrainIds" in label:
                 hint = f"list *{LABEL_SUFFIX}, or set data.name=generic"
                 raise DataError(f"{path}, line {number}: {label} holds train ids already; {hint}")
             pairs.append((str(path.parent / image), label and str(path.parent / label)))
     if not pairs:
-        raise DataError(f"{path}: the list is empty; it needs one 'image<TAB>label' a line")
+        raise DataError(f"{path}: the list is empty; {_expected(split, name)}")
     return pairs
 
 
@@ -211,9 +216,10 @@ def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
     return fields[0], None
 
 
-def _scan_folders(root: Path, split: str) -> list[tuple[str, str | None]]:
+def _scan_folders(root: Path, split: str, labelled: bool) -> list[tuple[str, str | None]]:
     image_root, label_root = root / "leftImg8bit" / split, root / "gtFine" / split
-    images, labels = _names(image_root, IMAGE_SUFFIX), _names(label_root, LABEL_SUFFIX)
+    images = _names(image_root, IMAGE_SUFFIX)
+    labels = _names(label_root, LABEL_SUFFIX) if labelled else set()
     if not images:
         raise DataError(f"{root}: no images of the {split} split; {_expected(split, CITYSCAPES)}")
     if split in LABELLED_SPLITS and not label_root.is_dir():

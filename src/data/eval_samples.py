@@ -53,10 +53,19 @@ class EvalSamples:
         num_classes: number of classes.
         split: name of the split.
         normalized: False leaves the pictures as they are behind `Resize`, for networks that normalise themselves.
+        labelled: False reads no label, even where there is one.
     """
 
-    def __init__(self, data: schema.Data, *, num_classes: int, split: str = "val", normalized: bool = True) -> None:
-        self.samples = list_samples(data.dataset_dir, split, data.name)
+    def __init__(
+        self,
+        data: schema.Data,
+        *,
+        num_classes: int,
+        split: str = "val",
+        normalized: bool = True,
+        labelled: bool = True,
+    ) -> None:
+        self.samples = list_samples(data.dataset_dir, split, data.name, labelled=labelled)
         self.stems = unique_stems(self.samples.images.tolist())
         self.coding = LabelCoding(data.name, num_classes, data.ignore_label)
         self.transforms = create_transforms(data.eval_transforms.item_transforms, data.ignore_label)

@@ -20,11 +20,13 @@ SAMPLED_LABELS = 30  # a split, besides the first and the last, whose pixels are
 SHOWN_PROBLEMS = 10
 
 
-def preflight(data: schema.Data, *, num_classes: int, splits: Iterable[str], seed: int) -> dict[str, int]:
+def preflight(
+    data: schema.Data, *, num_classes: int, splits: Iterable[str], seed: int, labelled: bool = True
+) -> dict[str, int]:
     """Check the data set without decoding all of it, and log the number of pairs a split.
 
     Looked at are the existence, header and end of every file, the sizes of every pair, and the pixel values of the
-    first, the last and 30 labels a split, drawn with `seed`.
+    first, the last and 30 labels a split, drawn with `seed`. Not `labelled`: images alone are looked at.
 
     Returns:
         The number of pairs of each of the `splits`.
@@ -37,11 +39,12 @@ def preflight(data: schema.Data, *, num_classes: int, splits: Iterable[str], see
     problems: list[str] = []
     for split in splits:
         try:
-            samples = list_samples(data.dataset_dir, split, data.name)
+            samples = list_samples(data.dataset_dir, split, data.name, labelled=labelled)
         except DataError as err:
             problems.append(str(err))
             continue
-        logger.info("%s: %d pairs of image and label in %s", split, len(samples), data.dataset_dir)
+        what = "pairs of image and label" if labelled else "images"
+        logger.info("%s: %d %s in %s", split, len(samples), what, data.dataset_dir)
         counts[split] = len(samples)
         problems += _problems_of_files(samples, data.num_parallel_workers)
         problems += _problems_of_values(samples, coding, seed, data.num_parallel_workers)
@@ -62,7 +65,8 @@ def _problems_of_files(samples: Samples, workers: int) -> list[str]:
     incomplete = [paths[0] for paths in missing.values() if paths]
     problems = list(_problems(_check_pair, [pair for pair, paths in missing.items() if not paths], workers))
     if incomplete:
-        count = f"{len(incomplete)} of {len(samples)} pairs lack a file"
+        lacking = "pairs lack a file" if any(samples.labels) else "images are missing"
+        count = f"{len(incomplete)} of {len(samples)} {lacking}"
         problems.insert(0, f"{samples.split}: {count}, the first one missing is {incomplete[0]}")
     return problems
 

@@ -29,7 +29,7 @@ RUN_KEYS = (
     "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
     "save_images", "save_predictions", "checkpoint_file", "file_name", "file_format", "fold_bn", "output", "input",
     "image_size", "mindir_path", "output_path", "result_path", "modelarts", "data_url", "train_url", "checkpoint_url",
-    "auto_resume",
+    "auto_resume", "split",
 )  # fmt: skip
 
 # Keys that a resumed run may change without another result.

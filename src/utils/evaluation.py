@@ -32,6 +32,14 @@ class Evaluation:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class Unscored:
+    """What is known of a pass over images without labels."""
+
+    images: int
+    images_per_second: float
+
+
 class EvaluationInterruptedError(Exception):
     """The evaluation was abandoned because its caller asked for it."""
 
@@ -120,8 +128,7 @@ def evaluate(
     for sample in samples.read_ahead(own):
         if stopped := should_stop():
             break
-        prediction = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
-        prediction = restore_class_map(prediction, sample.fitted, sample.original)
+        prediction = _predict(infer, sample)
         matrix.update(sample.label, prediction)
         if on_prediction:
             on_prediction(sample, prediction)
@@ -132,3 +139,34 @@ def evaluate(
     images, rate = others.sum_integers(progress.done), float(others.sum_floats(progress.rate()))
     scores = iou(matrix.counts)
     return Evaluation(int(images), mean_iou(scores), scores, pixel_accuracy(matrix.counts), rate)
+
+
+def predict_unlabelled(
+    infer: nn.Cell,
+    samples: EvalSamples,
+    on_prediction: Callable[[EvalSample, np.ndarray], None],
+    others: Communicator | None = None,
+) -> Unscored:
+    """Run `infer` over `samples` without labels.
+
+    Several ranks take every so-many-th image each, as in `evaluate`.
+
+    Args:
+        infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
+        samples: what to predict.
+        on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
+        others: the ranks to share the images with; None for none.
+    """
+    others = others or Communicator()
+    own = range(others.rank, len(samples), others.rank_size)
+    progress = Progress(len(own), "predicted")
+    for sample in samples.read_ahead(own):
+        on_prediction(sample, _predict(infer, sample))
+        progress.advance()
+    return Unscored(int(others.sum_integers(progress.done)), float(others.sum_floats(progress.rate())))
+
+
+def _predict(infer: nn.Cell, sample: EvalSample) -> np.ndarray:
+    """Return the class map (h, w) uint8 of a sample, at the size of its image file."""
+    prediction = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
+    return restore_class_map(prediction, sample.fitted, sample.original)

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 # What `checkpoint_url` stands for in each script.
 CHECKPOINT_KEYS = {TRAIN: "finetune_ckpt", EVAL: "checkpoint_path", EXPORT: "checkpoint_file"}
-DATASET_MARKS = ("leftImg8bit", "train.lst", "val.lst")
+DATASET_MARKS = ("leftImg8bit", "train.lst", "val.lst", "test.lst")
 # Of an earlier run of the job: what this one continues, or would otherwise overwrite.
 EARLIER = {TRAIN: ("checkpoints", "logs", ".jsonl", ".yml"), EVAL: ("logs", ".yml"), EXPORT: ("logs", ".yml")}
 
@@ -200,7 +200,7 @@ class _Fetch:
         root = root or _dataset_root(unpacked, url)
         if root is None:
             raise UserError(
-                f"--data_url {url}: no leftImg8bit, train.lst or val.lst in it, one level below, or in an archive of it"
+                f"--data_url {url}: none of {', '.join(DATASET_MARKS)} in it, one level below, or in an archive of it"
             )
         return root
 

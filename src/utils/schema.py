@@ -200,6 +200,10 @@ class Config(Section):
         check=positive,
     )  # fmt: skip
     checkpoint_path: Optional[str] = key(None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty)
+    split: str = key(
+        "val", "val: scores; test: only predicted label ids, of images without labels", scripts=(EVAL,),
+        choices=("val", "test"),
+    )  # fmt: skip
     single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,))
     save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,))
     save_predictions: Optional[str] = key(
@@ -274,6 +278,11 @@ class Config(Section):
         )
         for name in ("data_url", "train_url", "checkpoint_url"):
             problems += require(self.modelarts or getattr(self, name) is None, name, "needs --modelarts True")
+        problems += require(
+            self.split == "val" or self.save_predictions is not None,
+            "save_predictions",
+            "required with --split test: the folder for the predicted label-id PNGs",
+        )
         return problems + require(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",
