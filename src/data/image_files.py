@@ -73,7 +73,9 @@ def read_image(path: str) -> np.ndarray:
     header = parse_png_header(data)
     if header is not None:
         check_image_header(path, header)
-    image = _decode(path, data, cv2.IMREAD_COLOR)
+    image = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype != np.uint8:  # TIFF
+        raise DataError(f"{path}: {8 * image.itemsize}-bit image; save it with 8 bits a channel")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

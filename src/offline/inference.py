@@ -85,7 +85,7 @@ def infer_folder(model: MindIRModel, paths: list[Path], results: Path, *, warmup
         timings.pipeline_ms.append(1000 * (time.perf_counter() - start))
         progress.advance()
 
-    with _Writer() as writer:
+    with Writer() as writer:
         for path, start, array in map_ahead(read, paths, 1):
             before = time.perf_counter()
             result = model(array)
@@ -102,10 +102,10 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"cannot make the folder {folder}: {err.strerror}") from err
 
 
-class _Writer:
+class Writer:
     """A thread that writes results in their order while the caller goes on; few wait, and failures are raised there."""
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Writer:
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self.pending: deque[Future] = deque()
         return self

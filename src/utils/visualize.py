@@ -209,6 +209,28 @@ def _legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.n
     return canvas
 
 
+def with_legend(picture: np.ndarray, present: Sequence[int], palette: Sequence, names: Sequence[str]) -> np.ndarray:
+    """Set a legend of the classes `present` below a picture, which keeps its pixels; large ones get a large legend.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB; H may be 0.
+        present: class numbers.
+        palette: one RGB colour a class.
+        names: one name a class.
+
+    Returns:
+        The picture (H + h, max(W, 640), 3), at the top left.
+    """
+    width = max(picture.shape[1], _PANEL_MIN)
+    factor = max(1, width // _PANEL_MAX)
+    entries = [(_printable(names[i], i), palette[i]) for i in present]
+    legend = _legend(entries, -(-width // factor))
+    legend = legend.repeat(factor, axis=0).repeat(factor, axis=1)[:, :width]
+    upper = blank(picture.shape[0], width)
+    upper[:, : picture.shape[1]] = picture
+    return np.vstack([upper, legend])
+
+
 def write_png(path: str | Path, picture: np.ndarray) -> None:
     """Write an RGB (H, W, 3) or grey (H, W) uint8 picture; the file appears whole or not at all.
 

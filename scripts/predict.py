@@ -1,0 +1,87 @@
+"""Predict the classes of an image, of all images below a folder, or of a video, by a checkpoint or an exported model.
+
+Writes class_ids/ (train ids, one channel), color/ and overlay/ (with a legend) below --output, named as the images;
+for a video <name>.mp4 and <name>_legend.png. Images keep their size: they are padded for the network, not resized.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.predict.images import predict_images
+from src.predict.inputs import check_output, list_inputs, silence_opencv
+from src.predict.outputs import ImageWriter
+from src.predict.palette import read_palette
+from src.predict.predictor import MULTIPLE, checkpoint_predictor, mindir_predictor
+from src.predict.settings import load_settings
+from src.predict.video import predict_video
+from src.utils.common import start
+from src.utils.config import Parser, boolean, whole_number
+from src.utils.entry import run_entry
+from src.utils.errors import ConfigError
+from src.utils.predictions import class_names, class_palette
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict as the command line says; return 0, or 2 if images could not be read."""
+    args = parse_args(argv)
+    silence_opencv()
+    files = list_inputs(args.input)
+    check_output(args.output, args.input)
+    protocol = {"multi_scale": args.multi_scale, "flip": args.flip, "device_target": args.device_target}
+    config = load_settings(args.checkpoint_path or args.mindir, args.config, keys=args.keys, **protocol)
+    palette, names = class_palette(config), class_names(config)
+    if args.palette:
+        palette, names = read_palette(args.palette, names)
+    config, _, _ = start(config, None)
+    if args.mindir:
+        predictor = mindir_predictor(config, args.mindir)
+    else:
+        predictor = checkpoint_predictor(config, args.checkpoint_path, args.image_size)
+    if not files:  # a video
+        predict_video(predictor, args.input, args.output, palette, names)
+        return 0
+    writer = ImageWriter(args.output, palette, names)
+    failed = predict_images(predictor, files, writer, config.data.num_parallel_workers)
+    logger.info("results: %s; class_ids hold train ids 0..%d, see palette.txt", args.output, len(names) - 1)
+    return 2 if failed else 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what contradicts itself is refused."""
+    parser = Parser("scripts/predict.py", description=__doc__)
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--checkpoint_path", type=Path, help="checkpoint of the network")
+    model.add_argument("--mindir", type=Path, help="model that export.py wrote; images are fitted to its input size")
+    parser.add_argument("--input", type=Path, required=True, help="image, folder of images, or video")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results, new or empty")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file (default: <model>.yml beside the model, else Cityscapes)"
+    )
+    parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), help="default: Ascend if there, else CPU")
+    parser.add_argument(
+        "--image_size", type=whole_number, nargs=2, metavar=("H", "W"),
+        help="fit images into this height and width instead of running each at its own; class maps are brought back",
+    )  # fmt: skip
+    parser.add_argument("--multi_scale", type=boolean, default=False, help="average over img_ratios (default False)")
+    parser.add_argument("--flip", type=boolean, default=False, help="average with the mirrored image (default False)")
+    parser.add_argument("--palette", type=Path, help="colours: a line 'R G B [name]' a class, or a JSON list of these")
+    parser.add_argument("keys", nargs="*", metavar="section.key=value", help="keys of the configuration")
+    args = parser.parse_args(argv)
+    if args.mindir and (args.image_size or args.multi_scale or args.flip):
+        raise ConfigError("--mindir: runs at its own size and scale; no --image_size, --multi_scale or --flip with it")
+    if args.image_size and min(args.image_size) < MULTIPLE:
+        raise ConfigError(f"--image_size: must be at least {MULTIPLE} {MULTIPLE}")
+    return args
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,150 @@
+"""From a photograph of any size to its class map of the same size: by a checkpoint, or by an exported model."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.data.eval_samples import restore_class_map
+from src.data.transforms.resize import pad
+from src.data.transforms_factory import Compose, create_transforms
+from src.modules.base_modules import MultiScaleInfer
+from src.offline.mindir import MindIRError, MindIRModel
+from src.offline.preparing import match_model
+from src.utils import checkpoint, schema
+from src.utils.common import create_network
+from src.utils.config_builder import with_image_size
+from src.utils.evaluation import evaluation_protocol
+
+logger = logging.getLogger(__name__)
+
+MULTIPLE = 32  # of the network's coarsest feature map, and the smallest input
+MANY_SIZES = 4  # different ones after which a hint is due
+
+
+class PadToMultiple:
+    """Pad an image right and bottom with black to the next multiple of 32 each; the place of `Resize`."""
+
+    def fitted_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the part of the result that is picture: all of the image."""
+        return height, width
+
+    def __call__(
+        self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        height, width = (-(-length // MULTIPLE) * MULTIPLE for length in image.shape[:2])
+        return pad(image, (height, width), 0), label
+
+
+class Predictor:
+    """Predict the classes of an image.
+
+    Args:
+        transforms: steps from the image to the network's input; the first one knows which part of it is picture.
+        classify: maps an input with a batch axis of 1 to its classes (H, W), or to logits (C, H, W).
+        num_classes: number of classes.
+    """
+
+    def __init__(self, transforms: Compose, classify: Callable[[np.ndarray], np.ndarray], *, num_classes: int) -> None:
+        self.transforms, self.classify, self.num_classes = transforms, classify, num_classes
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return the train ids (H, W) uint8 of an image (H, W, 3) uint8 RGB."""
+        fitted = self.transforms.transforms[0].fitted_size(*image.shape[:2])
+        array, _ = self.transforms(image, None)
+        result = self.classify(array[None])
+        class_map = result.argmax(axis=0) if result.ndim == 3 else result
+        low, high = int(class_map.min()), int(class_map.max())
+        if low < 0 or high >= self.num_classes:
+            raise MindIRError(f"the model returns classes {low}..{high}, expected 0..{self.num_classes - 1}")
+        return restore_class_map(class_map, fitted, image.shape[:2])
+
+
+class RunNetwork:
+    """Runs a network whose graph is compiled once for every size, and tells when there are many.
+
+    Args:
+        infer: maps image (1, 3, H, W) float32 to class map (1, H, W).
+    """
+
+    def __init__(self, infer: nn.Cell) -> None:
+        self.infer = infer
+        self.sizes: set[tuple[int, ...]] = set()
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        self._note(array.shape[2:])
+        return self.infer(Tensor(array, ms.float32)).asnumpy()[0]
+
+    def _note(self, size: tuple[int, ...]) -> None:
+        if size in self.sizes:
+            return
+        self.sizes.add(size)
+        if len(self.sizes) <= MANY_SIZES:
+            logger.info("input %dx%d (height x width): compiled once, for all images of this size", *size)
+        elif len(self.sizes) == MANY_SIZES + 1:
+            logger.info("the sizes vary, and each is compiled once; --image_size H W runs all images at one size")
+
+
+def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tuple[int, int] | None) -> Predictor:
+    """Make a predictor of the configured network with the weights of a checkpoint.
+
+    Args:
+        config: network, normalisation, scales and mirroring.
+        path: the checkpoint.
+        image_size: height and width to run at, to which images are fitted as in evaluation; None: each at its own.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or belongs to another network.
+    """
+    network = create_network(config, aux_heads=False)
+    checkpoint.restore_network(network, checkpoint.read_checkpoint(path), path)
+    if image_size is not None:
+        config = with_image_size(config, image_size)
+    transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
+    if image_size is None:
+        transforms = Compose([PadToMultiple(), *transforms.transforms[1:]])
+    protocol = evaluation_protocol(config.data.eval_transforms)
+    size = "each image's own" if image_size is None else "{}x{}".format(*image_size)
+    scales = ", ".join(map(str, protocol["img_ratios"]))
+    logger.info("%s: image size %s, scales %s, flip %s", path, size, scales, protocol["flip"])
+    infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
+    return Predictor(transforms, RunNetwork(infer), num_classes=config.num_classes)
+
+
+def mindir_predictor(config: schema.Config, path: str | Path) -> Predictor:
+    """Make a predictor of an exported model, which fits images to its input as the offline path does.
+
+    Args:
+        config: classes, and the normalisation of a float32 input; both must agree with what the model says of itself.
+        path: the model.
+
+    Raises:
+        MindIRError: the model cannot be used.
+        ConfigError: the configuration does not fit it.
+    """
+    config = match_model(dataclasses.replace(config, mindir_path=str(path), input=None, image_size=None))
+    model = MindIRModel(path)
+    size = _input_size(model)
+    config = with_image_size(config, size)
+    transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
+    if model.input.dtype == "uint8":
+        transforms = Compose(transforms.transforms[:1])
+    logger.info("%s: input %s %dx%d (height x width)", path, model.input.dtype, *size)
+    return Predictor(transforms, lambda array: model(array)[0], num_classes=config.num_classes)
+
+
+def _input_size(model: MindIRModel) -> tuple[int, int]:
+    """Return height and width of the model's input."""
+    shape, dtype = model.input.shape, model.input.dtype
+    is_float = dtype == "float32" and len(shape) == 4 and shape[:2] == (1, 3)
+    is_uint8 = dtype == "uint8" and len(shape) == 4 and shape[0] == 1 and shape[3] == 3
+    if not (is_float or is_uint8):
+        found = "x".join(map(str, shape))
+        raise MindIRError(f"{model.path}: takes {dtype} {found}, not one image; export it with export.py")
+    return shape[2:] if is_float else shape[1:3]

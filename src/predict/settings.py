@@ -1,0 +1,44 @@
+"""The configuration of a prediction: that of the model, wherever it stands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.utils import schema
+from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.errors import ConfigError
+from src.utils.local_adapter import discover_rank
+from src.utils.schema_base import EVAL
+
+logger = logging.getLogger(__name__)
+
+
+def load_settings(
+    model: Path, given: Path | None, *, multi_scale: bool, flip: bool, device_target: str | None, keys: Sequence[str]
+) -> schema.Config:
+    """Return the configuration of a model.
+
+    Args:
+        model: checkpoint or exported model; ``<stem>.yml`` beside it is its configuration, if it is there.
+        given: the configuration that the user names instead.
+        multi_scale: average over the configured scales.
+        flip: average with the mirrored image.
+        device_target: "Ascend", "GPU", "CPU" or None for the best one.
+        keys: words ``section.key=value``, which win.
+
+    Raises:
+        ConfigError: something in it is wrong, or this is one of several processes.
+    """
+    if discover_rank().rank_size > 1:
+        raise ConfigError("scripts/predict.py runs in one process; start it without mpirun or msrun")
+    if not model.is_file():
+        raise ConfigError(f"no such {'model' if model.suffix == '.mindir' else 'checkpoint'}: {model}")
+    beside = model.with_suffix(".yml")
+    if given is None and beside.is_file():
+        given = beside
+        logger.info("configuration: %s, which lies beside the model", beside)
+    words = ["--config", str(given or DEFAULT_CONFIG), "--multi_scale", str(multi_scale), "--flip", str(flip)]
+    words += ["--device_target", device_target] if device_target else []
+    return load_config([*words, *keys], EVAL)

@@ -1,0 +1,140 @@
+"""A video through a predictor, frame by frame, to a video of the colours over the frames."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.predict.outputs import make_folder, write_palette
+from src.predict.predictor import Predictor
+from src.utils.errors import DataError, UserError
+from src.utils.evaluation import Progress
+from src.utils.visualize import overlay, with_legend, write_png
+
+logger = logging.getLogger(__name__)
+
+USUAL_RATE = 25.0  # frames/s, where a video does not tell
+
+
+class VideoReader:
+    """The frames of a video, one at a time.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: it is no video that OpenCV can decode.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.capture = path, cv2.VideoCapture(str(path))
+        self.is_there, self.frame = self.capture.read()
+        if not self.is_there:
+            raise DataError(f"{path}: damaged, or not a video OpenCV can decode")
+        self.size = self.frame.shape[:2]
+        rate, count = (self.capture.get(what) for what in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+        self.announced = max(int(count), 0)  # an estimate in some formats
+        self.rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
+        if self.rate != rate:
+            logger.warning("%s: does not tell its frame rate; taken as %g frames/s", path, USUAL_RATE)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield every frame, (H, W, 3) uint8 RGB."""
+        while self.is_there:
+            if self.frame.shape[:2] != self.size:
+                raise DataError(f"{self.path}: the frames change from {self.size} to {self.frame.shape[:2]} pixels")
+            yield cv2.cvtColor(self.frame, cv2.COLOR_BGR2RGB)
+            self.is_there, self.frame = self.capture.read()
+
+
+@contextlib.contextmanager
+def written_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
+    """Open an MP4 and yield what writes a frame (H, W, 3) uint8 RGB to it; it appears as `path` once it is whole.
+
+    Args:
+        path: the file.
+        rate: frames/s.
+        size: height and width of the frames.
+
+    Raises:
+        UserError: OpenCV cannot write it, or wrote less than it was given.
+    """
+    partial, frames = path.with_name(f".{path.stem}.partial.mp4"), 0
+    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), rate, size[::-1])
+
+    def write(frame: np.ndarray) -> None:
+        nonlocal frames
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        frames += 1
+
+    try:
+        if not writer.isOpened():
+            height, width = size
+            raise UserError(
+                f"cannot write the video {path}: OpenCV opens no MP4 (mp4v) of {height}x{width} pixels there"
+            )
+        yield write
+        writer.release()
+        found = _count_frames(partial)
+        if found != frames:  # the writer never complains, not even about a full disk
+            raise UserError(
+                f"cannot write the video {path}: {found} of {frames} frames were written; is the disk full?"
+            )
+        partial.replace(path)
+    finally:
+        writer.release()
+        partial.unlink(missing_ok=True)
+
+
+def _count_frames(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()
+
+
+def predict_video(
+    predictor: Predictor, source: Path, folder: Path, palette: np.ndarray, names: tuple[str, ...]
+) -> None:
+    """Write ``<stem>.mp4``, the colours over every frame at the video's size and rate, and ``<stem>_legend.png``.
+
+    Args:
+        predictor: maps image (H, W, 3) uint8 RGB to class map (H, W) uint8.
+        source: the video; its sound is left out.
+        folder: of the results.
+        palette: RGB colours (num_classes, 3) uint8.
+        names: the classes' names.
+
+    Raises:
+        DataError: the video cannot be read.
+        UserError: the result cannot be written, or not all of it.
+    """
+    reader = VideoReader(source)
+    make_folder(folder)
+    logger.info(
+        "%s: %dx%d (height x width), %g frames/s, %d frames", source, *reader.size, reader.rate, reader.announced
+    )
+    if any(length % 2 for length in reader.size):
+        logger.warning("an MP4 has even sizes: the last row or column of an odd one is left out")
+    target, progress = folder / f"{source.stem}.mp4", Progress(reader.announced, "frame")
+    seen = np.zeros(len(palette), bool)
+    with written_video(target, reader.rate, reader.size) as write:
+        for frame in reader.frames():
+            class_map = predictor(frame)
+            seen[np.unique(class_map)] = True
+            write(overlay(frame, class_map, palette))
+            progress.total = max(progress.total, progress.done + 1)
+            progress.advance()
+    legend = with_legend(np.empty((0, reader.size[1], 3), np.uint8), np.flatnonzero(seen), palette, names)
+    write_png(folder / f"{source.stem}_legend.png", legend)
+    write_palette(folder, palette, names)
+    if progress.done < reader.announced:
+        logger.warning("%s: announces %d frames, %d could be read", source, reader.announced, progress.done)
+    logger.info("%s: %d frames, %.2f images/s", target, progress.done, progress.rate())
