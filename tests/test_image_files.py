@@ -127,6 +127,9 @@ def test_16_bit_images_are_refused(tmp_path):
     path = file_with(tmp_path, png_bytes(RGB.astype(np.uint16) * 256, color_type=2, depth=16), "deep.png")
     with pytest.raises(DataError, match="deep.png: 16-bit image; save it with 8 bits a channel"):
         read_image(path)
+    tiff = cv2.imencode(".tif", RGB.astype(np.uint16) * 256)[1].tobytes()
+    with pytest.raises(DataError, match="deep.tif: 16-bit image; save it with 8 bits a channel"):
+        read_image(file_with(tmp_path, tiff, "deep.tif"))
 
 
 def test_missing_and_unreadable_files(tmp_path):

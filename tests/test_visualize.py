@@ -18,6 +18,7 @@ from src.utils.visualize import (
     generic_palette,
     hatch,
     overlay,
+    with_legend,
     write_png,
 )
 from tests.picture_helpers import border, colors_of, is_in, written
@@ -320,3 +321,27 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path):
         with pytest.raises(ValueError, match=r"a picture is \(H, W\) or \(H, W, 3\) uint8"):
             write_png(tmp_path / "a.png", picture)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.parametrize(("shape", "factor"), [((40, 70), 1), ((0, 900), 1), ((300, 2000), 1), ((30, 4500), 4)])
+def test_a_legend_below_a_picture_grows_with_it_and_keeps_its_pixels(shape, factor):
+    picture = random_image(9, shape)
+    shown = with_legend(picture, [0, 2], PALETTE, NAMES)
+    width = max(640, shape[1])
+    assert (shown.shape[1], shown.dtype) == (width, np.uint8)
+    assert (shown[: shape[0], : shape[1]] == picture).all()
+    assert (shown[: shape[0], shape[1] :] == 255).all()
+    below = shown[shape[0] :]
+    assert PALETTE[0] in colors_of(below)
+    assert PALETTE[1] not in colors_of(below)
+    assert PALETTE[2] in colors_of(below)
+    rows = np.nonzero((below == PALETTE[0]).all(axis=-1))[0]
+    assert rows.max() - rows.min() + 1 == pytest.approx(24 * factor, abs=2 * factor)  # height of a swatch
+    assert (border(below) == 255).all()
+
+
+def test_a_legend_of_many_classes_stays_inside():
+    palette, names = generic_palette(255), [f"class number {i}" for i in range(255)]
+    shown = with_legend(random_image(0, (10, 10)), range(255), palette, names)
+    assert colors_of(shown[10:]) >= {*map(tuple, palette.tolist())}
+    assert (border(shown[10:]) == 255).all()
