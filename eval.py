@@ -15,7 +15,7 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
 from src.utils import checkpoint, modelarts, schema
-from src.utils.common import create_network, dated_folder, start, write_config
+from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
 from src.utils.communicator import Communicator
 from src.utils.config import load_config
 from src.utils.entry import run_entry
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
 
+    compare_variant(config, config.checkpoint_path)
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, checkpoint.read_checkpoint(config.checkpoint_path), config.checkpoint_path)
     if runtime.rank == 0:

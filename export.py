@@ -12,7 +12,7 @@ from pathlib import Path
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.utils import checkpoint, local_adapter, modelarts, schema
-from src.utils.common import create_network, start
+from src.utils.common import compare_variant, create_network, start
 from src.utils.config import load_config
 from src.utils.entry import run_entry
 from src.utils.errors import ConfigError
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, runtime, _ = start(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
 
+    compare_variant(config, config.checkpoint_file)
     reference = create_network(config, aux_heads=False).set_train(False)
     checkpoint.restore_network(reference, values, config.checkpoint_file)
     network = exporting.deployed_network(config, values)

@@ -19,7 +19,14 @@ from src.modules.loss.loss import WithLossCell, create_criterion
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import callback, checkpoint, modelarts, schema
-from src.utils.common import create_network, resumes_itself, start, training_folder, write_config
+from src.utils.common import (
+    compare_variant,
+    create_network,
+    resumes_itself,
+    start,
+    training_folder,
+    write_config,
+)
 from src.utils.communicator import Communicator
 from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
@@ -122,6 +129,7 @@ def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Con
         CheckpointError: it does not fit, or there is nothing left to train.
     """
     if config.finetune_ckpt:
+        compare_variant(config, config.finetune_ckpt)
         checkpoint.finetune_network(network, checkpoint.read_checkpoint(config.finetune_ckpt), config.finetune_ckpt)
     if not config.resume_ckpt:
         return 0

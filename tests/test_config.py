@@ -180,6 +180,8 @@ def test_every_option_is_explained():
         (["data.train_transforms.item_transforms=[RandomFlip]"], "must begin with RandomResizeCrop"),
         (["data.train_transforms.item_transforms=[{Blur: {}}]"], "Blur: unknown transform"),
         (["--resume_ckpt", "a", "--finetune_ckpt", "b"], "excludes finetune_ckpt"),
+        (["loss.ohem_min_kept=5"], "loss.ohem_min_kept: does nothing without loss.type=ohem"),
+        (["loss.ohem_thresh=0.6"], "loss.ohem_thresh: does nothing without loss.type=ohem"),
         (["--config", "missing.yml"], "cannot read configuration missing.yml: No such file"),
     ],
 )

@@ -26,6 +26,8 @@ from src.utils.runtime import Runtime, init_device
 logger = logging.getLogger(__name__)
 
 NETWORKS = {"BiSeNetV2": BiSeNetV2}
+# Options of the network that change what weights mean, but not their names and shapes, or only some.
+VARIANT = ("inner_upsample", "bn_epsilon", "bga_pointwise_bias")
 
 
 def start(
@@ -138,3 +140,15 @@ def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = Fa
     if config.mix:
         to_mixed_precision(network)
     return network
+
+
+def compare_variant(config: schema.Config, path: str | Path) -> None:
+    """Warn where the configuration beside a checkpoint names another variant of the network than `config`."""
+    beside = Path(path).with_suffix(".yml")
+    if not beside.is_file():
+        return
+    theirs = yaml_files.read_yaml(beside).get("net_args") or {}
+    own = dataclasses.asdict(config.net_args)
+    other = [f"net_args.{name}={theirs[name]}" for name in VARIANT if theirs.get(name, own[name]) != own[name]]
+    if other:
+        logger.warning("%s: weights of another variant of the network; give %s", path, " ".join(other))

@@ -1,0 +1,35 @@
+"""A checkpoint whose configuration names another variant of the network than the one in use."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from src.utils.common import compare_variant
+from src.utils.config import load_config
+
+NEAREST = "net_args: {inner_upsample: nearest, bn_epsilon: 1.0e-05, bga_pointwise_bias: false, dropout: 0.1}\n"
+
+
+@pytest.mark.parametrize(
+    ("beside", "options", "warning"),
+    [
+        (NEAREST, [], "another variant of the network; give net_args.inner_upsample=nearest net_args.bn_epsilon=1e-05"),
+        (
+            NEAREST,
+            ["net_args.inner_upsample=nearest"],
+            "another variant of the network; give net_args.bn_epsilon=1e-05",
+        ),
+        (NEAREST, ["net_args.inner_upsample=nearest", "net_args.bn_epsilon=1e-5"], ""),
+        ("num_classes: 3\n", [], ""),
+        (None, [], ""),
+    ],
+)
+def test_another_variant_is_told(tmp_path, caplog, beside, options, warning):
+    if beside:
+        (tmp_path / "weights.yml").write_text(beside, encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        compare_variant(load_config(options, "train"), tmp_path / "weights.ckpt")
+    assert caplog.text.strip().endswith(warning)
+    assert bool(caplog.text) == bool(warning)
