@@ -20,7 +20,7 @@ from src.utils import checkpoint
 from src.utils.config import Parser
 from src.utils.entry import run_entry
 from src.utils.errors import ConfigError
-from src.utils.files import write_whole
+from src.utils.files import require_new, write_whole
 from src.utils.logger import setup_logging
 from src.utils.runtime import init_device
 
@@ -66,7 +66,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line.
 
     Raises:
-        ConfigError: an option is missing, has no place, or would overwrite a file.
+        ConfigError: an option is missing or has no place.
+        UserError: a file would be overwritten, or its folder is not there.
     """
     parser = Parser("scripts/convert_torch_checkpoint.py", description=__doc__)
     parser.add_argument("--torch_file", type=Path, help="the PyTorch weights, *.pth or *.pt")
@@ -86,11 +87,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         raise ConfigError(f"{'with' if args.reverse else 'without'} --reverse give --{needed} and no --{other}")
     if not args.reverse and args.output.suffix != ".ckpt":
         raise ConfigError(f"--output {args.output}: a checkpoint's name ends in .ckpt")
-    for path in (args.output, args.output.with_suffix(".yml")):
-        if path.exists() and (path == args.output or not args.reverse):
-            raise ConfigError(f"{path} exists; take another --output")
-    if not args.output.parent.is_dir():
-        raise ConfigError(f"--output {args.output}: no such folder: {args.output.parent}")
+    for path in (args.output,) if args.reverse else (args.output, args.output.with_suffix(".yml")):
+        require_new(path)
     return args
 
 

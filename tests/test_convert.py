@@ -149,7 +149,7 @@ def test_wrong_files_are_told(published, torch_python, tmp_path, name, options, 
 def test_nothing_is_overwritten_and_torch_is_asked_for(published, torch_python, tmp_path):
     (tmp_path / "own.yml").write_text("mine\n", encoding="utf-8")
     done = convert(torch_python, published / "mmseg_own.pth", tmp_path / "own.ckpt", check=False)
-    assert (done.returncode, "own.yml exists" in done.stderr) == (2, True)
+    assert (done.returncode, "own.yml is there already" in done.stderr) == (2, True)
     assert (tmp_path / "own.yml").read_text(encoding="utf-8") == "mine\n"
     done = convert(sys.executable, published / "mmseg_own.pth", tmp_path / "other.ckpt", check=False)
     assert done.returncode == 2

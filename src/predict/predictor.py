@@ -18,7 +18,7 @@ from src.modules.base_modules import MultiScaleInfer
 from src.offline.mindir import MindIRError, MindIRModel
 from src.offline.preparing import match_model
 from src.utils import checkpoint, schema
-from src.utils.common import create_network
+from src.utils.common import compare_variant, create_network
 from src.utils.config_builder import with_image_size
 from src.utils.evaluation import evaluation_protocol
 
@@ -102,6 +102,7 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     Raises:
         CheckpointError: the checkpoint cannot be read or belongs to another network.
     """
+    compare_variant(config, path)
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, checkpoint.read_checkpoint(path), path)
     if image_size is not None:
