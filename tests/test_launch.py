@@ -251,10 +251,10 @@ def test_a_rank_never_outlives_its_supervisor(tmp_path):
     assert not os.path.exists(f"/proc/{child}")  # noqa: PTH110
 
 
-def test_a_scheduler_that_does_not_start_is_one_line(monkeypatch, tmp_path):
+def test_a_scheduler_that_does_not_start_is_one_line(monkeypatch):
     monkeypatch.setattr(scheduler.sys, "executable", "/bin/false")
     with pytest.raises(UserError, match="the scheduler of the job did not start on 127.0.0.1, port 1; is the port"):
-        scheduler.start_scheduler("127.0.0.1", 1, 2, {}, tmp_path / "scheduler.log")
+        scheduler.start_scheduler("127.0.0.1", 1, 2, {})
 
 
 def test_a_scheduler_is_there_when_it_listens():

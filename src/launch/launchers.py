@@ -145,8 +145,8 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
     variables = [{**common, "MS_NODE_ID": str(rank), "DEVICE_ID": str(rank - ranks[0])} for rank in ranks]
     scheduler = None
     if job.node_rank == 0:
-        log = _log_folder(job) / "scheduler.log"
-        scheduler = start_scheduler(job.address, job.port, job.device_num, environment, log)
+        with (_log_folder(job) / "scheduler.log").open("wb") as log:
+            scheduler = start_scheduler(job.address, job.port, job.device_num, environment, log)
     try:
         # All share the console: MindSpore 2.0 numbers the ranks itself, so that nobody knows here which one will log.
         return run_together([rank_command(job)] * len(ranks), variables)

@@ -2,13 +2,12 @@
 
 Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.utils.scheduler``, with MS_ROLE=MS_SCHED,
 MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. They end it, and it never outlives them; msrun's ends after the ranks.
+On MindSpore 2.0 a relay stands before it (see relay.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import signal
 import socket
 import subprocess
@@ -16,10 +15,11 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from src.utils.child_process import end_with_parent
 from src.utils.errors import UserError
-from src.utils.local_adapter import init_cluster, scheduler_niceness, set_device
+from src.utils.local_adapter import init_cluster, scheduler_answer_delay, set_device
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "RANK_")
@@ -35,24 +35,35 @@ def free_port() -> int:
 
 
 def start_scheduler(
-    host: str, port: int, rank_size: int, environment: Mapping[str, str], log: Path | None = None
+    host: str,
+    port: int,
+    rank_size: int,
+    environment: Mapping[str, str],
+    output: BinaryIO | int | None = subprocess.DEVNULL,
+    delay: float | None = None,
 ) -> subprocess.Popen:
-    """Start the scheduler process of a job of `rank_size` ranks; what it prints goes to `log`, or nowhere.
+    """Start the scheduler process of a job of `rank_size` ranks.
 
     Returns when it listens: a rank that comes earlier would try again only after a minute.
 
+    Args:
+        host: address at which the ranks look for it.
+        port: the port there.
+        rank_size: number of ranks of the job.
+        environment: variables of the new process, those of launchers left out.
+        output: where what it prints goes, as `subprocess` takes it.
+        delay: seconds by which its answers are held up; what this MindSpore needs, if not given.
+
     Raises:
-        UserError: it does not.
+        UserError: it does not listen.
     """
     environment = {k: v for k, v in environment.items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
-    with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
-        niceness = scheduler_niceness()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "src.utils.scheduler"], cwd=ROOT, env=environment,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=lambda: os.nice(niceness),
-        )  # fmt: skip
+    delayed = scheduler_answer_delay() if delay is None else delay
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.utils.relay" if delayed else "src.utils.scheduler"], cwd=ROOT, env=environment,
+        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+    )  # fmt: skip
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         if _listens(host, port):
