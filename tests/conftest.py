@@ -25,8 +25,6 @@ WITHOUT_MINDSPORE = (
     "test_postprocess", "test_prefetch", "test_preflight", "test_preprocess", "test_readme", "test_resize",
     "test_run_tests", "test_tiny_dataset", "test_transforms", "test_versions", "test_visualize",
 )  # fmt: skip
-# Files with whole jobs, minutes each: on other versions than the pinned one CI leaves them out.
-JOBS = ("test_benchmark", "test_demo", "test_distributed", "test_modelarts", "test_runner")
 # The files that take longest, which come first so that no process is left with one of them in the end.
 LONGEST = (
     "test_distributed", "test_end_to_end", "test_versions", "test_benchmark", "test_demo", "test_offline_chain",
@@ -36,12 +34,10 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Mark what touches MindSpore and what takes minutes, and put the longest files first."""
+    """Mark what touches MindSpore, and put the longest files first."""
     for item in items:
         if item.path.stem not in WITHOUT_MINDSPORE:
             item.add_marker(pytest.mark.mindspore)
-        if item.path.stem in JOBS:
-            item.add_marker(pytest.mark.jobs)
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))  # stable: the order within a file stays
 
