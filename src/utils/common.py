@@ -143,11 +143,20 @@ def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = Fa
 
 
 def compare_variant(config: schema.Config, path: str | Path) -> None:
-    """Warn where the configuration beside a checkpoint names another variant of the network than `config`."""
+    """Warn where the configuration beside a checkpoint names another variant of the network than `config`.
+
+    A file of that name that is no configuration, which may be anything, is left alone.
+    """
     beside = Path(path).with_suffix(".yml")
     if not beside.is_file():
         return
-    theirs = yaml_files.read_yaml(beside).get("net_args") or {}
+    try:
+        theirs = yaml_files.read_yaml(beside).get("net_args")
+    except ConfigError as err:
+        logger.warning("%s", err)
+        return
+    if not isinstance(theirs, dict):
+        return
     own = dataclasses.asdict(config.net_args)
     other = [f"net_args.{name}={theirs[name]}" for name in VARIANT if theirs.get(name, own[name]) != own[name]]
     if other:
