@@ -72,7 +72,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--eval_size", type=size, default=None, help="size of the images to read, default 1024x2048")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
     parser.add_argument("--mix", action="store_true", help="mixed precision: convolutions in float16")
-    parser.add_argument("--num_threads", type=positive, default=None, help="threads of the kernels, default all cores")
+    threads = "threads of the kernels; default: OMP_NUM_THREADS, then all cores"
+    parser.add_argument("--num_threads", type=positive, default=None, help=threads)
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), default=None, help="MindSpore's device")
     return check(parser.parse_args(argv))
 

@@ -23,6 +23,18 @@ def test_usable_cores_respect_the_affinity():
 
 
 @pytest.mark.parametrize(
+    ("told", "processes", "expected"),
+    [(None, 1, 8), (None, 3, 2), (None, 9, 1), ("3", 1, 3), ("3", 4, 3), ("4,2", 1, 4), ("0", 2, 4), ("all", 1, 8)],
+)
+def test_omp_num_threads_wins_over_the_cores(monkeypatch, told, processes, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert cores_module.usable_threads(processes) == expected
+
+
+@pytest.mark.parametrize(
     ("cores", "place", "expected"),
     [
         (8, (1, 2), {4, 5, 6, 7}),

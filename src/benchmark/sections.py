@@ -16,7 +16,7 @@ from src.benchmark.onednn import VERBOSE
 from src.benchmark.pipeline import write_list, write_pairs
 from src.benchmark.worker import Worker
 from src.utils.config import load_config
-from src.utils.cores import usable_cores
+from src.utils.cores import usable_cores, usable_threads
 from src.utils.schema_base import TRAIN
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Settings:
     multi_scale_images: int = 2
     torch_python: str | None = None
     mix: bool = False
-    num_threads: int = field(default_factory=usable_cores)
+    num_threads: int = field(default_factory=usable_threads)
     device_target: str | None = None
 
     @property

@@ -25,6 +25,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_threads(processes: int = 1) -> int:
+    """Return the number of threads for the kernels of each of `processes` that share the cores this one may run on.
+
+    OMP_NUM_THREADS, where it is set, is that number, as for other numerical software; of a list the first counts.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if told.isascii() and told.isdigit() and int(told) > 0:
+        return int(told)
+    return max(1, usable_cores() // processes)
+
+
 def divide_cores(local_rank: int, local_size: int) -> None:
     """Keep this rank, and all threads and processes it will start, on its own share of the cores the job may use.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from src.utils.cores import ranks_sharing_cores, usable_cores
+from src.utils.cores import ranks_sharing_cores, usable_threads
 from src.utils.errors import UserError
 from src.utils.local_adapter import (
     choose_device,
@@ -52,7 +52,7 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
         device_target: "Ascend", "GPU", "CPU" or None for the best one.
         device_id: device number or None.
         ms_mode: 0 graph mode, 1 PyNative mode.
-        num_threads: threads of the CPU kernels, None for all cores.
+        num_threads: threads of the CPU kernels, None for OMP_NUM_THREADS or all cores.
 
     Raises:
         UserError: MindSpore is missing, of an unknown version, or the device is.
@@ -67,7 +67,7 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
     target, number = choose_device(device_target, device_id, placement)
     set_device(target, number)
     ms.set_context(mode=ms.PYNATIVE_MODE if ms_mode else ms.GRAPH_MODE)
-    threads = num_threads or max(1, usable_cores() // ranks_sharing_cores(placement.local_size))
+    threads = num_threads or usable_threads(ranks_sharing_cores(placement.local_size))
     if target == "CPU":
         set_cpu_threads(threads)
     rank = join_job(placement, target) if placement.rank_size > 1 else 0

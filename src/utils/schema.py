@@ -118,7 +118,10 @@ class Config(Section):
     )
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", scripts=(TRAIN, EVAL), choices=(0, 1))
     num_threads: Optional[int] = key(
-        None, "threads of the CPU kernels; default: all cores", scripts=WITH_NETWORK, check=at_least(1)
+        None,
+        "threads of the CPU kernels; default: OMP_NUM_THREADS, then all cores",
+        scripts=WITH_NETWORK,
+        check=at_least(1),
     )
     save_dir: Optional[str] = key(
         None, "folder of the results; default a dated one below runs or eval", scripts=(TRAIN, EVAL), check=not_empty
