@@ -44,6 +44,7 @@ class Settings:
     batches: int = 8
     eval_images: int = 5
     multi_scale_images: int = 2
+    scales: tuple[float, ...] | None = None  # of the multi-scale evaluation; None: the configuration's
     torch_python: str | None = None
     mix: bool = False
     num_threads: int = field(default_factory=usable_threads)
@@ -197,7 +198,9 @@ def made_up_images(settings: Settings) -> Iterator[Path]:
 def data_overrides(settings: Settings, root: Path) -> list[str]:
     """Return the overrides of the configuration for made-up pairs in `root`."""
     crop, target = (",".join(map(str, size)) for size in (settings.crop_size, settings.eval_size))
+    scales = [f"data.eval_transforms.img_ratios={list(settings.scales)}"] if settings.scales else []
     return [
+        *scales,
         f"data.dataset_dir={root}",
         f"data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[{crop}]",
         f"data.train_transforms.item_transforms.RandomResizeCrop.base_size={settings.eval_size[1]}",
