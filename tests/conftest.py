@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+# MindSpore's threads wait for work by spinning: several test processes with a thread for every core are in each
+# other's way. Before NumPy and MindSpore load; the processes that a test starts have it, too.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 import src  # noqa: E402, F401 - prepares the environment before any test imports MindSpore
 from src.cloud import object_store  # noqa: E402
+from src.utils import cores, local_adapter  # noqa: E402
 from tests import cloud_helpers, runner_helpers  # noqa: E402
 
 # Files whose tests neither import MindSpore nor start what does, and the one that starts every version itself: the
@@ -40,6 +48,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.mindspore)
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))  # stable: the order within a file stays
+
+
+def pytest_collection_finish():
+    """Let networks that tests run themselves use as many threads as those of a script."""
+    if "mindspore" in sys.modules:
+        local_adapter.set_cpu_threads(cores.usable_threads())
 
 
 @pytest.fixture(autouse=True)
