@@ -70,7 +70,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=size, nargs="+", default=None, help="forward sizes, default 512x1024 1024x2048")
     parser.add_argument("--train_shape", type=shape, default=None, help="training batch, default 2x512x512")
     parser.add_argument("--eval_size", type=size, default=None, help="size of the images to read, default 1024x2048")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and two scales, to see that everything runs")
     parser.add_argument("--mix", action="store_true", help="mixed precision: convolutions in float16")
     threads = "threads of the kernels; default: OMP_NUM_THREADS, then all cores"
     parser.add_argument("--num_threads", type=positive, default=None, help=threads)

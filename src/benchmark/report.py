@@ -46,7 +46,9 @@ def machine_lines(results: dict) -> str:
     text = [f"{name + ':':15s}{value}" for name, value in lines.items()]
     text += ["", "Times: median (lowest .. highest). Sizes: height x width."]
     if results["settings"]["quick"]:
-        text.append("QUICK: tiny sizes, to see that everything runs. The figures say nothing about speed.")
+        text.append(
+            "QUICK: tiny sizes and few scales, to see that everything runs. The figures say nothing about speed."
+        )
     return "\n".join(text)
 
 
@@ -125,13 +127,18 @@ def pipeline_table(rows: Sequence[dict]) -> str:
     return table("Reading training images, images/s", head, lines)
 
 
+def protocol_text(protocol: dict) -> str:
+    """Say at how many scales is evaluated."""
+    return f"{len(protocol['img_ratios'])} scales with flip" if protocol["flip"] else "single scale"
+
+
 def evaluation_table(rows: Sequence[dict]) -> str:
     """Show evaluation speed, and the time of an image compared with its forward passes alone."""
     lines = []
     for row in rows:
         protocol, alone = row["protocol"], row["alone"]
         mirrored = 2 if protocol["flip"] else 1
-        what = f"{len(protocol['img_ratios'])} scales with flip" if protocol["flip"] else "single scale"
+        what = protocol_text(protocol)
         passes = sum(mirrored * summarize(samples).median for samples in alone["ms"])
         image = summarize(row["ms"]).median
         lines.append([what, f"1 of {size_text(protocol['image_size'])}", row["precision"], spread(row["ms"]),
@@ -161,7 +168,7 @@ def memory_rows(results: dict) -> list[list[str]]:
     lines = [[f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"], f"{row['peak_mb']:.0f}"]
              for row in results.get("steps", [])]  # fmt: skip
     for row in results.get("evaluation", []):
-        what = "all scales and flip" if row["protocol"]["flip"] else "single scale"
+        what = protocol_text(row["protocol"])
         images = f"1 of {size_text(row['protocol']['image_size'])}"
         lines.append([f"MindSpore evaluation, {what}", images, row["precision"], f"{row['peak_mb']:.0f}"])
     for row in results.get("pipeline", []):

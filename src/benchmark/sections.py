@@ -230,7 +230,7 @@ def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
     for split, multi_scale in (("single", False), ("multi", True)):
         spec = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}
         with start_mindspore(settings, data_overrides(settings, root), **spec) as worker:
-            logger.info("evaluation, %s", "all scales and flip" if multi_scale else "single scale")
+            logger.info("evaluation, %s", "several scales and flip" if multi_scale else "single scale")
             row = {**worker.ask("run"), **worker.ask("peak"), "precision": settings.precision}
             logger.info("the network alone, at each scale")
             rows.append({**row, "alone": worker.ask("alone", times=2 if multi_scale else 3)})
