@@ -194,6 +194,7 @@ def test_bad_command_lines(arguments, message):
     ("text", "message"),
     [
         ("a: [1", "not YAML"),
+        ("a: 2023-02-30", "not YAML: day is out of range"),
         ("- 1\n", "expected a mapping"),
         ("seed: 1\nseed: 2\n", "x.yml:2: key 'seed' given twice"),
         ("__BASE__: x.yml\n", "includes itself"),

@@ -24,6 +24,7 @@ NEAREST = "net_args: {inner_upsample: nearest, bn_epsilon: 1.0e-05, bga_pointwis
         (NEAREST, ["net_args.inner_upsample=nearest", "net_args.bn_epsilon=1e-5"], ""),
         ("num_classes: 3\n", [], ""),
         ("net_args: [1, 2]\n", [], ""),
+        ("date: 2023-02-30\n", [], "weights.yml: not YAML: day is out of range for month"),
         ("- a list\n", [], "weights.yml: expected a mapping of keys to values, got list"),
         (None, [], ""),
     ],

@@ -145,7 +145,7 @@ def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = Fa
 def compare_variant(config: schema.Config, path: str | Path) -> None:
     """Warn where the configuration beside a checkpoint names another variant of the network than `config`.
 
-    A file of that name that is no configuration, which may be anything, is left alone.
+    A file of that name that cannot be read as a configuration gives a warning and stops nothing.
     """
     beside = Path(path).with_suffix(".yml")
     if not beside.is_file():

@@ -44,7 +44,7 @@ def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
         loader = _UniqueKeyLoader(text)
         loader.name = path.name
         values = loader.get_single_data() or {}
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError) as err:  # a date that does not exist is a ValueError
         raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
