@@ -78,11 +78,11 @@ def test_mpirun_gets_the_options_it_has(monkeypatch, tmp_path, merges):
     program = fake_program(tmp_path, f'{refuse}echo "mpirun (Open MPI) 4.1.4"')
     monkeypatch.setattr(launchers, "find_program", lambda name: str(program))
     job = Job(16, 2, "out", hosts="a:8,b:8", options=("--mix", "True"))
-    words = launchers.mpirun_command(job, {"PATH": "/bin", "SECRET": "x"})
+    words = launchers.mpirun_command(job, {"PATH": "/bin", "OMP_NUM_THREADS": "2", "SECRET": "x"})
     assert words[:4] == [str(program), "--allow-run-as-root", "-n", "16"]
     assert ("--merge-stderr-to-stdout" in words) == merges
     assert words[words.index("--host") + 1] == "a:8,b:8"
-    assert words[words.index("-x") + 1] == "PATH"
+    assert [after for word, after in zip(words, words[1:]) if word == "-x"] == ["PATH", "OMP_NUM_THREADS"]
     assert "SECRET" not in words
     assert words[-2:] == ["--mix", "True"]
     words = launchers.mpirun_command(Job(16, 2, "out", hostfile="hosts"), {})

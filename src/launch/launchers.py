@@ -23,7 +23,7 @@ TAIL_OPTION = "--tail_worker_log"
 MPIRUN_PATIENCE = ("OMPI_MCA_odls_base_sigkill_timeout", "PRTE_MCA_odls_base_sigkill_timeout")
 STOP_SECONDS = 20
 MEETING_SECONDS = 600  # for the ranks of all machines to appear
-PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "HCCL_CONNECT_TIMEOUT", "ONEDNN_MAX_CPU_ISA")
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS", "HCCL_CONNECT_TIMEOUT", "ONEDNN_MAX_CPU_ISA")
 
 
 def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
@@ -146,7 +146,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
     scheduler = None
     if job.node_rank == 0:
         with (_log_folder(job) / "scheduler.log").open("wb") as log:
-            scheduler = start_scheduler(job.address, job.port, job.device_num, environment, log)
+            scheduler = start_scheduler(job.address, job.port, job.device_num, environment, output=log)
     try:
         # All share the console: MindSpore 2.0 numbers the ranks itself, so that nobody knows here which one will log.
         return run_together([rank_command(job)] * len(ranks), variables)
