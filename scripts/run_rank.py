@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.utils.child_process import end_with_parent
 from src.utils.errors import UserError
 from src.utils.local_adapter import discover_rank, is_scheduler
+from src.utils.scheduler import scheduler_module
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN_LINES = 5
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     end_with_parent(signal.SIGTERM)  # msrun leaves its workers behind when it is told to stop
     if is_scheduler():
         os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", "src.utils.scheduler"])
+        os.execv(sys.executable, [sys.executable, "-m", scheduler_module()])
     child = subprocess.Popen(
         [sys.executable, *argv], start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL)
     )

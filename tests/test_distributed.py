@@ -149,7 +149,7 @@ def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, tmp
 
 
 def processes_of(save_dir: Path) -> dict[int, str]:
-    """Return the command line of every process that names the folder of the run, and of every scheduler."""
+    """Return the command line of every process that names the folder of the run, and of every scheduler and relay."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -157,7 +157,7 @@ def processes_of(save_dir: Path) -> dict[int, str]:
                 words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if str(save_dir) in words or "src.utils.scheduler" in words:
+            if str(save_dir) in words or "src.utils.scheduler" in words or "src.utils.relay" in words:
                 found[int(entry.name)] = words
     return found
 

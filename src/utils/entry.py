@@ -14,6 +14,7 @@ from src.utils.errors import UserError
 from src.utils.job_end import end_process
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
 from src.utils.logger import has_logging, keep_early_records
+from src.utils.scheduler import scheduler_module
 
 ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
         expect_slow_start()
         os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", "src.utils.scheduler"])
+        os.execv(sys.executable, [sys.executable, "-m", scheduler_module()])
     keep_early_records()
     try:
         code = main(None)

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
+import socket
+import sys
 from collections.abc import Awaitable
 
 from src.utils.child_process import end_with_parent
-from src.utils.local_adapter import scheduler_answer_delay
+from src.utils.errors import UserError
+from src.utils.local_adapter import scheduler_answer_delay, scheduler_place
 from src.utils.scheduler import LOOPBACK, free_port, start_scheduler
 
 CHUNK = 1 << 16
@@ -33,42 +35,50 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
             await writer.drain()
 
 
-async def _connect(
-    host: str, port: int, delay: float, from_rank: asyncio.StreamReader, to_rank: asyncio.StreamWriter
-) -> None:
-    """Connect a rank that has come with the scheduler, until one of them leaves."""
-    try:
-        from_scheduler, to_scheduler = await asyncio.open_connection(host, port)
-    except OSError:  # it has just ended
-        to_rank.close()
-        return
-    await asyncio.gather(_pass_on(from_rank, to_scheduler, 0), _pass_on(from_scheduler, to_rank, delay))
-
-
-async def relay(address: tuple[str, int], scheduler: tuple[str, int], delay: float, end: Awaitable) -> None:
-    """Stand at `address` for the scheduler, until `end` comes.
+async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaitable) -> None:
+    """Stand for the scheduler until `end` comes, and until what was held up then is passed on.
 
     Args:
-        address: host and port at which the ranks look for the scheduler.
-        scheduler: host and port at which it really listens.
+        listener: bound to the address at which the ranks look for the scheduler; closed in the end.
+        port: where the scheduler really listens, on this host.
         delay: seconds by which its answers are held up.
         end: what to wait for.
     """
-    server = await asyncio.start_server(functools.partial(_connect, *scheduler, delay), *address)
+    connections: set[asyncio.Task] = set()
+
+    async def connect(from_rank: asyncio.StreamReader, to_rank: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        try:
+            from_scheduler, to_scheduler = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:  # it has just ended
+            to_rank.close()
+            return
+        await asyncio.gather(_pass_on(from_rank, to_scheduler, 0), _pass_on(from_scheduler, to_rank, delay))
+
+    server = await asyncio.start_server(connect, sock=listener)
     try:
         await end
     finally:
         server.close()
+        if connections:
+            await asyncio.wait(connections, timeout=delay + 1)
 
 
 async def main() -> None:
     """Start the scheduler of the job that the variables describe, and stand for it."""
-    address = os.environ["MS_SCHED_HOST"], int(os.environ["MS_SCHED_PORT"])
-    own = LOOPBACK, free_port()
-    process = start_scheduler(*own, int(os.environ["MS_WORKER_NUM"]), os.environ, None, delay=0)
-    await relay(address, own, scheduler_answer_delay(), asyncio.to_thread(process.wait))
+    host, port, rank_size = scheduler_place()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))  # nobody else gets it while the scheduler starts; heard are the ranks afterwards
+        own = free_port()
+        process = start_scheduler(LOOPBACK, own, rank_size, os.environ, output=None, relayed=False)
+        await relay(listener, own, delay=scheduler_answer_delay(), end=asyncio.to_thread(process.wait))
 
 
 if __name__ == "__main__":
     end_with_parent(signal.SIGKILL)
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except (UserError, OSError) as err:
+        sys.stderr.write(f"error: {err}\n")
+        sys.exit(2)

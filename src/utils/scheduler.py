@@ -34,13 +34,21 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def scheduler_module(relayed: bool | None = None) -> str:
+    """Return the module to run as the scheduler, with a relay where this MindSpore needs one or as `relayed` tells."""
+    if relayed is None:
+        relayed = scheduler_answer_delay() > 0
+    return "src.utils.relay" if relayed else "src.utils.scheduler"
+
+
 def start_scheduler(
     host: str,
     port: int,
     rank_size: int,
     environment: Mapping[str, str],
+    *,
     output: BinaryIO | int | None = subprocess.DEVNULL,
-    delay: float | None = None,
+    relayed: bool | None = None,
 ) -> subprocess.Popen:
     """Start the scheduler process of a job of `rank_size` ranks.
 
@@ -52,17 +60,17 @@ def start_scheduler(
         rank_size: number of ranks of the job.
         environment: variables of the new process, those of launchers left out.
         output: where what it prints goes, as `subprocess` takes it.
-        delay: seconds by which its answers are held up; what this MindSpore needs, if not given.
+        relayed: whether a relay stands before it; where this MindSpore needs one, if not given.
 
     Raises:
         UserError: it does not listen.
     """
     environment = {k: v for k, v in environment.items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
-    delayed = scheduler_answer_delay() if delay is None else delay
     process = subprocess.Popen(
-        [sys.executable, "-m", "src.utils.relay" if delayed else "src.utils.scheduler"], cwd=ROOT, env=environment,
+        [sys.executable, "-m", scheduler_module(relayed)], cwd=ROOT, env=environment,
         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        start_new_session=True,  # a terminal's Ctrl-C is for the ranks, which need it until they have ended
     )  # fmt: skip
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
