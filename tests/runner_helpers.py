@@ -135,3 +135,17 @@ def run_runner(program: Path, *arguments: object, **variables: object) -> subpro
     command = [str(program), *map(str, arguments)]
     environment = stand_in_variables(**variables)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def common(model: Path, inputs: Path, results: Path) -> list[object]:
+    """Return the arguments of a run of the runner, or of scripts/infer_mindir.py."""
+    return ["--mindir_path", model, "--dataset_path", inputs, "--result_path", results]
+
+
+def error_of(done: subprocess.CompletedProcess) -> str:
+    """Return the one line of a failed run; MindSpore's own log lines, which begin with [, stand beside it."""
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]

@@ -1,4 +1,4 @@
-"""The C++ runner: its own parts, built for MindSpore's real library, and whole over a stand-in for that library."""
+"""The C++ runner as a whole, over a stand-in for MindSpore's library that computes with the installed MindSpore."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ import pytest
 
 from src.offline.timing import Timings
 from tests.offline_helpers import SIZE, export, read_results, write_checkpoint
-from tests.run_helpers import ROOT, run_script
+from tests.run_helpers import run_script
 from tests.runner_helpers import (
-    CPP,
-    FLAGS,
-    RUNNER,
-    build_environment,
     build_runner,
     build_stand_in,
-    libpython_folder,
-    missing,
-    require_compiler,
+    common,
+    error_of,
     run_runner,
     stand_in_variables,
 )
 
-TINY = ROOT / "tests" / "golden" / "tiny_2_0_0.mindir"
 RUNTIMES = ("MindSpore Lite", "libmindspore.so")
 
 
@@ -47,39 +41,6 @@ def inputs(tmp_path) -> Path:
     return folder
 
 
-def common(model: Path, inputs: Path, results: Path) -> list[object]:
-    return ["--mindir_path", model, "--dataset_path", inputs, "--result_path", results]
-
-
-def error_of(done: subprocess.CompletedProcess) -> str:
-    """Return the one line of a failed run; MindSpore's own log lines, which begin with [, stand beside it."""
-    assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("[")]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
-
-
-@pytest.mark.parametrize("sanitizer", ["", "address,undefined", "thread"])
-def test_parts_that_need_no_mindspore(tmp_path, sanitizer):
-    sources = [CPP / "test_utils.cc", *(RUNNER / "src" / f"{name}.cc" for name in ("utils", "options", "pipeline"))]
-    flags = [*FLAGS, *([f"-fsanitize={sanitizer}"] if sanitizer else [])]
-    program = tmp_path / "test_utils"
-    command = [require_compiler(), *flags, f"-I{RUNNER}", *map(str, sources), "-o", str(program), "-pthread"]
-    subprocess.run(command, check=True)
-    (tmp_path / "work").mkdir()
-    done = subprocess.run([program, tmp_path / "work", TINY], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "all passed\n"), done.stdout + done.stderr
-
-
-def test_it_is_written_for_old_compilers():
-    """GCC 7 has no std::filesystem, and the only headers of MindSpore are in model.cc."""
-    for path in (*(RUNNER / "inc").glob("*.h"), *(RUNNER / "src").glob("*.cc")):
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"#include <(filesystem|charconv|execution|gflags)", text), path
-        assert ("include/api" in text) == (path.name == "model.cc"), path
-
-
 def test_a_path_that_looks_like_lite_is_not_taken_for_it(mindspore_api, model, inputs, tmp_path):
     home = tmp_path / "elite"
     variables = build_stand_in(mindspore_api, home, lite=False)
@@ -87,30 +48,6 @@ def test_a_path_that_looks_like_lite_is_not_taken_for_it(mindspore_api, model, i
     done = run_runner(program, *common(model, inputs, tmp_path / "results"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "runtime: libmindspore.so\n" in done.stdout
-
-
-def test_built_for_the_real_library_it_fails_cleanly_without_an_ascend(mindspore_api, tmp_path):
-    program = build_runner(tmp_path / "build", {"MINDSPORE_PATH": str(mindspore_api)})
-    needed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
-    assert "[libmindspore.so]" in needed
-    symbols = subprocess.run(["nm", "-DC", program], capture_output=True, text=True, check=True).stdout
-    assert "U mindspore::Model::Predict" in symbols
-
-    python = libpython_folder()
-    if python is None:
-        missing("built and linked; to run it takes libpython3.9, which this machine has not")
-    folder = tmp_path / "inputs"
-    folder.mkdir()
-    np.zeros((1, 3, 8, 8), np.float32).tofile(folder / "a.bin")
-    arguments = [*common(TINY, folder, tmp_path / "results"), "--device_type", "CPU"]
-    done = run_runner(program, *arguments, LD_LIBRARY_PATH=python)
-    assert error_of(done) == f"error: {TINY}: Build for CPU failed: Common error code."
-    assert not list((tmp_path / "results").iterdir())
-    # a format this library cannot read is refused before it has a chance to
-    newer = tmp_path / "newer.mindir"
-    newer.write_bytes(re.sub(rb"\x68\x01\Z", b"\x68\x03", TINY.read_bytes()))  # field 13, the last one
-    done = run_runner(program, *common(newer, folder, tmp_path / "results"), LD_LIBRARY_PATH=python)
-    assert "MindIR format 3, written by MindSpore 2.0.0, but this runtime reads formats up to 1" in error_of(done)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -200,28 +137,3 @@ def test_bad_input_is_one_line(runners, model, inputs, tmp_path):
     done = run_runner(program, *common(model, inputs, results))
     assert error_of(done) == f"error: {short}: has 18431 bytes, the model input takes 18432"
     assert not list(results.rglob("*"))
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"MS_LITE_HOME": "/none"}, "no runtime/lib/libmindspore-lite.so in MS_LITE_HOME (or LITE_HOME): /none"),
-        ({"LITE_HOME": "/none"}, "no runtime/lib/libmindspore-lite.so in MS_LITE_HOME (or LITE_HOME): /none"),
-        ({"MINDSPORE_PATH": "/none"}, "/none has no C++ API (include/api); set MS_LITE_HOME to a MindSpore Lite"),
-    ],
-)
-def test_a_runtime_that_is_not_there_is_named(tmp_path, variables, message):
-    command = ["bash", str(RUNNER / "src" / "build.sh"), str(tmp_path / "build")]
-    done = subprocess.run(command, env=build_environment(**variables), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
-    assert not (tmp_path / "build").exists()
-
-
-def test_a_runtime_without_its_library_is_named(tmp_path):
-    (tmp_path / "include" / "api").mkdir(parents=True)
-    (tmp_path / "include" / "api" / "model.h").touch()
-    command = ["bash", str(RUNNER / "src" / "build.sh"), str(tmp_path / "build")]
-    environment = build_environment(MINDSPORE_PATH=tmp_path)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "has no libmindspore.so, as MindSpore's packages since 2.2; set MS_LITE_HOME" in done.stderr
