@@ -144,19 +144,6 @@ def is_scheduler() -> bool:
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
-def scheduler_place() -> tuple[str, int, int]:
-    """Return host and port of the job's scheduler, and the number of ranks.
-
-    Raises:
-        UserError: the variables that tell are missing or make no sense.
-    """
-    host = os.environ.get("MS_SCHED_HOST")
-    port, ranks = (integer(os.environ, name) for name in ("MS_SCHED_PORT", "MS_WORKER_NUM"))
-    if not host or port is None or ranks is None:
-        raise UserError("a scheduler needs the variables MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM")
-    return host, port, ranks
-
-
 def ascend_cards(devices: Path = Path("/dev")) -> int:
     """Return the number of Ascend devices that the driver shows."""
     return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])

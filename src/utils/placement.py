@@ -82,6 +82,19 @@ def place(environment: Mapping[str, str]) -> Placement:
     return placement
 
 
+def scheduler_place(environment: Mapping[str, str]) -> tuple[str, int, int]:
+    """Return host and port of the job's scheduler, and the number of ranks.
+
+    Raises:
+        UserError: the variables that tell are missing or make no sense.
+    """
+    host = environment.get("MS_SCHED_HOST")
+    port, ranks = (integer(environment, name) for name in ("MS_SCHED_PORT", "MS_WORKER_NUM"))
+    if not host or port is None or ranks is None:
+        raise UserError("a scheduler needs the variables MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM")
+    return host, port, ranks
+
+
 def job_identity(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return what all processes of a job on a host have in common, and another job there has not."""
     return tuple(environment.get(name, "") for name in JOB_NAMES)

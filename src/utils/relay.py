@@ -20,7 +20,8 @@ from collections.abc import Awaitable
 
 from src.utils.child_process import end_with_parent
 from src.utils.errors import UserError
-from src.utils.local_adapter import scheduler_answer_delay, scheduler_place
+from src.utils.local_adapter import scheduler_answer_delay
+from src.utils.placement import scheduler_place
 from src.utils.scheduler import LOOPBACK, free_port, start_scheduler
 
 CHUNK = 1 << 16
@@ -66,7 +67,7 @@ async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaita
 
 async def main() -> None:
     """Start the scheduler of the job that the variables describe, and stand for it."""
-    host, port, rank_size = scheduler_place()
+    host, port, rank_size = scheduler_place(os.environ)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))  # nobody else gets it while the scheduler starts; heard are the ranks afterwards
