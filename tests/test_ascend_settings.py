@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import mindspore as ms
 import pytest
 from mindspore import nn
@@ -67,10 +69,11 @@ def test_a_mode_that_is_not_taken(monkeypatch, caplog):
 
 @pytest.mark.parametrize(("device", "fused"), [("Ascend", True), ("CPU", False)])
 def test_gradients_travel_together_on_ascend(monkeypatch, device, fused):
-    settings = {}
-    monkeypatch.setattr(local_adapter, "init_cluster", lambda: 3)
+    settings, policies = {}, []
+    monkeypatch.setattr(local_adapter, "init_cluster", lambda: policies.append(os.sched_getscheduler(0)) or 3)
     monkeypatch.setattr(ms, "set_auto_parallel_context", lambda **given: settings.update(given))
     assert local_adapter.join_job(Placement(RANK_TABLE, 3, 8, 3, 8), device) == 3
+    assert policies == [os.SCHED_OTHER if device == "Ascend" else os.SCHED_BATCH]
     assert (settings["device_num"], settings["gradients_mean"], "comm_fusion" in settings) == (8, True, fused)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 
 import pytest
 
@@ -53,3 +55,46 @@ def test_the_cores_of_a_host_are_divided(monkeypatch, cores, place, expected):
     cores_module.divide_cores(*place)  # the process that a rank starts divides no further
     assert taken == ([expected] if expected else [])
     monkeypatch.delenv(cores_module.CORES_DIVIDED, raising=False)
+
+
+class Waiting:
+    """A thread that waits, and how it is scheduled."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self.end.wait)
+        self.thread.start()
+
+    def scheduled(self) -> tuple[int, set[int]]:
+        return os.sched_getscheduler(self.thread.native_id), os.sched_getaffinity(self.thread.native_id)
+
+    def stop(self) -> None:
+        self.end.set()
+        self.thread.join()
+
+
+def test_threads_take_turns_for_a_while():
+    before = os.sched_getscheduler(0), os.sched_getaffinity(0)
+    turns = os.SCHED_BATCH, {min(before[1])}
+    threads = [Waiting()]
+    try:
+        with contextlib.suppress(RuntimeError), cores_module.threads_in_turn():
+            threads.append(Waiting())
+            assert (os.sched_getscheduler(0), os.sched_getaffinity(0)) == turns
+            assert [thread.scheduled() for thread in threads] == [before, turns]
+            raise RuntimeError
+        assert (os.sched_getscheduler(0), os.sched_getaffinity(0)) == before
+        assert [thread.scheduled() for thread in threads] == [before, before]
+    finally:
+        for thread in threads:
+            thread.stop()
+
+
+def test_threads_go_on_where_the_system_refuses(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with cores_module.threads_in_turn():
+        pass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 CORES_DIVIDED = "RANK_CORES_DIVIDED"  # set for the processes that a rank starts
@@ -59,3 +62,30 @@ def divide_cores(local_rank: int, local_size: int) -> None:
 def ranks_sharing_cores(local_size: int) -> int:
     """Return how many of a host's `local_size` ranks share what `usable_cores` tells; 1 where each got its own."""
     return 1 if _cores_are_divided else local_size
+
+
+@contextlib.contextmanager
+def threads_in_turn() -> Iterator[None]:
+    """Let this thread and those that start meanwhile run one at a time, each until it waits; afterwards as before.
+
+    They share one core, where threads of batch work do not interrupt each other when they wake up (sched(7)). Nothing
+    changes where the system has no such thing or does not let a process do it.
+    """
+    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        yield
+        return
+    cores, others = os.sched_getaffinity(0), _threads()
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {min(cores)})
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        yield
+    finally:
+        for thread in _threads() - others | {threading.get_native_id()}:
+            with contextlib.suppress(OSError):  # it may have ended
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+                os.sched_setaffinity(thread, cores)
+
+
+def _threads() -> set[int]:
+    return {int(entry.name) for entry in Path("/proc/self/task").iterdir()}

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.utils import placement as placement_module
-from src.utils.cores import cpu_has_avx512, divide_cores
+from src.utils.cores import cpu_has_avx512, divide_cores, threads_in_turn
 from src.utils.early_imports import hold_signals
 from src.utils.errors import UserError
 from src.utils.job_end import leave_by
@@ -288,7 +288,9 @@ def join_job(placement: Placement, device_target: str) -> int:
     elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):
         leave_by(lambda: None)
     try:
-        rank = init_cluster()
+        # Or a rank may overlook that it is connected, and try again, for up to a minute (seen in 2.8 and 2.10).
+        with threads_in_turn() if device_target == "CPU" else contextlib.nullcontext():
+            rank = init_cluster()
     except RuntimeError as err:
         reason = str(err).strip().splitlines()[0][:200]
         raise UserError(f"rank {placement.rank} of {placement.rank_size} cannot join the job: {reason}") from err
