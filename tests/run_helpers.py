@@ -30,6 +30,14 @@ def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, arguments)]
 
 
+def keep_graphs(folder: Path) -> dict[str, str]:
+    """Return the variables that let MindSpore keep its compiled graphs in `folder`, and take them from there.
+
+    Only for runs with equal options: a graph is found by its number within the process, whatever it was made for.
+    """
+    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(folder)}
+
+
 def run_script(script: str, *arguments: object, check: bool = True, **options) -> subprocess.CompletedProcess:
     """Run an entry script to its end and return what it printed; a failure shows its last lines."""
     done = subprocess.run(command(script, *arguments), capture_output=True, text=True, check=False, **options)

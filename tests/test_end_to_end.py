@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from src.utils import checkpoint
 from tests.dataset_helpers import write_cityscapes, write_generic
 from tests.official_evaluation import official_scores
-from tests.run_helpers import ROOT, command, read_metrics, run_script, tiny_options
+from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options
 
 STEPS = 20
 EXACT = ("loss", "loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4", "lr", "loss_scale", "overflows")
@@ -35,11 +36,17 @@ def dataset(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, dataset) -> Path:
+def with_graphs(tmp_path_factory) -> dict[str, str]:
+    """The environment of the runs of STEPS steps, which compile the same."""
+    return {**os.environ, **keep_graphs(tmp_path_factory.mktemp("graphs"))}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, dataset, with_graphs) -> Path:
     """A run of 20 steps, undisturbed, that evaluates on the way."""
     save_dir = tmp_path_factory.mktemp("straight") / "run"
     options = [*SETTINGS, "--run_eval", "True", "--save_dir", save_dir, *tiny_options(dataset)]
-    done = run_script("train.py", *options, "data.num_parallel_workers=2")
+    done = run_script("train.py", *options, "data.num_parallel_workers=2", env=with_graphs)
     assert "[INFO] Start Training" in done.stdout
     return save_dir
 
@@ -66,12 +73,15 @@ def test_files_of_a_run(straight):
     assert np.mean(losses[-5:]) < losses[0] - 1
 
 
-def test_stop_and_resume_continue_exactly(straight, dataset, tmp_path):
-    """SIGTERM somewhere, then a new process with another number of workers: the same losses, bit for bit."""
+def test_stop_and_resume_continue_exactly(straight, dataset, with_graphs, tmp_path):
+    """SIGTERM somewhere, then a new process with another number of workers: the same losses, bit for bit.
+
+    The new process compiles its graph itself, so that nothing of the first run but the checkpoint reaches it.
+    """
     save_dir = tmp_path / "run"
     options = [*SETTINGS, "--save_dir", save_dir, *tiny_options(dataset), "data.num_parallel_workers=1"]
     process = subprocess.Popen(
-        command("train.py", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command("train.py", *options), env=with_graphs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines = []
     for line in process.stdout:
@@ -100,10 +110,10 @@ def test_stop_and_resume_continue_exactly(straight, dataset, tmp_path):
         np.testing.assert_array_equal(values[name], same[name], err_msg=name)
 
 
-def test_ctrl_c_ends_with_130(dataset, tmp_path):
+def test_ctrl_c_ends_with_130(dataset, with_graphs, tmp_path):
     options = [*SETTINGS, "--save_dir", tmp_path / "run", *tiny_options(dataset)]
     process = subprocess.Popen(
-        command("train.py", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command("train.py", *options), env=with_graphs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     for line in process.stdout:
         if "step 2/20" in line:

@@ -19,7 +19,7 @@ import pytest
 from src.utils import checkpoint
 from tests.cloud_helpers import REPLACEMENT
 from tests.dataset_helpers import write_cityscapes
-from tests.run_helpers import command, read_metrics, tiny_options
+from tests.run_helpers import command, keep_graphs, read_metrics, tiny_options
 
 STEPS = 12
 SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 4, "--keep_checkpoint_max", 2]
@@ -78,6 +78,12 @@ class Platform:
         assert process.returncode == expected, text[-4000:]
         return text
 
+    def move(self, **variables: str) -> None:
+        """Go to another machine, with nothing but the bucket."""
+        shutil.rmtree(self.job)
+        self.job.mkdir()
+        self.environment.update(variables)
+
     def process_of(self, rank: int) -> int:
         """Return the process of train.py that has the rank."""
         for entry in Path("/proc").iterdir():
@@ -123,10 +129,16 @@ def weights(run: Path, step: int = STEPS) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def mounted(tmp_path_factory, dataset) -> Path:
+def graphs(tmp_path_factory) -> dict[str, str]:
+    """The variables for the jobs of STEPS steps on one device, which compile the same."""
+    return keep_graphs(tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory, dataset, graphs) -> Path:
     """A job that nothing disturbs, on mounted folders; there is no moxing."""
     platform = Platform(tmp_path_factory.mktemp("mounted"))
-    platform.environment["PYTHONPATH"] = ""
+    platform.environment.update(graphs, PYTHONPATH="")
     run = platform.job / "mounted_output"
     urls = ["--data_url", dataset, "--train_url", run]
     text = platform.run("train.py", *urls, "--enable_modelarts", "True", *SETTINGS, *options_for(dataset))
@@ -159,7 +171,7 @@ def test_a_mounted_job_evaluates_and_exports(mounted, dataset, platform):
     assert names == {"BiSeNetV2.mindir", "BiSeNetV2.json", "logs"}
 
 
-def test_stopped_and_started_again_elsewhere(mounted, dataset, platform):
+def test_stopped_and_started_again_elsewhere(mounted, dataset, graphs, platform):
     """SIGTERM, then a second job with nothing but the bucket: the weights of the job that nothing disturbed."""
     shutil.copytree(dataset, platform.bucket / "data" / "cityscapes")  # one level below data_url
     urls = ["--data_url", "obs://b/data/", "--train_url", "obs://b/out/"]
@@ -174,8 +186,7 @@ def test_stopped_and_started_again_elsewhere(mounted, dataset, platform):
     assert 3 <= step < STEPS
     assert "stopped by signal 15" in platform.logged(0)
 
-    shutil.rmtree(platform.job)  # another machine
-    platform.job.mkdir()
+    platform.move(**graphs)
     partial = platform.bucket / "out" / "checkpoints" / checkpoint.checkpoint_name(STEPS - 1)
     partial.write_bytes(
         (platform.bucket / "out" / "checkpoints" / checkpoint.checkpoint_name(step)).read_bytes()[:9999]
