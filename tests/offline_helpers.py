@@ -30,6 +30,20 @@ def export(checkpoint_file: Path, target: Path, *options: object) -> Path:
     return target.with_name(f"{target.name}.mindir")
 
 
+def export_for_runner(folder: Path) -> Path:
+    """Export a model for the C++ runner: images in, class maps out."""
+    return export(write_checkpoint(folder / "seeded.ckpt"), folder / "model", "--input", "uint8")
+
+
+def write_runner_inputs(folder: Path) -> Path:
+    """Write five random pictures as inputs of that model, one with dots in its name, to a new folder."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for stem in ("a", "b", "c.d.e", "f", "g"):
+        rng.integers(0, 256, (*SIZE, 3), np.uint8).tofile(folder / f"{stem}.bin")
+    return folder
+
+
 def read_results(folder: Path, shape: tuple[int, ...], dtype: type = np.int32) -> dict[str, np.ndarray]:
     """Return the arrays of ``<stem>_0.bin`` by stem."""
     files = sorted(folder.glob("*.bin"))
