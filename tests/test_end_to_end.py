@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from src.offline.mindir import read_mindir_info
 from src.utils import checkpoint
 from tests.dataset_helpers import write_cityscapes, write_generic
 from tests.official_evaluation import official_scores
+from tests.offline_helpers import SIZE, export
 from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options
 
 STEPS = 20
@@ -180,16 +182,24 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
 
 
 def test_fine_tuning_on_other_classes(straight, tmp_path):
+    """In mixed precision; the checkpoint is exported with the configuration of its run, as a user would."""
     data = write_generic(tmp_path / "data", num_classes=3)
     own = ["data.name=generic", "num_classes=3", "data.map_label=null"]
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
-    options = ["--finetune_ckpt", path, "--save_dir", tmp_path / "run", "--total_step", 1, *tiny_options(data), *own]
-    log = run_script("train.py", *options).stdout
+    options = ["--finetune_ckpt", path, "--save_dir", tmp_path / "run", "--total_step", 1, "--mix", "True"]
+    log = run_script("train.py", *options, *tiny_options(data), *own).stdout
     assert "311 of 321 tensors loaded" in log
     assert "skipped, other shape: 10 (head.conv_out.1.weight, head.conv_out.1.bias, aux2.conv_out.1.weight" in log
+    path = tmp_path / "run" / "checkpoints" / checkpoint.checkpoint_name(1)
+    model = export(path, tmp_path / "model", "--config", tmp_path / "run" / "config.yml", "--output", "logits")
+    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert (record["mix"], record["num_classes"]) == (True, 3)
+    (logits,) = read_mindir_info(model).outputs
+    assert logits.shape == (1, 3, *SIZE)
 
 
 def test_scripts_pass_options_on(straight, dataset, tmp_path):
+    """PyNative mode is passed on, and gives the same first loss."""
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
     script = ["bash", str(ROOT / "scripts" / "run_eval.sh"), "0", str(path), "--single_scale", "True"]
     environment = {"PATH": f"{Path(command('x')[0]).parent}:/usr/bin:/bin", "DEVICE_TARGET": "CPU"}
@@ -205,9 +215,9 @@ def test_scripts_pass_options_on(straight, dataset, tmp_path):
     (written,) = (tmp_path / "eval").iterdir()
     assert {"eval.json", "config.yml", "logs"} <= {entry.name for entry in written.iterdir()}
 
-    script = ["bash", str(ROOT / "scripts" / "run_standalone_train.sh"), "out", "--total_step", "2", "--mix", "True"]
+    script = ["bash", str(ROOT / "scripts" / "run_standalone_train.sh"), "out", "--ms_mode", "1"]
     done = subprocess.run(
-        [*script, *tiny_options(dataset)[1:]],
+        [*script, "--total_step", "1", "--log_interval", "1", *tiny_options(dataset)[1:]],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -215,13 +225,9 @@ def test_scripts_pass_options_on(straight, dataset, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "checkpoints" / "BiSeNetV2_2_rank0.ckpt").exists()
-
-
-def test_pynative_mode_gives_the_same_first_loss(straight, dataset, tmp_path):
-    options = ["--ms_mode", 1, "--total_step", 1, "--log_interval", 1, "--save_dir", tmp_path / "run"]
-    run_script("train.py", *options, *tiny_options(dataset))
-    assert read_metrics(tmp_path / "run")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)
+    assert (tmp_path / "out" / "checkpoints" / "BiSeNetV2_1_rank0.ckpt").exists()
+    assert "PyNative mode" in (tmp_path / "out" / "logs" / "rank_0.log").read_text(encoding="utf-8")
+    assert read_metrics(tmp_path / "out")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)
 
 
 def test_a_damaged_image_met_later_stops_the_run_and_is_named(tmp_path):

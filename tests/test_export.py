@@ -13,14 +13,13 @@ from mindspore import Tensor, nn
 import export as export_script
 from src.modules.bisenetv2 import BiSeNetV2
 from src.offline import exporting
-from src.offline.mindir import MindIRModel, read_mindir_info
+from src.offline.mindir import MindIRModel
 from src.utils.config import load_config
 from src.utils.errors import ConfigError, UserError
 from src.utils.runtime import Runtime
-from tests.dataset_helpers import write_generic
 from tests.golden_weights import load_seeded
 from tests.offline_helpers import SIZE, export, write_checkpoint
-from tests.run_helpers import run_script, tiny_options
+from tests.run_helpers import run_script
 from tests.test_golden import assert_map, read
 
 
@@ -70,21 +69,6 @@ def test_class_map_and_description(checkpoint_file, tmp_path):
     image = ((picture / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
     expected = network(Tensor(image)).asnumpy().argmax(axis=1)
     assert (MindIRModel(target)(picture) != expected).mean() < 1e-3
-
-
-@pytest.mark.slow
-def test_a_checkpoint_of_mixed_precision_training_is_exported(tmp_path):
-    data = write_generic(tmp_path / "data")
-    own = ["num_classes=3", "data.name=generic", "data.map_label=null", *tiny_options(data)]
-    run_script("train.py", "--total_step", 2, "--mix", "True", "--save_dir", tmp_path / "run", *own)
-    saved = tmp_path / "run" / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"
-    # as a user would: with the configuration of the run
-    model = export(saved, tmp_path / "model", "--config", tmp_path / "run" / "config.yml", "--output", "logits")
-    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
-    assert record["mix"]
-    assert record["num_classes"] == 3
-    (logits,) = read_mindir_info(model).outputs
-    assert logits.shape == (1, 3, *SIZE)
 
 
 def test_variants_of_the_network_are_exported(tmp_path):

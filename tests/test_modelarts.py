@@ -209,20 +209,21 @@ def test_stopped_and_started_again_elsewhere(mounted, dataset, graphs, platform)
     assert "holds a run already" in text
 
 
-def test_fine_tuning_whose_upload_fails(mounted, dataset, platform):
+def test_fine_tuning_whose_upload_fails(mounted, dataset, graphs, platform):
     """The newest checkpoint of a folder in the bucket; results that do not arrive are told, and the exit code is 2."""
     shutil.copytree(dataset, platform.bucket / "data")
     shutil.copytree(mounted / "checkpoints", platform.bucket / "earlier" / "checkpoints")
     platform.rules({"call": "copy", "match": "out/metrics.jsonl", "how": "fail"})
     urls = ["--data_url", "obs://b/data", "--train_url", "obs://b/out", "--checkpoint_url", "obs://b/earlier"]
-    text = platform.run("train.py", *urls, *SETTINGS, "--total_step", 2, *options_for(dataset), expected=2)
+    platform.environment.update(graphs)
+    text = platform.run("train.py", *urls, *SETTINGS, *options_for(dataset), expected=2)
     assert f"checkpoint/{checkpoint.checkpoint_name(STEPS)}: " in text
     assert "fine-tuning from" in text
     assert "training finished" in text
     last = text.splitlines()[-1]
-    assert "[ERROR] 1 of 5 files were not uploaded: cannot upload" in last
+    assert "[ERROR] 1 of 6 files were not uploaded: cannot upload" in last
     assert "metrics.jsonl to obs://b/out/metrics.jsonl: the network said no; the results are in" in last
-    assert platform.saved() == [2]
+    assert platform.saved() == [8, 12]
 
 
 @pytest.mark.parametrize(
