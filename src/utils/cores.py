@@ -68,6 +68,9 @@ def ranks_sharing_cores(local_size: int) -> int:
 def threads_in_turn() -> Iterator[None]:
     """Let this thread and those that start meanwhile run one at a time, each until it waits; afterwards as before.
 
+    For a rank that joins a job: in MindSpore 2.8 and 2.10 the thread that watches a connection may note that it stands
+    before the one that connects has noted that it is on its way, and the rank tries again, for up to a minute.
+
     They share one core, where threads of batch work do not interrupt each other when they wake up (sched(7)). Nothing
     changes where the system has no such thing or does not let a process do it.
     """

@@ -288,7 +288,6 @@ def join_job(placement: Placement, device_target: str) -> int:
     elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):
         leave_by(lambda: None)
     try:
-        # Or a rank may overlook that it is connected, and try again, for up to a minute (seen in 2.8 and 2.10).
         with threads_in_turn() if device_target == "CPU" else contextlib.nullcontext():
             rank = init_cluster()
     except RuntimeError as err:
