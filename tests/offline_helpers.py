@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 
+import export as export_script
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import checkpoint
 from tests.golden_weights import load_seeded
-from tests.run_helpers import run_script
 
 SIZE = (64, 96)  # of the network's input
 EVALUATION = [f"data.eval_transforms.item_transforms.Resize.target_size=[{SIZE[0]},{SIZE[1]}]"]
@@ -24,9 +25,13 @@ def write_checkpoint(path: Path, *, num_classes: int = 19, seed: int = 0, **net_
 
 
 def export(checkpoint_file: Path, target: Path, *options: object) -> Path:
-    """Run export.py on the CPU at `SIZE`; return the model."""
-    common = ["--device_target", "CPU", "--checkpoint_file", checkpoint_file, "--file_name", target]
-    run_script("export.py", *common, "--image_size", *SIZE, *options)
+    """Run export.py, within this process, on the CPU at `SIZE`; return the model."""
+    words = ["--device_target", "CPU", "--checkpoint_file", checkpoint_file, "--file_name", target]
+    mode = ms.get_context("mode")
+    try:
+        export_script.main([str(word) for word in (*words, "--image_size", *SIZE, *options)])
+    finally:
+        ms.set_context(mode=mode)
     return target.with_name(f"{target.name}.mindir")
 
 

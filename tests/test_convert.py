@@ -45,21 +45,24 @@ def published(tmp_path_factory, torch_python) -> Path:
 
 
 def work(python: str, *arguments: object) -> None:
-    words = [python, str(ROOT / "tests" / "torch_work.py"), *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    command = [python, str(ROOT / "tests" / "torch_work.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def convert(python: str, source: Path, output: Path, *more: object, check: bool = True) -> subprocess.CompletedProcess:
-    return run_script(
-        SCRIPT, "--torch_file", source, "--output", output, "--torch_python", python, *more, check=check, cwd="/"
-    )
+def words(python: str, source: Path, output: Path, *more: object) -> list[str]:
+    return list(map(str, ("--torch_file", source, "--output", output, "--torch_python", python, *more)))
+
+
+def convert(*arguments: object) -> None:
+    """Convert within this process, which spares MindSpore's start; `arguments` are those of `words`."""
+    assert convert_torch_checkpoint.main(words(*arguments)) == 0
 
 
 @pytest.fixture(scope="module", params=["bisenet", "mmseg"])
 def converted(request, published, torch_python, tmp_path_factory) -> tuple[str, Path]:
     output = tmp_path_factory.mktemp(request.param) / "weights.ckpt"
-    done = convert(torch_python, published / f"{request.param}.pth", output)
+    done = run_script(SCRIPT, *words(torch_python, published / f"{request.param}.pth", output), cwd="/")
     used = {"bisenet": 321, "mmseg": 275}[request.param]
     assert f"{request.param} weights, {used} tensors used" in done.stdout
     assert "tensors *.num_batches_tracked (counts of batches" in done.stdout
@@ -92,16 +95,15 @@ def test_the_way_back_is_exact(converted, published, torch_python, tmp_path):
     """To PyTorch, which loads every tensor, and here again; bit for bit."""
     family, path = converted
     back, again = tmp_path / "back.pth", tmp_path / "again.ckpt"
-    run_script(
-        SCRIPT, "--reverse", "--checkpoint_path", path, "--output", back, "--torch_python", torch_python
-    )  # fmt: skip
+    reverse = ["--reverse", "--checkpoint_path", path, "--output", back, "--torch_python", torch_python]
+    assert convert_torch_checkpoint.main(list(map(str, reverse))) == 0
     work(torch_python, "strict", back, family, 19)
     code = (
         "import sys, torch; a, b = (torch.load(f, weights_only=True) for f in sys.argv[1:]);"
         "a = a.get('state_dict', a); assert all(torch.equal(b[n], a[n]) for n in b); print(len(b))"
     )
-    words = [torch_python, "-c", code, str(published / f"{family}.pth"), str(back)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    command = [torch_python, "-c", code, str(published / f"{family}.pth"), str(back)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == {"bisenet": "321", "mmseg": "275"}[family], done.stderr
     convert(torch_python, back, again)
     one, two = checkpoint.read_checkpoint(path), checkpoint.read_checkpoint(again)
@@ -140,18 +142,19 @@ WRONG = [
 @pytest.mark.parametrize(("name", "options", "message"), WRONG, ids=[entry[0] for entry in WRONG])
 def test_wrong_files_are_told(published, torch_python, tmp_path, name, options, message):
     (published / "text.pth").write_text("no weights\n", encoding="utf-8")
-    words = ["--torch_file", published / name, "--output", tmp_path / "out.ckpt", "--torch_python", torch_python]
+    given = words(torch_python, published / name, tmp_path / "out.ckpt", *options)
     with pytest.raises(UserError, match=re.escape(message)):
-        convert_torch_checkpoint.main([*map(str, words), *options])
+        convert_torch_checkpoint.main(given)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_overwritten_and_torch_is_asked_for(published, torch_python, tmp_path):
     (tmp_path / "own.yml").write_text("mine\n", encoding="utf-8")
-    done = convert(torch_python, published / "mmseg_own.pth", tmp_path / "own.ckpt", check=False)
+    source = published / "mmseg_own.pth"
+    done = run_script(SCRIPT, *words(torch_python, source, tmp_path / "own.ckpt"), check=False)
     assert (done.returncode, "own.yml is there already" in done.stderr) == (2, True)
     assert (tmp_path / "own.yml").read_text(encoding="utf-8") == "mine\n"
-    done = convert(sys.executable, published / "mmseg_own.pth", tmp_path / "other.ckpt", check=False)
+    done = run_script(SCRIPT, *words(sys.executable, source, tmp_path / "other.ckpt"), check=False)
     assert done.returncode == 2
     assert "pip install -r requirements-torch.txt" in done.stderr
     assert len(done.stderr.splitlines()) == 1
