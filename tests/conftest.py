@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 import src  # noqa: E402, F401 - prepares the environment before any test imports MindSpore
 from src.cloud import object_store  # noqa: E402
 from src.utils import cores, local_adapter  # noqa: E402
-from tests import cloud_helpers, runner_helpers  # noqa: E402
+from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 
 # Files that are the same whatever MindSpore is installed: their tests neither import it nor start what does, or start
 # every version themselves, or are about the C++ runner, behind whose stand-in it does nothing but compute.
@@ -86,6 +86,16 @@ def only_job() -> Iterator[None]:
     with (runner_helpers.CACHE.parent / "job.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def two_rank_graphs(tmp_path_factory) -> dict[str, str]:
+    """The variables for jobs of two ranks with `SETTINGS_OF_RANKS` and `tiny_options`, which compile the same.
+
+    All test processes share them; `only_job` keeps one from reading what another one is writing.
+    """
+    base = tmp_path_factory.getbasetemp()
+    return run_helpers.keep_graphs((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "two-rank-graphs")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+STEPS_OF_RANKS = 12
+# Of the jobs of two ranks, whose graphs are compiled once, see `two_rank_graphs` in conftest.py.
+SETTINGS_OF_RANKS = ["--total_step", STEPS_OF_RANKS, "--log_interval", 1, "--checkpoint_interval", 4]
 
 
 def tiny_options(dataset_dir: Path) -> list[str]:

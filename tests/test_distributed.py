@@ -19,19 +19,13 @@ from src.utils import checkpoint
 from src.utils.local_adapter import mindspore_version
 from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options
+from tests.run_helpers import SETTINGS_OF_RANKS as SETTINGS
+from tests.run_helpers import STEPS_OF_RANKS as STEPS
 
 EXACT = ("loss", "loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4", "lr", "loss_scale", "overflows")
-STEPS = 10
-SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 4]
 HAS_MSRUN = mindspore_version() >= (2, 3)
 FIRST = "msrun" if HAS_MSRUN else "cluster"  # the launcher of the undisturbed run
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_job")]
-
-
-@pytest.fixture(scope="module")
-def graphs(tmp_path_factory) -> dict[str, str]:
-    """The variables for the jobs of STEPS steps, which compile the same on whatever launcher."""
-    return keep_graphs(tmp_path_factory.mktemp("graphs"))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +74,13 @@ def digests(save_dir: Path, rank: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, dataset, graphs, only_job) -> Path:
-    """Ten undisturbed steps with msrun where there is one, evaluated on the way."""
+def straight(tmp_path_factory, dataset, two_rank_graphs, only_job) -> Path:
+    """Undisturbed steps with msrun where there is one, evaluated on the way."""
     save_dir = tmp_path_factory.mktemp("straight") / "run"
-    text = finish(start_job(FIRST, save_dir, *SETTINGS, "--run_eval", "True", *options_for(dataset), **graphs))
+    text = finish(start_job(FIRST, save_dir, *SETTINGS, "--run_eval", "True", *options_for(dataset), **two_rank_graphs))
     assert f"launcher: {FIRST}, 2 devices on 1 machines, 2 images a device, 4 in total" in text
     assert "batch: 2 images a device, 2 devices, 4 in total" in text
-    shape = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] step 10/10, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+"
+    shape = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] step 12/12, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+"
     assert len(re.findall(shape + r"\.\d\d ms$", text, re.MULTILINE)) == 1  # rank 0 alone has the console
     return save_dir
 
@@ -96,9 +90,9 @@ def test_all_ranks_have_the_same_weights_and_rank_0_writes(straight):
     assert digests(straight, 0) == digests(straight, 1)
     assert sorted(read_metrics(straight)) == list(range(1, STEPS + 1))
     names = sorted(path.name for path in (straight / "checkpoints").iterdir())
-    assert names == sorted([*(checkpoint.checkpoint_name(step) for step in (4, 8, 10)), checkpoint.BEST_NAME])
+    assert names == sorted([*(checkpoint.checkpoint_name(step) for step in (4, 8, 12)), checkpoint.BEST_NAME])
     evaluations = (straight / "evaluations.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in evaluations] == [4, 8, 10]
+    assert [json.loads(line)["step"] for line in evaluations] == [4, 8, 12]
     assert (straight / "curves.png").is_file()
 
 
@@ -125,15 +119,15 @@ def test_parallel_evaluation_equals_that_of_one_process(straight, dataset, tmp_p
     assert (last["miou"], last["pixel_accuracy"]) == (one["miou"], one["pixel_accuracy"])
 
 
-def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, graphs, tmp_path):
+def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, two_rank_graphs, tmp_path):
     """kill -9 in the middle under mpirun, then resumed with mpirun: the losses of the undisturbed run by msrun."""
     save_dir = tmp_path / "run"
     options = [*SETTINGS, *options_for(dataset)]
-    process = start_job("mpirun", save_dir, *options, **graphs)
+    process = start_job("mpirun", save_dir, *options, **two_rank_graphs)
     lines, killed = [], None
     for line in process.stdout:
         lines.append(line)
-        if "step 5/10" in line:
+        if f"step 5/{STEPS}" in line:
             os.kill(rank_process(save_dir, 1), signal.SIGKILL)
             killed = time.monotonic()
             break
@@ -150,7 +144,7 @@ def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, gra
     assert not processes_of(save_dir)
     step, path = checkpoint.list_checkpoints(save_dir / "checkpoints")[-1]
     assert step in (4, 8)
-    finish(start_job("mpirun", save_dir, "--resume_ckpt", path, *options, **graphs))
+    finish(start_job("mpirun", save_dir, "--resume_ckpt", path, *options, **two_rank_graphs))
     expected, actual = read_metrics(straight), read_metrics(save_dir)
     for number in range(1, STEPS + 1):
         for name in EXACT:
@@ -218,29 +212,30 @@ def test_two_processes_train_as_one_with_the_total_batch(dataset, tmp_path):
         np.testing.assert_allclose(record["loss"], two[step]["loss"], rtol=1e-5, err_msg=str(step))
 
 
-def test_sigterm_stops_all_ranks_after_the_same_step(dataset, tmp_path):
-    process = start_job("mpirun", tmp_path / "run", "--total_step", 1000, "--log_interval", 1, *options_for(dataset))
+def test_sigterm_stops_all_ranks_after_the_same_step(dataset, two_rank_graphs, tmp_path):
+    process = start_job("mpirun", tmp_path / "run", *SETTINGS, *options_for(dataset), **two_rank_graphs)
     for line in process.stdout:
-        if "step 2/1000" in line:
+        if f"step 2/{STEPS}" in line:
             os.kill(rank_process(tmp_path / "run", 1), signal.SIGTERM)  # not even rank 0
             break
     text, _ = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGTERM, text[-3000:]
-    (step, path), *_ = checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")
+    step, path = checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert step < STEPS
     assert f"resume with the same options and --resume_ckpt {path}" in text
     assert digests(tmp_path / "run", 0) == digests(tmp_path / "run", 1)
-    assert digests(tmp_path / "run", 0)[0].startswith(f"{step}: ")
+    assert digests(tmp_path / "run", 0)[-1].startswith(f"{step}: ")
 
 
 @pytest.mark.skipif(not HAS_MSRUN, reason="MindSpore has msrun, which joins two machines on the CPU, since 2.3")
-def test_two_machines(dataset, graphs, tmp_path):
+def test_two_machines(dataset, two_rank_graphs, tmp_path):
     """Two network namespaces joined by a pair of virtual cards, one rank in each, msrun across them."""
     script = ROOT / "tests" / "two_machines.sh"
     probe = subprocess.run(["bash", script, "--probe"], capture_output=True, text=True, check=False)
     if probe.returncode:
         pytest.skip(f"no network namespaces here: {probe.stderr.strip() or 'ip and root are needed'}")
     words = ["bash", script, sys.executable, tmp_path / "run", *SETTINGS, *options_for(dataset)]
-    environment = {**variables("msrun"), **graphs}
+    environment = {**variables("msrun"), **two_rank_graphs}
     done = subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert sorted(read_metrics(tmp_path / "run")) == list(range(1, STEPS + 1))

@@ -19,10 +19,10 @@ import pytest
 from src.utils import checkpoint
 from tests.cloud_helpers import REPLACEMENT
 from tests.dataset_helpers import write_cityscapes
-from tests.run_helpers import command, keep_graphs, read_metrics, tiny_options
+from tests.run_helpers import SETTINGS_OF_RANKS, command, keep_graphs, read_metrics, tiny_options
+from tests.run_helpers import STEPS_OF_RANKS as STEPS
 
-STEPS = 12
-SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 4, "--keep_checkpoint_max", 2]
+SETTINGS = [*SETTINGS_OF_RANKS, "--keep_checkpoint_max", 2]
 # What a platform adds on its own account.
 PLATFORM = ["--num_gpus=1", "--job_label", "nightly", "--init_method", "tcp://host:6666"]
 pytestmark = pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_failing_download_ends_both_ranks_with_the_reason(dataset, platform, h
     assert time.monotonic() - begin < 30
 
 
-def test_two_ranks_share_one_download_of_an_archive(dataset, platform, only_job):
+def test_two_ranks_share_one_download_of_an_archive(dataset, two_rank_graphs, platform, only_job):
     (platform.bucket / "data").mkdir()
     for name in ("leftImg8bit", "gtFine"):  # as the data set is published: an archive of the images, one of the labels
         with zipfile.ZipFile(platform.bucket / "data" / f"{name}_trainvaltest.zip", "w") as archive:
@@ -266,13 +266,14 @@ def test_two_ranks_share_one_download_of_an_archive(dataset, platform, only_job)
                 archive.write(path, path.relative_to(dataset))
     urls = ["--data_url", "s3://b/data", "--train_url", "s3://b/out"]
     platform.rules({"call": "copy", "match": "out/checkpoints", "how": "slow"})
-    process = platform.start("train.py", *urls, *SETTINGS, "--total_step", 400, *options_for(dataset), ranks=2)
+    platform.environment.update(two_rank_graphs)
+    process = platform.start("train.py", *urls, *SETTINGS, *options_for(dataset), ranks=2)
     end = time.monotonic() + 240
     while time.monotonic() < end and not any("step 3/" in log.read_text() for log in platform.job.rglob("rank_0.log")):
-        time.sleep(0.2)
+        time.sleep(0.05)
     os.kill(platform.process_of(1), signal.SIGTERM)  # which has nothing to upload, and waits for the one that has
     process.communicate(timeout=240)
-    assert process.returncode != 0
+    assert process.returncode != 0, platform.logged(0)[-2000:]
     assert "batch: 2 images a device, 2 devices, 4 in total" in platform.logged(0)
     assert platform.downloads() == ["s3://b/data"]
     for rank in (0, 1):
