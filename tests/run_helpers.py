@@ -41,9 +41,16 @@ def keep_graphs(folder: Path) -> dict[str, str]:
     return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(folder)}
 
 
-def run_script(script: str, *arguments: object, check: bool = True, **options) -> subprocess.CompletedProcess:
-    """Run an entry script to its end and return what it printed; a failure shows its last lines."""
-    done = subprocess.run(command(script, *arguments), capture_output=True, text=True, check=False, **options)
+def run_script(
+    script: str, *arguments: object, check: bool = True, strict: bool = False, **options
+) -> subprocess.CompletedProcess:
+    """Run an entry script to its end and return what it printed; a failure shows its last lines.
+
+    If it is run `strict`, every warning of Python's is an error.
+    """
+    python, *words = command(script, *arguments)
+    words = [python, *(["-W", "error"] if strict else []), *words]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     if check and done.returncode:
         raise AssertionError(f"{script} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return done

@@ -27,6 +27,8 @@ SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval",
 NAMES = ("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
          "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # fmt: skip
 
+OWN = re.compile(r"getName\(\) is deprecated")  # MindSpore's, in what it does when the process ends
+
 pytestmark = pytest.mark.slow
 
 
@@ -44,13 +46,28 @@ def with_graphs(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, dataset, with_graphs) -> Path:
-    """A run of 20 steps, undisturbed, that evaluates on the way."""
+def trained(tmp_path_factory, dataset, with_graphs) -> tuple[Path, str]:
+    """A run of 20 steps, undisturbed, that evaluates on the way: its folder, and what it printed."""
     save_dir = tmp_path_factory.mktemp("straight") / "run"
     options = [*SETTINGS, "--run_eval", "True", "--save_dir", save_dir, *tiny_options(dataset)]
-    done = run_script("train.py", *options, "data.num_parallel_workers=2", env=with_graphs)
+    done = run_script("train.py", *options, "data.num_parallel_workers=2", strict=True, env=with_graphs)
     assert "[INFO] Start Training" in done.stdout
-    return save_dir
+    return save_dir, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def straight(trained) -> Path:
+    return trained[0]
+
+
+def deprecations(text: str) -> list[str]:
+    """Return the lines that tell of deprecation."""
+    return [line for line in text.splitlines() if "deprecat" in line.lower() and not OWN.search(line)]
+
+
+def test_training_uses_nothing_deprecated(trained):
+    """Neither of Python's, whose warnings are errors in that run, nor of MindSpore's, which it logs."""
+    assert deprecations(trained[1]) == []
 
 
 def test_files_of_a_run(straight):
@@ -142,7 +159,8 @@ def test_evaluation_equals_the_one_while_training_and_the_official_one(straight,
     predictions = tmp_path / "predictions"
     options = ["--checkpoint_path", path, "--single_scale", "True", "--save_predictions", predictions]
     options += ["--save_images", "True", "--save_dir", tmp_path / "eval", *tiny_options(dataset)]
-    done = run_script("eval.py", *options)
+    done = run_script("eval.py", *options, strict=True)
+    assert deprecations(done.stdout + done.stderr) == []
     assert re.search(r"\[INFO\] Total number of images: 3\n", done.stdout)
     assert re.search(r"\[INFO\] =========== Evaluation Result ===========\n", done.stdout)
     assert re.search(r"\[INFO\] iou array: \n \[", done.stdout)
@@ -174,7 +192,9 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
     results = []
     for flip in ("True", "False"):
         save_dir = tmp_path / flip
-        run_script("eval.py", "--checkpoint_path", path, "--flip", flip, "--save_dir", save_dir, *tiny_options(dataset))
+        options = ["--checkpoint_path", path, "--flip", flip, "--save_dir", save_dir, *tiny_options(dataset)]
+        done = run_script("eval.py", *options, strict=True)
+        assert deprecations(done.stdout + done.stderr) == []
         results.append(json.loads((save_dir / "eval.json").read_text(encoding="utf-8")))
     assert results[0]["protocol"]["img_ratios"] == [0.75, 1.0]
     assert [result["protocol"]["flip"] for result in results] == [True, False]
