@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from src.offline.mindir import read_mindir_info
 from src.utils import checkpoint
-from tests.dataset_helpers import write_cityscapes, write_generic
+from tests.dataset_helpers import write_cityscapes
 from tests.official_evaluation import official_scores
-from tests.offline_helpers import SIZE, export
 from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options
 
 STEPS = 20
@@ -199,23 +197,6 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
     assert results[0]["protocol"]["img_ratios"] == [0.75, 1.0]
     assert [result["protocol"]["flip"] for result in results] == [True, False]
     assert results[0]["iou"] != results[1]["iou"]
-
-
-def test_fine_tuning_on_other_classes(straight, tmp_path):
-    """In mixed precision; the checkpoint is exported with the configuration of its run, as a user would."""
-    data = write_generic(tmp_path / "data", num_classes=3)
-    own = ["data.name=generic", "num_classes=3", "data.map_label=null"]
-    path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
-    options = ["--finetune_ckpt", path, "--save_dir", tmp_path / "run", "--total_step", 1, "--mix", "True"]
-    log = run_script("train.py", *options, *tiny_options(data), *own).stdout
-    assert "311 of 321 tensors loaded" in log
-    assert "skipped, other shape: 10 (head.conv_out.1.weight, head.conv_out.1.bias, aux2.conv_out.1.weight" in log
-    path = tmp_path / "run" / "checkpoints" / checkpoint.checkpoint_name(1)
-    model = export(path, tmp_path / "model", "--config", tmp_path / "run" / "config.yml", "--output", "logits")
-    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
-    assert (record["mix"], record["num_classes"]) == (True, 3)
-    (logits,) = read_mindir_info(model).outputs
-    assert logits.shape == (1, 3, *SIZE)
 
 
 def test_scripts_pass_options_on(straight, dataset, tmp_path):

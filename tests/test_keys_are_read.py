@@ -1,20 +1,25 @@
-"""Every configuration key is read by somebody: none is there for show."""
+"""Every configuration key is read by somebody: none is there for show. And what the job that reads them all did."""
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import eval as eval_script
 import export as export_script
 import preprocess
 import train as train_script
+from src.offline.mindir import read_mindir_info
 from src.utils import common, config, config_builder, schema, schema_base, schema_data, schema_loss
 from tests.dataset_helpers import write_generic
-from tests.run_helpers import tiny_options
+from tests.offline_helpers import write_checkpoint
+from tests.run_helpers import read_metrics, tiny_options
 
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
             schema.Loss)  # fmt: skip
@@ -31,9 +36,15 @@ def reader(frame) -> str | None:
     return None if frame.f_code.co_filename in OWN_FILES else frame.f_code.co_filename
 
 
-@pytest.fixture
-def reads(monkeypatch) -> set[tuple[str, str]]:
-    """Collect (section, key) of everything read from the configuration while the test runs."""
+@pytest.fixture(scope="module")
+def patches() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield monkeypatch
+
+
+@pytest.fixture(scope="module")
+def reads(patches) -> set[tuple[str, str]]:
+    """Collect (section, key) of everything read from the configuration from now on."""
     seen = set()
 
     def record(self, name: str):
@@ -41,21 +52,15 @@ def reads(monkeypatch) -> set[tuple[str, str]]:
             seen.add((type(self).__name__, name))
         return object.__getattribute__(self, name)
 
-    monkeypatch.setattr(schema.Section, "__getattribute__", record, raising=False)
+    patches.setattr(schema.Section, "__getattribute__", record, raising=False)
     return seen
 
 
-@pytest.fixture(autouse=True)
-def _restore_signal_handlers():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.slow
-def test_every_key_is_read(tmp_path, reads, monkeypatch):
-    data = write_generic(tmp_path / "data")
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, reads, patches) -> Path:
+    """A fine-tuning on other classes in mixed precision with OHEM, evaluated, exported and prepared for inference."""
+    folder = tmp_path_factory.mktemp("job")
+    data = write_generic(folder / "data")
     options = [
         "data.name=generic",
         "num_classes=3",
@@ -65,26 +70,50 @@ def test_every_key_is_read(tmp_path, reads, monkeypatch):
         "loss.type=ohem",
         *tiny_options(data),
     ]
-    train_options = ["--total_step", "2", "--mix", "True", "--run_eval", "True", "--clip_grad_norm", "5"]
-    train_options += ["--run_profiler", "False", "--deterministic", "True"]
-    save_dir = tmp_path / "run"
-    job = ["--modelarts", "True", "--data_url", str(data), "--train_url", str(save_dir)]
-    monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
-    monkeypatch.setenv("MS_TOPO_TIMEOUT", "600")
-    monkeypatch.setenv("MA_JOB_DIR", str(tmp_path))
-    assert train_script.main([*train_options, *job, *options]) == 0
-    checkpoint = save_dir / "checkpoints" / "BiSeNetV2_2_rank0.ckpt"
-    assert eval_script.main(["--checkpoint_path", str(checkpoint), "--save_dir", str(tmp_path / "eval"), *options]) == 0
-    model, prepared = str(tmp_path / "model"), str(tmp_path / "prepared")
-    assert export_script.main(["--checkpoint_file", str(checkpoint), "--file_name", model, *options]) == 0
-    given = ["--mindir_path", f"{model}.mindir", "--output_path", prepared, "--result_path", str(tmp_path / "results")]
-    assert preprocess.main([*given, *options]) == 0
+    earlier = write_checkpoint(folder / "cityscapes.ckpt")
+    train_options = ["--total_step", "3", "--log_interval", "1", "--mix", "True", "--run_eval", "True"]
+    train_options += ["--clip_grad_norm", "5", "--run_profiler", "False", "--deterministic", "True"]
+    train_options += ["--finetune_ckpt", str(earlier)]
+    urls = ["--modelarts", "True", "--data_url", str(data), "--train_url", str(folder / "run")]
+    patches.setenv("HCCL_CONNECT_TIMEOUT", "600")
+    patches.setenv("MS_TOPO_TIMEOUT", "600")
+    patches.setenv("MA_JOB_DIR", str(folder))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    assert train_script.main([*train_options, *urls, *options]) == 0
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    trained = str(folder / "run" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt")
+    assert eval_script.main(["--checkpoint_path", trained, "--save_dir", str(folder / "eval"), *options]) == 0
+    model = str(folder / "model")
+    own = ["--config", str(folder / "run" / "config.yml"), "--image_size", "64", "96"]  # as a user would
+    assert export_script.main(["--checkpoint_file", trained, "--file_name", model, *own]) == 0
+    given = ["--mindir_path", f"{model}.mindir", "--output_path", str(folder / "prepared")]
+    assert preprocess.main([*given, "--result_path", str(folder / "results"), *options]) == 0
+    return folder
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("job")
+def test_every_key_is_read(reads):
     expected = {(cls.__name__, field) for cls in SECTIONS for field in cls.__dataclass_fields__}
     for section in schema.TRANSFORM_ARGS.values():
         expected |= {(section.__name__, field) for field in section.__dataclass_fields__}
     unread = expected - reads - {("Config", "single_scale")}
     assert not unread, f"never read: {sorted(unread)}"
+
+
+@pytest.mark.slow
+def test_that_job_was_fine_tuned_on_other_classes_in_mixed_precision(job):
+    log = (job / "run" / "logs" / "rank_0.log").read_text(encoding="utf-8")
+    assert "311 of 321 tensors loaded" in log
+    assert "skipped, other shape: 10 (head.conv_out.1.weight, head.conv_out.1.bias, aux2.conv_out.1.weight" in log
+    metrics = read_metrics(job / "run")
+    assert sorted(metrics) == [1, 2, 3]
+    assert all(np.isfinite(metrics[step]["loss"]) for step in metrics)
+    record = json.loads((job / "model.json").read_text(encoding="utf-8"))
+    assert (record["mix"], record["num_classes"]) == (True, 3)
+    (classes,) = read_mindir_info(job / "model.mindir").outputs
+    assert classes.shape == (1, 64, 96)
 
 
 def test_single_scale_is_acted_on_while_building():

@@ -207,20 +207,14 @@ def test_wrong_settings_are_refused(options, message):
 def test_training(tmp_path):
     """The first step, of the same weights and images: no pixel is hard, the 50 of largest loss are kept.
 
-    The cross entropy beside it, of which one step is wanted, is not worth compiling.
+    In PyNative mode, for one step is not worth compiling; test_keys_are_read.py trains with OHEM in graph mode.
     """
     data = write_cityscapes(tmp_path / "data")
     first = {}
-    for name, steps, keys in (
-        ("ce", 1, ["ms_mode=1"]),
-        ("ohem", 3, ["loss.type=ohem", "loss.ohem_thresh=0.001", "loss.ohem_min_kept=50"]),
-    ):
-        options = ["--save_dir", tmp_path / name, "--total_step", steps, "--log_interval", 1, *keys]
+    for name, keys in (("ce", []), ("ohem", ["loss.type=ohem", "loss.ohem_thresh=0.001", "loss.ohem_min_kept=50"])):
+        options = ["--save_dir", tmp_path / name, "--total_step", 1, "--log_interval", 1, "--ms_mode", 1, *keys]
         run_script("train.py", *options, *tiny_options(data))
-        metrics = read_metrics(tmp_path / name)
-        assert sorted(metrics) == list(range(1, steps + 1))
-        assert all(np.isfinite(record["loss"]) for record in metrics.values())
-        first[name] = metrics[1]
+        first[name] = read_metrics(tmp_path / name)[1]
     heads = ("loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4")
     for head in heads:
         assert first["ohem"][head] > first["ce"][head] + 1e-3
