@@ -106,20 +106,21 @@ def mindspore_api() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stand_ins(mindspore_api, tmp_path_factory) -> dict[str, dict[str, str]]:
-    """The stand-ins for both runtimes: the variable that names each to build.sh."""
-    folder = tmp_path_factory.mktemp("stand-ins")
-    return {
-        "MindSpore Lite": runner_helpers.build_stand_in(mindspore_api, folder / "lite", lite=True),
-        "libmindspore.so": runner_helpers.build_stand_in(mindspore_api, folder / "mindspore", lite=False),
-    }
+def programs(mindspore_api) -> runner_helpers.Programs:
+    """The C++ runner and what it runs with here."""
+    return runner_helpers.build_programs(mindspore_api)
 
 
 @pytest.fixture(scope="session")
-def runners(stand_ins, tmp_path_factory) -> dict[str, Path]:
+def stand_ins(programs) -> dict[str, dict[str, str]]:
+    """The stand-ins for both runtimes: the variable that names each to build.sh."""
+    return programs.stand_ins
+
+
+@pytest.fixture(scope="session")
+def runners(programs) -> dict[str, Path]:
     """The C++ runner built for each stand-in, by runtime."""
-    folder = tmp_path_factory.mktemp("runners")
-    return {name: runner_helpers.build_runner(folder / name.split()[-1], stand_ins[name]) for name in stand_ins}
+    return programs.runners
 
 
 @pytest.fixture

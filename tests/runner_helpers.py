@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import platform
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,43 @@ def build_runner(folder: Path, runtime: dict[str, str], *options: str) -> Path:
     done = subprocess.run(command, env=build_environment(**runtime), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return folder / "main"
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The stand-ins for both runtimes and the runner built for each, by the runtime's name."""
+
+    stand_ins: dict[str, dict[str, str]]
+    runners: dict[str, Path]
+
+
+def build_programs(api: Path) -> Programs:
+    """Return stand-ins and runners, which are built once for all test processes and MindSpore versions."""
+    code = hashlib.sha256(str(api).encode())
+    for path in sorted(path for folder in (CPP, RUNNER / "src", RUNNER / "inc") for path in folder.iterdir()):
+        code.update(path.read_bytes())
+    code.update(subprocess.run([require_compiler(), "--version"], capture_output=True, check=True).stdout)
+    folder = CACHE.parent / f"runner-{code.hexdigest()[:16]}"
+    CACHE.parent.mkdir(exist_ok=True)
+    with (CACHE.parent / "runner.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            variables = build_stand_in(api, folder / "lite", lite=True)
+            build_runner(folder / "lite-runner", variables)
+            variables = build_stand_in(api, folder / "mindspore", lite=False)
+            build_runner(folder / "mindspore-runner", variables)
+            (folder / "complete").touch()
+    return Programs(
+        {
+            "MindSpore Lite": {"MS_LITE_HOME": str(folder / "lite")},
+            "libmindspore.so": {"MINDSPORE_PATH": str(folder / "mindspore")},
+        },
+        {
+            "MindSpore Lite": folder / "lite-runner" / "main",
+            "libmindspore.so": folder / "mindspore-runner" / "main",
+        },
+    )
 
 
 def stand_in_variables(**more: object) -> dict[str, str]:
