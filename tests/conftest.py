@@ -69,6 +69,18 @@ def pytest_collection_finish():
         ms.set_context(pynative_synchronize=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _pynative_mode():
+    """Let every file begin in PyNative mode, which compiles nothing, whatever the default of the version is.
+
+    A test of what is compiled asks for graph mode, which holds to the end of its file.
+    """
+    if "mindspore" in sys.modules:
+        import mindspore as ms
+
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
 @pytest.fixture(autouse=True)
 def _remove_log_handlers():
     """Leave no handler of `setup_logging` to the next test."""
