@@ -138,8 +138,9 @@ class Programs:
 def build_programs(api: Path) -> Programs:
     """Return stand-ins and runners, which are built once for all test processes and MindSpore versions."""
     code = hashlib.sha256(str(api).encode())
-    for path in sorted(path for folder in (CPP, RUNNER / "src", RUNNER / "inc") for path in folder.iterdir()):
-        code.update(path.read_bytes())
+    for folder in (CPP, RUNNER / "src", RUNNER / "inc"):
+        for path in sorted(filter(Path.is_file, folder.iterdir())):
+            code.update(path.read_bytes())
     code.update(subprocess.run([require_compiler(), "--version"], capture_output=True, check=True).stdout)
     folder = CACHE.parent / f"runner-{code.hexdigest()[:16]}"
     CACHE.parent.mkdir(exist_ok=True)

@@ -79,9 +79,11 @@ def job(tmp_path_factory, reads, patches) -> Path:
     patches.setenv("MS_TOPO_TIMEOUT", "600")
     patches.setenv("MA_JOB_DIR", str(folder))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    assert train_script.main([*train_options, *urls, *options]) == 0
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    try:
+        assert train_script.main([*train_options, *urls, *options]) == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     trained = str(folder / "run" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt")
     assert eval_script.main(["--checkpoint_path", trained, "--save_dir", str(folder / "eval"), *options]) == 0
     model = str(folder / "model")
