@@ -81,6 +81,14 @@ def _pynative_mode():
         ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
+@pytest.fixture
+def graph_mode():
+    """Compile what runs, as scripts do; MindSpore 2.0 runs a MindIR in no other mode."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
 @pytest.fixture(autouse=True)
 def _remove_log_handlers():
     """Leave no handler of `setup_logging` to the next test."""

@@ -22,10 +22,7 @@ from tests.offline_helpers import SIZE, export, write_checkpoint
 from tests.run_helpers import run_script
 from tests.test_golden import assert_map, read
 
-
-@pytest.fixture(autouse=True)
-def _graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 runs a MindIR in no other
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +146,6 @@ class Wrong(nn.Cell):
 
 @pytest.mark.parametrize(("factor", "fine"), [(1.00001, True), (1.001, False)])
 def test_a_model_that_differs_from_the_network_is_not_kept(tmp_path, factor, fine):
-    ms.set_context(mode=ms.GRAPH_MODE)
     network = BiSeNetV2(19, aux_heads=False).set_train(False)
     load_seeded(network)
     options = ["--file_name", str(tmp_path / "model"), "--output", "logits", "--image_size", "32", "64"]

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import cv2
-import mindspore as ms
 import numpy as np
 import pytest
 
@@ -29,10 +28,7 @@ from tests.runner_helpers import build_environment, run_runner, stand_in_variabl
 RESIZE = f"data.eval_transforms.item_transforms.Resize.target_size=[{SIZE[0]},{SIZE[1]}]"
 IMAGES = 6
 
-
-@pytest.fixture(autouse=True)
-def _graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 runs a MindIR in no other
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -25,12 +24,11 @@ MODES = {"graph": ms.GRAPH_MODE, "PyNative": ms.PYNATIVE_MODE}
 
 
 @pytest.fixture(autouse=True)
-def mode(request) -> Iterator[str]:
+def mode(request) -> str:
     """Run in PyNative mode, which needs no compiling, where a test does not ask for another."""
     name = getattr(request, "param", "PyNative")
     ms.set_context(mode=MODES[name])
-    yield name
-    ms.set_context(mode=ms.GRAPH_MODE)
+    return name
 
 
 @pytest.fixture(params=["TopK", "halving"])

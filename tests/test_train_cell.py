@@ -23,11 +23,7 @@ from tests.golden_weights import load_seeded, torch_name
 GOLDEN = Path(__file__).parent / "golden" / "sgd.npz"
 IMAGE = Tensor(np.zeros((1,)), ms.float32)
 
-
-@pytest.fixture(autouse=True)
-def _graph_mode():
-    """The mode of training."""
-    ms.set_context(mode=ms.GRAPH_MODE)
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 class Parabola(nn.Cell):
@@ -187,7 +183,8 @@ def test_first_loss_is_five_times_log_of_the_classes_and_falls_in_mixed_precisio
 @pytest.mark.slow
 @pytest.mark.parametrize(("prefix", "steps", "mode"), [("", 10, "graph"), ("sgd_filtered/", 3, "PyNative")])
 def test_steps_in_lockstep_with_pytorch(prefix, steps, mode):
-    ms.set_context(mode={"graph": ms.GRAPH_MODE, "PyNative": ms.PYNATIVE_MODE}[mode])
+    if mode == "PyNative":
+        ms.set_context(mode=ms.PYNATIVE_MODE)
     golden = np.load(GOLDEN)
     settings = schema.Optimizer(
         lr_init=float(golden["lr_init"]),
