@@ -1,4 +1,4 @@
-"""Batch normalisation folded into convolutions, against PyTorch's logits of the network as it is."""
+"""Batch normalisation folded, and resizes as products, against PyTorch's logits of the network as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from mindspore import Tensor, nn
 from src.modules.base_modules import ConvBNReLU
 from src.modules.bisenetv2 import BiSeNetV2, ContextEmbedding
 from src.modules.folding import fold_batch_norm
-from src.modules.inference_graph import InferenceGraph, NormalizeRGB
+from src.modules.inference_graph import InferenceGraph, NormalizeRGB, resize_by_products
+from src.modules.tensor_ops import Resize
 from tests.dataset_helpers import MEAN, STD
 from tests.golden_weights import load_seeded
 from tests.test_golden import assert_map, read
@@ -23,14 +24,16 @@ def seeded(**arguments: object) -> BiSeNetV2:
 
 
 @pytest.mark.parametrize(("variant", "epsilon"), [("bilinear", 1e-3), ("nearest", 1e-5)])
-@pytest.mark.parametrize("depthwise_expand", ["grouped", "repeat"])
-def test_logits_stay_those_of_pytorch(variant, epsilon, depthwise_expand):
-    golden, image, _ = read(variant, (128, 256))
+@pytest.mark.parametrize(("depthwise_expand", "size"), [("grouped", (90, 120)), ("repeat", (128, 256))])
+def test_logits_stay_those_of_pytorch(variant, epsilon, depthwise_expand, size):
+    golden, image, _ = read(variant, size)
     network = seeded(inner_upsample=variant, bn_epsilon=epsilon, depthwise_expand=depthwise_expand)
     plain = sum(p.size for p in network.get_parameters())
     norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     assert fold_batch_norm(network) == len(norms) == 54
     assert not any(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names())
+    assert resize_by_products(network) == 2  # in the aggregation, for both branches, and in the head
+    assert not any(isinstance(cell, Resize) for _, cell in network.cells_and_names())
     names = [p.name for p in network.get_parameters()]
     assert len(names) == len(set(names))
     # gamma, beta, mean and variance of each channel give way to one bias, except where a bias serves two of them

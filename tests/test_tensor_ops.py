@@ -8,7 +8,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from src.modules import tensor_ops
-from src.modules.tensor_ops import OverChannels, Resize, pad_one
+from src.modules.tensor_ops import OverChannels, Resize, ResizeByProducts, pad_one
 
 
 @pytest.fixture(params=["CPU form", "plain form"])
@@ -93,6 +93,51 @@ def test_gradient_of_resizing_keeps_the_input_s_precision():
     result = wrt_input(Tensor(x, ms.float16), Tensor(sensitivity, ms.float16))
     assert result.dtype == ms.float16
     np.testing.assert_allclose(result.asnumpy(), gradient(ResizeTo("bilinear", (6, 8)), x, sensitivity), atol=0.02)
+
+
+SIZES = [
+    ((45, 60), (90, 120)),
+    ((12, 15), (45, 60)),
+    ((7, 9), (23, 31)),
+    ((3, 4), (3, 17)),
+    ((1, 1), (5, 4)),
+    ((29, 13), (113, 49)),
+]
+
+
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_products_pick_the_nearest_pixel(source, target):
+    """By PyTorch's rule: the place in the source is floor(i * source / target), computed in float32."""
+    x = draw(2, 3, *source)
+    steps = (np.float32(s) / np.float32(t) for s, t in zip(source, target))
+    rows, columns = (
+        [min(int(np.float32(i) * step), s - 1) for i in range(t)] for s, t, step in zip(source, target, steps)
+    )
+    result = ResizeByProducts("nearest")(Tensor(x), target).asnumpy()
+    np.testing.assert_array_equal(result, x[:, :, rows][:, :, :, columns])
+
+
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_products_interpolate_between_pixel_centres(source, target):
+    x = draw(2, 3, *source)
+    expected = np.empty((2, 3, *target))
+    for i, j in np.ndindex(*target):
+        y, z = ((k + 0.5) * s / t - 0.5 for k, s, t in zip((i, j), source, target))
+        y, z = (min(max(place, 0), s - 1) for place, s in zip((y, z), source))
+        top, left = int(y), int(z)
+        bottom, right = min(top + 1, source[0] - 1), min(left + 1, source[1] - 1)
+        upper, lower = (x[..., row, left] * (1 - z + left) + x[..., row, right] * (z - left) for row in (top, bottom))
+        expected[..., i, j] = upper * (1 - y + top) + lower * (y - top)
+    result = ResizeByProducts("bilinear")(Tensor(x), target).asnumpy()
+    np.testing.assert_allclose(result, expected, atol=2e-6)
+
+
+def test_products_in_float16_keep_the_input_s_type():
+    x = draw(1, 2, 6, 10)
+    result = ResizeByProducts("bilinear", ms.float16)(Tensor(x), (24, 40))
+    exact = ResizeByProducts("bilinear")(Tensor(x), (24, 40)).asnumpy()
+    assert result.dtype == ms.float32
+    assert 0 < np.abs(result.asnumpy() - exact).max() < 2e-3 * np.abs(exact).max()
 
 
 def test_one_zero_is_put_around():

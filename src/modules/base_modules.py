@@ -88,7 +88,7 @@ class AvgPoolPadded(nn.Cell):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = Tensor(np.full((channels, 1, 3, 3), 1 / 9), ms.float32)
-        self.conv = ops.Conv2D(channels, 3, pad_mode="pad", pad=1, stride=2, group=channels)
+        self.conv = ops.Conv2D(channels, (3, 3), pad_mode="pad", pad=1, stride=2, group=channels)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.conv(x, self.weight)

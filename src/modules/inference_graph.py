@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.modules.base_modules import MultiScaleInfer
+from src.modules.tensor_ops import Resize, ResizeByProducts
 
 OUTPUTS = ("argmax", "logits")
 
@@ -31,8 +32,24 @@ class NormalizeRGB(nn.Cell):
         self.factor = Tensor(1 / (np.reshape(std, (1, 3, 1, 1)) * levels), ms.float32)
 
     def construct(self, picture: Tensor) -> Tensor:
-        image = ops.transpose(ops.cast(picture, ms.float32), (0, 3, 1, 2))  # to (N, 3, H, W)
+        image = ops.cast(ops.transpose(picture, (0, 3, 1, 2)), ms.float32)  # to (N, 3, H, W)
         return (image - self.mean) * self.factor
+
+
+def resize_by_products(network: nn.Cell, dtype: ms.Type = ms.float32) -> int:
+    """Give every `Resize` of `network` its form for exported models, in place; return how many there were.
+
+    Args:
+        network: a network for inference.
+        dtype: of the products.
+    """
+    count = 0
+    for _, cell in list(network.cells_and_names()):
+        for name, child in list(cell.name_cells().items()):
+            if isinstance(child, Resize):
+                setattr(cell, name, ResizeByProducts(child.mode, dtype))
+                count += 1
+    return count
 
 
 class InferenceGraph(nn.Cell):

@@ -25,9 +25,13 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
 
 
 @ops.constexpr
-def _bilinear_weights(target: int, source: int, transpose: bool) -> Tensor:
+def _resize_weights(mode: str, target: int, source: int, transpose: bool) -> Tensor:
     """Return the (target, source) matrix that resizes one axis, or its transpose (source, target), float32."""
-    place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    if mode == "nearest":  # the place in float32, as MindSpore and PyTorch compute it
+        place = np.floor(np.arange(target, dtype=np.float32) * (np.float32(source) / np.float32(target)))
+        place = np.minimum(place, source - 1)
+    else:
+        place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(source)))
     return Tensor((weights.T if transpose else weights).astype(np.float32))
 
@@ -42,8 +46,8 @@ class _BilinearMatrixGradient(nn.Cell):
         batch, channels, x_height, x_width = x.shape
         maps = batch * channels
         dout = ops.cast(dout, ms.float32).reshape(maps * height, width)
-        columns = ops.matmul(dout, _bilinear_weights(width, x_width, False)).reshape(maps, height, x_width)
-        rows = ops.tile(_bilinear_weights(height, x_height, True).reshape(1, x_height, height), (maps, 1, 1))
+        columns = ops.matmul(dout, _resize_weights("bilinear", width, x_width, False)).reshape(maps, height, x_width)
+        rows = ops.tile(_resize_weights("bilinear", height, x_height, True).reshape(1, x_height, height), (maps, 1, 1))
         return ops.cast(ops.bmm(rows, columns).reshape(x.shape), x.dtype), 0, 0
 
 
@@ -66,6 +70,33 @@ class Resize(nn.Cell):
         if self.matrix_gradient:
             return self.bilinear(x, size[0], size[1])
         return resize(x, size, self.mode)
+
+
+class ResizeByProducts(nn.Cell):
+    """`Resize` in the form that every runtime of an exported model takes: products with two constant matrices.
+
+    MindSpore Lite has no operator for a bilinear resize with half-pixel centres, and its converter gets a nearest one
+    from ONNX wrong; matrix products are right everywhere. Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
+
+    Args:
+        mode: 'bilinear' or 'nearest'.
+        dtype: of the products; their result has the type of x.
+    """
+
+    def __init__(self, mode: str, dtype: ms.Type = ms.float32) -> None:
+        super().__init__()
+        self.mode, self.dtype = mode, dtype
+
+    def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        batch, channels, x_height, x_width = x.shape
+        height, width = size
+        maps, dtype = batch * channels, self.dtype
+        weights = ops.cast(_resize_weights(self.mode, width, x_width, True), dtype)
+        columns = ops.matmul(ops.cast(x, dtype).reshape(maps * x_height, x_width), weights)
+        columns = columns.reshape(maps, x_height, width)
+        rows = ops.cast(_resize_weights(self.mode, height, x_height, False), dtype).reshape(1, height, x_height)
+        result = ops.bmm(ops.tile(rows, (maps, 1, 1)), columns)  # to (N * C, H, W)
+        return ops.cast(result, x.dtype).reshape(batch, channels, height, width)
 
 
 class OverChannels(nn.Cell):

@@ -18,7 +18,7 @@ from src.data.transforms_factory import create_transforms
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.folding import fold_batch_norm
-from src.modules.inference_graph import NormalizeRGB
+from src.modules.inference_graph import NormalizeRGB, resize_by_products
 from src.offline.mindir import MindIRModel
 from src.offline.preparing import normalization
 from src.utils import checkpoint, schema
@@ -61,11 +61,12 @@ def check_device(config: schema.Config, runtime: Runtime) -> None:
 
 
 def deployed_network(config: schema.Config, values: dict[str, np.ndarray]) -> BiSeNetV2:
-    """Make the evaluation network with the weights of a checkpoint, folded if so configured."""
+    """Make the network with the weights of a checkpoint in the form for runtimes, folded if so configured."""
     network = create_network(dataclasses.replace(config, mix=False), aux_heads=False).set_train(False)
     checkpoint.restore_network(network, values, config.checkpoint_file)
     if config.fold_bn:
         logger.info("folded %d batch normalisations into convolutions", fold_batch_norm(network))
+    resize_by_products(network, ms.float16 if config.mix else ms.float32)
     if config.mix:
         to_mixed_precision(network)
     return network

@@ -126,7 +126,11 @@ class Config(Section):
     save_dir: Optional[str] = key(
         None, "folder of the results; default a dated one below runs or eval", scripts=(TRAIN, EVAL), check=not_empty
     )
-    mix: bool = key(False, "mixed precision: convolutions in float16, all else in float32", scripts=WITH_NETWORK)
+    mix: bool = key(
+        False,
+        "mixed precision: convolutions in float16, all else in float32; in an export resizes in float16, too",
+        scripts=WITH_NETWORK,
+    )
     sync_bn: bool = key(
         False, "batch statistics over all devices in training; on Ascend, with more than one", scripts=(TRAIN,)
     )
