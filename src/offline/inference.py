@@ -1,4 +1,4 @@
-"""A folder of network inputs through a MindIR, in Python: what the C++ runner does, file for file."""
+"""A folder of network inputs through a model, in Python: what the C++ runner does, file for file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base.progress import Progress
 from src.data.prefetch import map_ahead
 from src.offline.manifest import result_name
-from src.offline.mindir import MindIRModel, TensorInfo
+from src.offline.tensors import Model, TensorInfo
 from src.offline.timing import Timings
 from src.utils.errors import DataError, UserError
-from src.utils.evaluation import Progress
 from src.utils.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def read_input(path: Path, wanted: TensorInfo) -> np.ndarray:
     return np.frombuffer(data, wanted.dtype).reshape(wanted.shape)
 
 
-def infer_folder(model: MindIRModel, paths: list[Path], results: Path, *, warmup: int) -> Timings:
+def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int) -> Timings:
     """Run `model` over the input files `paths` and write ``{results}/<stem>_0.bin`` for each.
 
     Reading the next input and writing the last result overlap with inference.

@@ -12,28 +12,14 @@ from google.protobuf.message import DecodeError
 from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
-from src.utils.errors import UserError
+from src.offline.tensors import ModelError, TensorInfo, check_output
 
 # Numbers of mind_ir.proto's TensorProto.DataType.
 _DTYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 10: "float16"}
 
 
-class MindIRError(UserError):
+class MindIRError(ModelError):
     """A MindIR file is missing, damaged, too new or of another kind than needed."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Name, shape and data type of an input or output."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of its content."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -102,8 +88,9 @@ class MindIRModel:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.info = path, read_mindir_info(path)
+        self.path, self.info = Path(path), read_mindir_info(path)
         self.input, self.output = (self._only(path, which) for which in ("inputs", "outputs"))
+        check_output(path, self.input, self.output)
         try:
             self.cell = nn.GraphCell(ms.load(str(path)))
         except (RuntimeError, TypeError, ValueError) as err:

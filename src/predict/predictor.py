@@ -17,6 +17,7 @@ from src.data.transforms_factory import Compose, create_transforms
 from src.modules.base_modules import MultiScaleInfer
 from src.offline.mindir import MindIRError, MindIRModel
 from src.offline.preparing import match_model
+from src.offline.tensors import input_size
 from src.utils import checkpoint, schema
 from src.utils.common import compare_variant, create_network
 from src.utils.config_builder import with_image_size
@@ -131,21 +132,10 @@ def mindir_predictor(config: schema.Config, path: str | Path) -> Predictor:
     """
     config = match_model(dataclasses.replace(config, mindir_path=str(path), input=None, image_size=None))
     model = MindIRModel(path)
-    size = _input_size(model)
+    size = input_size(path, model.input)
     config = with_image_size(config, size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
     if model.input.dtype == "uint8":
         transforms = Compose(transforms.transforms[:1])
     logger.info("%s: input %s %dx%d (height x width)", path, model.input.dtype, *size)
     return Predictor(transforms, lambda array: model(array)[0], num_classes=config.num_classes)
-
-
-def _input_size(model: MindIRModel) -> tuple[int, int]:
-    """Return height and width of the model's input."""
-    shape, dtype = model.input.shape, model.input.dtype
-    is_float = dtype == "float32" and len(shape) == 4 and shape[:2] == (1, 3)
-    is_uint8 = dtype == "uint8" and len(shape) == 4 and shape[0] == 1 and shape[3] == 3
-    if not (is_float or is_uint8):
-        found = "x".join(map(str, shape))
-        raise MindIRError(f"{model.path}: takes {dtype} {found}, not one image; export it with export.py")
-    return shape[2:] if is_float else shape[1:3]

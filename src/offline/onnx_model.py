@@ -1,0 +1,178 @@
+"""ONNX files: what they say of themselves, and running them with ONNX Runtime. Needs no MindSpore."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from src.offline.tensors import ModelError, TensorInfo, check_output
+from src.utils.cores import usable_threads
+from src.utils.errors import ConfigError
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(float16)": "float16",
+}
+_FATAL_ONLY = 4  # severity of what ONNX Runtime logs itself
+INSTALL = "python -m pip install -r requirements/onnx.txt"
+
+
+class OnnxError(ModelError):
+    """An ONNX file is missing, damaged or of another kind than needed."""
+
+
+def require(name: str) -> ModuleType:
+    """Import `onnx`, `onnxruntime` or a part of theirs.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as err:
+        raise ConfigError(f"ONNX needs the package {name.partition('.')[0]}: {INSTALL}") from err
+
+
+def providers(device_type: str, device_id: int) -> list:
+    """Return ONNX Runtime's name of a device.
+
+    Raises:
+        ConfigError: ONNX Runtime, or the installed one, does not run there.
+    """
+    if device_type == "CPU":
+        return ["CPUExecutionProvider"]
+    if device_type == "Ascend":
+        raise ConfigError(
+            "a .onnx does not run on Ascend; bash scripts/convert_to_lite.sh MODEL.onnx OUT "
+            "--optimize=ascend_oriented makes a MindIR that does"
+        )
+    found = require("onnxruntime").get_available_providers()
+    if "CUDAExecutionProvider" not in found:
+        raise ConfigError("this ONNX Runtime has no CUDA: python -m pip install onnxruntime-gpu, or take device CPU")
+    return [("CUDAExecutionProvider", {"device_id": device_id})]
+
+
+class OnnxModel:
+    """An ONNX file with one input and one output, ready to run.
+
+    Args:
+        path: the file.
+        device_type: "CPU" or "GPU".
+        device_id: number of the GPU.
+        num_threads: threads on the CPU; None: all usable cores.
+
+    Raises:
+        OnnxError: it is missing, damaged, no model of one image, or ONNX Runtime lacks an operator of it.
+        ConfigError: ONNX Runtime is not installed or does not run on the device.
+    """
+
+    def __init__(
+        self, path: str | Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None
+    ) -> None:
+        self.path = Path(path)
+        wanted = providers(device_type, device_id)
+        self.session = self._open(wanted, num_threads or usable_threads())
+        if device_type == "GPU" and self.session.get_providers()[0] != "CUDAExecutionProvider":
+            raise ConfigError(f"ONNX Runtime cannot use GPU {device_id} here; take device CPU")
+        self.input = self._only("inputs", self.session.get_inputs())
+        self.output = self._only("outputs", self.session.get_outputs())
+        check_output(path, self.input, self.output)
+
+    def _open(self, wanted: list, num_threads: int) -> Any:
+        runtime = require("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.log_severity_level = _FATAL_ONLY
+        data = _read(self.path)
+        try:
+            return runtime.InferenceSession(data, options, providers=wanted)
+        except _runtime_errors() as err:
+            version = f"ONNX Runtime {runtime.__version__}"
+            if type(err).__name__ in ("InvalidProtobuf", "NoModel"):
+                raise OnnxError(f"{self.path}: damaged or truncated, or no ONNX file") from err
+            raise OnnxError(f"{self.path}: {version} cannot load it: {_first_line(err)}") from err
+
+    def _only(self, which: str, found: list) -> TensorInfo:
+        if len(found) != 1:
+            raise OnnxError(f"{self.path}: has {len(found)} {which}, expected one; export it with export.py")
+        tensor = found[0]
+        if tensor.type not in _DTYPES or not all(isinstance(n, int) and n > 0 for n in tensor.shape):
+            what = f"data type {tensor.type}, shape {tensor.shape}"
+            raise OnnxError(f"{self.path}: {tensor.name} has {what}; export the model with export.py, at a fixed size")
+        return TensorInfo(tensor.name, tuple(tensor.shape), _DTYPES[tensor.type])
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """Run the model on an array of the input's shape and type.
+
+        Raises:
+            OnnxError: ONNX Runtime cannot run it.
+        """
+        try:
+            return self.session.run(None, {self.input.name: array})[0]
+        except _runtime_errors() as err:
+            raise OnnxError(f"{self.path}: ONNX Runtime cannot run it: {_first_line(err)}") from err
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as err:
+        raise OnnxError(f"no such model: {path}") from err
+    except OSError as err:
+        raise OnnxError(f"cannot read the model {path}: {err.strerror}") from err
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of ONNX Runtime, which have no base class of their own."""
+    state = require("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = (
+        "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel",
+        "NotImplemented", "RuntimeException",
+    )  # fmt: skip
+    return tuple(getattr(state, name) for name in names)
+
+
+def _first_line(err: Exception) -> str:
+    return " ".join(str(err).split())[:200]
+
+
+def load(path: Path) -> Any:
+    """Return the message of an ONNX file.
+
+    Raises:
+        OnnxError: it is missing or damaged.
+        ConfigError: the package onnx is not installed.
+    """
+    onnx, protobuf = require("onnx"), require("google.protobuf.message")
+    data = _read(path)
+    try:
+        model = onnx.load_model_from_string(data)
+    except protobuf.DecodeError as err:
+        raise OnnxError(f"{path}: damaged or truncated, or no ONNX file") from err
+    if not model.graph.node or not model.opset_import:
+        raise OnnxError(f"{path}: damaged or truncated, or no ONNX file")
+    return model
+
+
+def set_metadata(model: Any, record: dict) -> None:
+    """Write a description into the metadata of an ONNX message, a JSON value for each key."""
+    require("onnx").helper.set_model_props(model, {name: json.dumps(value) for name, value in record.items()})
+
+
+def metadata(model: Any) -> dict:
+    """Return the description in the metadata of an ONNX message; what is no JSON is left out."""
+    record = {}
+    for entry in model.metadata_props:
+        try:
+            record[entry.key] = json.loads(entry.value)
+        except ValueError:
+            continue
+    return record

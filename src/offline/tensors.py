@@ -1,0 +1,75 @@
+"""What a deployed model takes and gives, whatever runs it. Needs no MindSpore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from src.utils.errors import UserError
+
+
+class ModelError(UserError):
+    """A model file is missing, damaged, too new or of another kind than needed."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, shape and data type of an input or output."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of its content."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def shown_shape(self) -> str:
+        """The shape in words, e.g. '1x3x1024x2048'."""
+        return "x".join(map(str, self.shape))
+
+
+class Model(Protocol):
+    """A model with one input and one output, ready to run: an array of the input's shape and type to the output's."""
+
+    path: Path
+    input: TensorInfo
+    output: TensorInfo
+
+    def __call__(self, array: np.ndarray) -> np.ndarray: ...
+
+
+def input_size(path: str | Path, tensor: TensorInfo) -> tuple[int, int]:
+    """Return height and width of a model's input, one image.
+
+    Raises:
+        ModelError: it takes something else.
+    """
+    shape = tensor.shape
+    if tensor.dtype == "float32" and len(shape) == 4 and shape[:2] == (1, 3):
+        return shape[2], shape[3]
+    if tensor.dtype == "uint8" and len(shape) == 4 and shape[0] == 1 and shape[3] == 3:
+        return shape[1], shape[2]
+    raise ModelError(f"{path}: takes {tensor.dtype} {tensor.shown_shape}, not one image; export it with export.py")
+
+
+def check_output(path: str | Path, taken: TensorInfo, given: TensorInfo) -> None:
+    """Check that a model returns classes or logits for every pixel of its input.
+
+    Raises:
+        ModelError: it returns another height and width, as a runtime does that drops an operator, or something else.
+    """
+    size = input_size(path, taken)
+    is_class_map = given.dtype in ("int32", "int64") and len(given.shape) == 3
+    is_logits = given.dtype == "float32" and len(given.shape) == 4
+    if not (is_class_map or is_logits) or given.shape[0] != 1:
+        raise ModelError(f"{path}: returns {given.dtype} {given.shown_shape}, neither a class map nor logits")
+    if given.shape[-2:] != size:
+        raise ModelError(
+            "{}: takes {}x{} pixels (height x width) but returns {}x{}".format(path, *size, *given.shape[-2:])
+        )
