@@ -106,6 +106,13 @@ def test_msrun_gets_both_numbers_of_workers_and_waits(monkeypatch, tmp_path):
     assert not [word for word in launchers.msrun_command(job, tmp_path) if "tail" in word]
 
 
+def test_ascend_cards_are_counted(tmp_path):
+    for name in ("davinci0", "davinci1", "davinci_manager", "null"):
+        (tmp_path / name).touch()
+    assert job_module.ascend_cards(tmp_path) == 2
+    assert job_module.ascend_cards(tmp_path / "none") == 0
+
+
 @pytest.fixture
 def rank_table(tmp_path):
     devices = [{"device_id": "0", "rank_id": "0"}, {"device_id": "1", "rank_id": "1"}]

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from src.utils.cores import usable_cores
 from src.utils.errors import ConfigError, UserError
-from src.utils.local_adapter import ascend_cards
 from src.utils.placement import read_rank_table
 from src.utils.scheduler import LOOPBACK
 
 DEFAULT_PORT = 8118  # msrun's own
+
+
+def ascend_cards(devices: Path = Path("/dev")) -> int:
+    """Return the number of Ascend devices that the driver shows."""
+    return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
 
 
 @dataclass(frozen=True)

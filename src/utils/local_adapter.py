@@ -144,11 +144,6 @@ def is_scheduler() -> bool:
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
-def ascend_cards(devices: Path = Path("/dev")) -> int:
-    """Return the number of Ascend devices that the driver shows."""
-    return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
-
-
 def choose_device(
     device_target: str | None, device_id: int | None, placement: Placement | None = None
 ) -> tuple[str, int]:
