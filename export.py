@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.modules.inference_graph import InferenceGraph
-from src.offline import exporting
+from src.offline import exporting, onnx_export
 from src.utils import checkpoint, local_adapter, modelarts, schema
 from src.utils.common import compare_variant, create_network, start
 from src.utils.config import load_config
@@ -37,11 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = exporting.deployed_network(config, values)
     graph = InferenceGraph(network, output=config.output, normalize=exporting.input_stage(config))
     with exporting.written_model(graph, config, target) as model:
-        record = exporting.describe(model, target, config)
-        if config.file_format == "MINDIR":  # AIR cannot be loaded again
+        record = exporting.describe(config)
+        if config.file_format == exporting.ONNX:
+            onnx_export.complete(model, record)
+        if config.file_format != exporting.AIR:  # which cannot be loaded again
             record |= exporting.check_model(model, reference, config, runtime.device_target)
-        exporting.publish(model, target, record)
-    if config.input == "uint8" and not local_adapter.writes_lasting_casts():
+        record = exporting.publish(model, target, record)
+    if (config.file_format, config.input) == (exporting.MINDIR, "uint8") and not local_adapter.writes_lasting_casts():
         logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in MindSpore 2.0 alone, not in later versions")
     for line in exporting.summary(record):
         logger.info("%s", line)

@@ -32,7 +32,8 @@ def export(checkpoint_file: Path, target: Path, *options: object) -> Path:
         export_script.main([str(word) for word in (*words, "--image_size", *SIZE, *options)])
     finally:
         ms.set_context(mode=mode)
-    return target.with_name(f"{target.name}.mindir")
+    suffix = ".onnx" if "ONNX" in options else ".mindir"
+    return target.with_name(f"{target.name}{suffix}")
 
 
 def export_for_runner(folder: Path) -> Path:

@@ -19,13 +19,16 @@ from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import NormalizeRGB, resize_by_products
-from src.offline.mindir import MindIRModel
+from src.offline import onnx_export, onnx_model
+from src.offline.models import load_model
 from src.offline.preparing import normalization
+from src.offline.tensors import Model
 from src.utils import checkpoint, schema
-from src.utils.checkpoint_names import exported_names
+from src.utils.checkpoint_names import description_name, exported_names
 from src.utils.common import create_network
 from src.utils.errors import ConfigError, UserError
 from src.utils.files import write_whole
+from src.utils.predictions import class_names, class_palette
 from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ logger = logging.getLogger(__name__)
 # Largest accepted difference of a logit, as a share of the largest logit: float32 with batch normalisation folded, and
 # wherever convolutions are float16 (mixed precision, and Ascend's default).
 FLOAT32_TOLERANCE, FLOAT16_TOLERANCE = 1e-4, 2e-2
-AIR = "AIR"
+AIR, MINDIR, ONNX = "AIR", "MINDIR", "ONNX"
 
 
 def check_target(config: schema.Config) -> Path:
@@ -46,12 +49,14 @@ def check_target(config: schema.Config) -> Path:
     for path in (target, description):
         if path.exists():
             raise ConfigError(f"{path} exists already; take another --file_name")
+    if config.file_format == ONNX:
+        onnx_export.check_packages()
     return target
 
 
 def description_path(model: Path) -> Path:
     """Return the path of the description beside a model."""
-    return model.with_name(f"{model.stem}.json")
+    return model.with_name(description_name(model.name))
 
 
 def check_device(config: schema.Config, runtime: Runtime) -> None:
@@ -104,17 +109,18 @@ def written_model(graph: nn.Cell, config: schema.Config, target: Path) -> Iterat
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / f"model{target.suffix}"
         try:
-            ms.export(graph, Tensor(zeros), file_name=str(model), file_format=config.file_format)
+            if config.file_format == ONNX:
+                onnx_export.write(graph, Tensor(zeros), model)
+            else:
+                ms.export(graph, Tensor(zeros), file_name=str(model), file_format=config.file_format)
         except (OSError, RuntimeError, ValueError) as err:
             raise UserError(f"cannot export {target}: {' '.join(str(err).split())[:200]}") from err
         yield model
 
 
-def describe(model: Path, target: Path, config: schema.Config) -> dict:
-    """Return what is to be known of the written `model`, which shall become `target`."""
+def describe(config: schema.Config) -> dict:
+    """Return what is to be known of an exported model, whatever its file."""
     return {
-        "file": target.name,
-        "bytes": model.stat().st_size,
         "format": config.file_format,
         "mindspore": ms.__version__,
         "checkpoint": str(config.checkpoint_file),
@@ -126,6 +132,8 @@ def describe(model: Path, target: Path, config: schema.Config) -> dict:
         "output": config.output,
         "image_size": list(image_size(config)),
         "normalize": dataclasses.asdict(normalization(config)),
+        "class_names": list(class_names(config)),
+        "palette": class_palette(config).tolist(),
     }
 
 
@@ -142,7 +150,7 @@ def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_t
     picture = np.random.default_rng(config.seed).integers(0, 256, (*image_size(config), 3), np.uint8)
     steps = create_transforms(config.data.eval_transforms.item_transforms[1:], config.data.ignore_label)
     image, _ = steps(picture, None)
-    loaded = MindIRModel(model)
+    loaded = load_model(model, num_threads=config.num_threads)
     result = loaded(picture[None] if input_type(config) == "uint8" else image[None])[0]
     logits = reference(Tensor(image[None])).asnumpy()[0]
     difference, classes = _compare(result, logits)
@@ -152,10 +160,17 @@ def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_t
             f"the exported model differs from the network by {difference:.2g} of the largest logit "
             f"(accepted: {tolerance:g}); nothing was written"
         )
-    info = dataclasses.asdict(loaded.info)
     differing = int((classes != logits.argmax(axis=0)).sum())
     check = {"largest_difference": difference, "differing_pixels": differing, "pixels": classes.size}
-    return {**{name: info[name] for name in ("mindir_version", "inputs", "outputs")}, "check": check}
+    tensors = {"inputs": [dataclasses.asdict(loaded.input)], "outputs": [dataclasses.asdict(loaded.output)]}
+    return {**file_version(loaded), **tensors, "check": check}
+
+
+def file_version(loaded: Model) -> dict:
+    """Return the version of a loaded model's format."""
+    if loaded.path.suffix == ".mindir":
+        return {"mindir_version": loaded.info.mindir_version}
+    return {"opset": onnx_model.opset(onnx_model.load(loaded.path))}
 
 
 def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
@@ -167,23 +182,25 @@ def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]
     return float((logits.max(axis=0) - chosen).max()) / largest, result
 
 
-def publish(model: Path, target: Path, record: dict) -> None:
-    """Write the model and its description to where they belong.
+def publish(model: Path, target: Path, record: dict) -> dict:
+    """Write the model and its description to where they belong; return the description.
 
     Raises:
         UserError: one of them cannot be written; then neither is there.
     """
-    description = description_path(target)
+    description, data = description_path(target), model.read_bytes()
+    record = {"file": target.name, "bytes": len(data), **record}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
     write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
     try:
-        write_whole(target, model.read_bytes(), "the model ")
+        write_whole(target, data, "the model ")
     except UserError:
         description.unlink(missing_ok=True)
         raise
+    return record
 
 
 def summary(record: dict) -> list[str]:

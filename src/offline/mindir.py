@@ -91,6 +91,7 @@ class MindIRModel:
         self.path, self.info = Path(path), read_mindir_info(path)
         self.input, self.output = (self._only(path, which) for which in ("inputs", "outputs"))
         check_output(path, self.input, self.output)
+        self.runtime = f"MindSpore {ms.__version__}"
         try:
             self.cell = nn.GraphCell(ms.load(str(path)))
         except (RuntimeError, TypeError, ValueError) as err:

@@ -22,7 +22,7 @@ def check_suffix(path: Path) -> str:
 
 
 def load_model(
-    path: Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None
+    path: Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None, verbose: bool = False
 ) -> Model:
     """Load a model to run in this process.
 
@@ -31,6 +31,7 @@ def load_model(
         device_type: "Ascend", "GPU" or "CPU", for a .onnx.
         device_id: number of the device, for a .onnx.
         num_threads: threads on the CPU, for a .onnx; None: all usable cores.
+        verbose: let ONNX Runtime log.
 
     Raises:
         ModelError: the file cannot be used.
@@ -39,7 +40,8 @@ def load_model(
     if check_suffix(path) == ".onnx":
         from src.offline.onnx_model import OnnxModel
 
-        return OnnxModel(path, device_type=device_type, device_id=device_id, num_threads=num_threads)
+        device = {"device_type": device_type, "device_id": device_id}
+        return OnnxModel(path, **device, num_threads=num_threads, verbose=verbose)
     from src.offline.mindir import MindIRModel  # imports MindSpore
 
     return MindIRModel(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from pathlib import Path
@@ -21,7 +22,7 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(float16)": "float16",
 }
-_FATAL_ONLY = 4  # severity of what ONNX Runtime logs itself
+WARNINGS, FATAL_ONLY = 2, 4  # severity of what ONNX Runtime logs itself
 INSTALL = "python -m pip install -r requirements/onnx.txt"
 
 
@@ -68,6 +69,7 @@ class OnnxModel:
         device_type: "CPU" or "GPU".
         device_id: number of the GPU.
         num_threads: threads on the CPU; None: all usable cores.
+        verbose: let ONNX Runtime log warnings and errors.
 
     Raises:
         OnnxError: it is missing, damaged, no model of one image, or ONNX Runtime lacks an operator of it.
@@ -75,30 +77,35 @@ class OnnxModel:
     """
 
     def __init__(
-        self, path: str | Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None
-    ) -> None:
+        self, path: str | Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None,
+        verbose: bool = False,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         wanted = providers(device_type, device_id)
-        self.session = self._open(wanted, num_threads or usable_threads())
+        self.session = self._open(wanted, num_threads or usable_threads(), WARNINGS if verbose else FATAL_ONLY)
         if device_type == "GPU" and self.session.get_providers()[0] != "CUDAExecutionProvider":
             raise ConfigError(f"ONNX Runtime cannot use GPU {device_id} here; take device CPU")
         self.input = self._only("inputs", self.session.get_inputs())
         self.output = self._only("outputs", self.session.get_outputs())
         check_output(path, self.input, self.output)
 
-    def _open(self, wanted: list, num_threads: int) -> Any:
+    def metadata(self) -> dict:
+        """Return the description in the file's metadata; what is no JSON is left out."""
+        return _decode(self.session.get_modelmeta().custom_metadata_map)
+
+    def _open(self, wanted: list, num_threads: int, severity: int) -> Any:
         runtime = require("onnxruntime")
+        self.runtime = f"ONNX Runtime {runtime.__version__}"
         options = runtime.SessionOptions()
         options.intra_op_num_threads = num_threads
-        options.log_severity_level = _FATAL_ONLY
+        options.log_severity_level = severity
         data = _read(self.path)
         try:
             return runtime.InferenceSession(data, options, providers=wanted)
         except _runtime_errors() as err:
-            version = f"ONNX Runtime {runtime.__version__}"
             if type(err).__name__ in ("InvalidProtobuf", "NoModel"):
                 raise OnnxError(f"{self.path}: damaged or truncated, or no ONNX file") from err
-            raise OnnxError(f"{self.path}: {version} cannot load it: {_first_line(err)}") from err
+            raise OnnxError(f"{self.path}: {self.runtime} cannot load it: {_first_line(err)}") from err
 
     def _only(self, which: str, found: list) -> TensorInfo:
         if len(found) != 1:
@@ -118,7 +125,7 @@ class OnnxModel:
         try:
             return self.session.run(None, {self.input.name: array})[0]
         except _runtime_errors() as err:
-            raise OnnxError(f"{self.path}: ONNX Runtime cannot run it: {_first_line(err)}") from err
+            raise OnnxError(f"{self.path}: {self.runtime} cannot run it: {_first_line(err)}") from err
 
 
 def _read(path: Path) -> bytes:
@@ -162,6 +169,11 @@ def load(path: Path) -> Any:
     return model
 
 
+def opset(model: Any) -> int:
+    """Return the version of ONNX's own operators that a message uses."""
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
 def set_metadata(model: Any, record: dict) -> None:
     """Write a description into the metadata of an ONNX message, a JSON value for each key."""
     require("onnx").helper.set_model_props(model, {name: json.dumps(value) for name, value in record.items()})
@@ -169,10 +181,12 @@ def set_metadata(model: Any, record: dict) -> None:
 
 def metadata(model: Any) -> dict:
     """Return the description in the metadata of an ONNX message; what is no JSON is left out."""
+    return _decode({entry.key: entry.value for entry in model.metadata_props})
+
+
+def _decode(texts: dict[str, str]) -> dict:
     record = {}
-    for entry in model.metadata_props:
-        try:
-            record[entry.key] = json.loads(entry.value)
-        except ValueError:
-            continue
+    for key, text in texts.items():
+        with contextlib.suppress(ValueError):
+            record[key] = json.loads(text)
     return record

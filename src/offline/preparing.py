@@ -8,8 +8,10 @@ import logging
 from pathlib import Path
 
 from src.data.eval_samples import EvalSample, EvalSamples
+from src.offline.descriptions import read_description
 from src.offline.manifest import Manifest, ManifestSample, input_name
 from src.utils import schema
+from src.utils.checkpoint_names import description_name
 from src.utils.config_builder import with_image_size
 from src.utils.errors import ConfigError, UserError
 from src.utils.files import write_whole
@@ -19,31 +21,30 @@ logger = logging.getLogger(__name__)
 
 
 def match_model(config: schema.Config) -> schema.Config:
-    """Return the configuration with the input of the model that ``mindir_path`` names; what is given must agree.
+    """Return the configuration with the input of the model that ``model_path`` names; what is given must agree.
 
     Raises:
-        ConfigError: the command line and the description beside the model contradict each other.
+        ConfigError: the command line and what the model says of itself contradict each other.
+        ModelError: the model is a .onnx that cannot be used.
     """
-    if config.mindir_path is None:
+    if config.model_path is None:
         return dataclasses.replace(config, input=config.input or "float32")
-    path = Path(config.mindir_path).with_suffix(".json")
-    if not path.is_file():
-        logger.warning("no %s beside the model: its input is taken to be as configured", path)
+    path = Path(config.model_path)
+    model = read_description(path)
+    if model is None:
+        beside = path.with_name(description_name(path.name))
+        logger.warning("no %s beside the model: its input is taken to be as configured", beside)
         return dataclasses.replace(config, input=config.input or "float32")
-    try:
-        model = json.loads(path.read_text(encoding="utf-8"))
-        takes = {"input": model["input"], "image_size": tuple(model["image_size"]), "num_classes": model["num_classes"]}
-        normalize = model["normalize"]
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise ConfigError(f"{path}: is not the description that export.py writes beside a model") from err
-    for name, value in takes.items():
-        given = getattr(config, name)
-        if given is not None and given != value:
-            raise ConfigError(f"{name} is {given}, but {path} says that the model has {value}")
+    for name in ("input", "image_size", "num_classes"):
+        given, has = getattr(config, name), getattr(model, name)
+        if given is not None and has is not None and given != has:
+            raise ConfigError(f"{name} is {given}, but {model.source} says that the model has {has}")
     configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
-    if takes["input"] == "float32" and normalize != configured:
-        raise ConfigError(f"Normalize is {configured}, but {path} says that the model was trained with {normalize}")
-    return with_image_size(dataclasses.replace(config, input=takes["input"]), takes["image_size"])
+    if model.input == "float32" and model.normalize not in (None, configured):
+        raise ConfigError(
+            f"Normalize is {configured}, but {model.source} says that the model was trained with {model.normalize}"
+        )
+    return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
 
 
 def normalization(config: schema.Config) -> schema.Normalize:

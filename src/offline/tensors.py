@@ -38,6 +38,7 @@ class Model(Protocol):
     """A model with one input and one output, ready to run: an array of the input's shape and type to the output's."""
 
     path: Path
+    runtime: str  # name and version of what runs it
     input: TensorInfo
     output: TensorInfo
 
@@ -65,10 +66,11 @@ def check_output(path: str | Path, taken: TensorInfo, given: TensorInfo) -> None
         ModelError: it returns another height and width, as a runtime does that drops an operator, or something else.
     """
     size = input_size(path, taken)
-    is_class_map = given.dtype in ("int32", "int64") and len(given.shape) == 3
+    is_class_map = given.dtype == "int32" and len(given.shape) == 3
     is_logits = given.dtype == "float32" and len(given.shape) == 4
     if not (is_class_map or is_logits) or given.shape[0] != 1:
-        raise ModelError(f"{path}: returns {given.dtype} {given.shown_shape}, neither a class map nor logits")
+        what = f"returns {given.dtype} {given.shown_shape}"
+        raise ModelError(f"{path}: {what}, neither a class map (int32) nor logits (float32) of one image")
     if given.shape[-2:] != size:
         raise ModelError(
             "{}: takes {}x{} pixels (height x width) but returns {}x{}".format(path, *size, *given.shape[-2:])

@@ -31,11 +31,16 @@ def exported_names(file_name: str, file_format: str) -> tuple[str, str]:
 
     Args:
         file_name: as given, with or without the suffix of the format.
-        file_format: "MINDIR" or "AIR".
+        file_format: "MINDIR", "ONNX" or "AIR".
     """
     suffix = f".{file_format.lower()}"
     stem = file_name[: -len(suffix)] if file_name.lower().endswith(suffix) else file_name
-    return f"{stem}{suffix}", f"{stem}.json"
+    return f"{stem}{suffix}", description_name(f"{stem}{suffix}")
+
+
+def description_name(model: str) -> str:
+    """Return the name of the description beside an exported model; a MindIR and an ONNX may have the same stem."""
+    return f"{model}.json" if model.endswith(".onnx") else f"{model.rpartition('.')[0]}.json"
 
 
 def newest_name(names: Iterable[str], modified: Callable[[str], float]) -> str | None:

@@ -28,7 +28,7 @@ DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 RUN_KEYS = (
     "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
     "save_images", "save_predictions", "checkpoint_file", "file_name", "file_format", "fold_bn", "output", "input",
-    "image_size", "mindir_path", "output_path", "result_path", "modelarts", "data_url", "train_url", "checkpoint_url",
+    "image_size", "model_path", "output_path", "result_path", "modelarts", "data_url", "train_url", "checkpoint_url",
     "auto_resume", "split",
 )  # fmt: skip
 
@@ -41,6 +41,7 @@ HARMLESS_KEYS = (
 SHORT_OPTIONS = {
     "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET)),
     "data_path": ("data.dataset_dir", (PREPROCESS,)),
+    "mindir_path": ("model_path", (PREPROCESS,)),
     "lr_init": ("optimizer.lr_init", (TRAIN,)),
     "multi_scale": ("data.eval_transforms.multi_scale", (EVAL,)),
     "flip": ("data.eval_transforms.flip", (EVAL,)),
@@ -76,6 +77,13 @@ def whole_number(text: str) -> int:
     """Read 0, 1, 2, ... from the command line of a script without a configuration."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+def positive_number(text: str) -> int:
+    """Read 1, 2, 3, ... from the command line of a script without a configuration."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
 
 

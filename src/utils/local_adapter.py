@@ -29,8 +29,7 @@ HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
 # Gradients travel in messages of up to 64 MB, MindSpore's default for "auto"; all of this network's are 21 MB.
 COMM_FUSION = {"comm_fusion": {"allreduce": {"mode": "auto", "config": None}}}
-# Set by `prepare_environment`, logged by `init_device` once there is a logger.
-_notes: list[str] = []
+_notes: list[str] = []  # set by `prepare_environment`, logged by `init_device` once there is a logger
 
 
 def mindspore_version() -> tuple[int, ...]:
@@ -79,6 +78,13 @@ def on_cpu() -> bool:
 def writes_lasting_casts() -> bool:
     """Tell whether later versions can run a Cast in front of other operators in the MindIR written here; 2.0: no."""
     return mindspore_version() >= (2, 1)
+
+
+def onnx_exporter() -> Callable[..., None]:
+    """Return what writes a network as ONNX; MindSpore 2.8 and later announce the end of the other way."""
+    import mindspore as ms
+
+    return ms.onnx.export if hasattr(ms, "onnx") else functools.partial(ms.export, file_format="ONNX")
 
 
 def custom_gradients_stay_right() -> bool:
@@ -247,8 +253,7 @@ def set_cpu_threads(number: int) -> None:
 def scheduler_answer_delay() -> float:
     """Return the seconds by which a scheduler's answers to the ranks of a job on the CPU are held up.
 
-    A rank of MindSpore 2.0 misses an answer that comes before it has begun to wait; later versions (2.7 and up were
-    tried) lose none.
+    A rank of MindSpore 2.0 misses an answer that comes before it has begun to wait; 2.7 and later lose none.
     """
     return 0.2 if mindspore_version() < (2, 1) else 0.0
 

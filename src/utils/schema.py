@@ -221,11 +221,14 @@ class Config(Section):
     )
     checkpoint_file: Optional[str] = key(None, "checkpoint to export", scripts=(EXPORT,), check=not_empty)
     file_name: str = key(
-        "BiSeNetV2", "exported file, without its suffix; what it is stands beside it in .json", scripts=(EXPORT,),
-        check=not_empty,
+        "BiSeNetV2", "exported file, without its suffix; what it is stands beside it in .json (.onnx.json for ONNX)",
+        scripts=(EXPORT,), check=not_empty,
     )  # fmt: skip
     file_format: str = key(
-        "MINDIR", "format of the export: MINDIR, or AIR on Ascend", scripts=(EXPORT,), check=exportable
+        "MINDIR",
+        "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
+        scripts=(EXPORT,),
+        check=exportable,
     )
     fold_bn: bool = key(True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,))
     output: str = key(
@@ -249,7 +252,7 @@ class Config(Section):
         check=at_least(32),
         words=("H", "W"),
     )
-    mindir_path: Optional[str] = key(
+    model_path: Optional[str] = key(
         None, "model to prepare inputs for: the .json beside it tells its input", scripts=(PREPROCESS,), check=not_empty
     )
     output_path: str = key(

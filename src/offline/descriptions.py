@@ -1,0 +1,82 @@
+"""What an exported model says of itself: the file that export.py writes beside it, or the metadata of an ONNX."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.offline import onnx_model
+from src.offline.tensors import input_size
+from src.utils.checkpoint_names import description_name
+from src.utils.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What prepares a model's input; what is not known is None.
+
+    Attributes:
+        source: the file that says it.
+        input: "float32" or "uint8".
+        image_size: height and width.
+        num_classes: number of classes.
+        normalize: arguments of the transform Normalize.
+    """
+
+    source: Path
+    input: str
+    image_size: tuple[int, int]
+    num_classes: int | None = None
+    normalize: dict | None = None
+
+
+def read_description(model: Path) -> Description | None:
+    """Return what a model says of itself, or None where only its input file tells.
+
+    A .onnx is opened: its own input and output have to agree with the description.
+
+    Raises:
+        ConfigError: the description is damaged, or another model's.
+        ModelError: the .onnx cannot be used.
+    """
+    beside = model.with_name(description_name(model.name))
+    written = _parse(beside, _read(beside)) if beside.is_file() else None
+    return _of_onnx(model, written) if model.suffix == ".onnx" else written
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise ConfigError(f"{path}: is not the description that export.py writes beside a model") from err
+
+
+def _parse(source: Path, record: Any) -> Description:
+    try:
+        size = tuple(record["image_size"])
+        return Description(source, record["input"], size, record["num_classes"], record["normalize"])
+    except (KeyError, TypeError) as err:
+        raise ConfigError(f"{source}: is not the description that export.py writes beside a model") from err
+
+
+def _of_onnx(path: Path, written: Description | None) -> Description:
+    model = onnx_model.OnnxModel(path)
+    if written is None and "image_size" in (record := model.metadata()):
+        written = _parse(path, record)
+    classes = model.output.shape[1] if len(model.output.shape) == 4 else None
+    found = Description(path, model.input.dtype, input_size(path, model.input), classes)
+    if written is None:
+        logger.warning("%s: says nothing of its normalisation and classes: they are taken to be as configured", path)
+        return found
+    for name in ("input", "image_size", "num_classes"):
+        said, is_so = getattr(written, name), getattr(found, name)
+        if is_so is not None and said != is_so:
+            raise ConfigError(
+                f"{written.source} says {name} {said}, but {path} has {is_so}: another model's description"
+            )
+    return written

@@ -1,0 +1,60 @@
+"""Steps of export.py for ONNX: what MindSpore writes, made whole and checked."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mindspore import Tensor, nn
+
+from src.offline import onnx_model
+from src.utils.errors import UserError
+from src.utils.local_adapter import onnx_exporter
+
+PACKAGES = ("onnx", "onnxruntime")
+NAMES = {"argmax": "class_map", "logits": "logits"}  # of the output; MindSpore gives it a number
+
+logger = logging.getLogger(__name__)
+
+
+def check_packages() -> None:
+    """Raise a ConfigError where a package that the export needs is missing."""
+    for name in PACKAGES:
+        onnx_model.require(name)
+
+
+def write(graph: nn.Cell, image: Tensor, path: Path) -> None:
+    """Let MindSpore write `graph`, which takes inputs like `image`."""
+    onnx_exporter()(graph, image, file_name=str(path))
+    path.chmod(0o644)  # MindSpore writes it read-only
+
+
+def complete(path: Path, record: dict) -> None:
+    """Name the output of a model that MindSpore wrote, put its description into its metadata, and check it.
+
+    Args:
+        path: the model; replaced.
+        record: its description; "output" is a key of `NAMES`.
+
+    Raises:
+        UserError: it is no valid ONNX.
+    """
+    onnx = onnx_model.require("onnx")
+    model = onnx_model.load(path)
+    (output,) = model.graph.output
+    rename_output(model, output.name, NAMES[record["output"]])
+    onnx_model.set_metadata(model, record)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
+        raise UserError(f"MindSpore wrote no valid ONNX: {' '.join(str(err).split())[:200]}") from err
+    path.write_bytes(model.SerializeToString())
+
+
+def rename_output(model: object, old: str, new: str) -> None:
+    """Rename an output of the graph; nothing in the graph reads it."""
+    for node in model.graph.node:
+        for number, name in enumerate(node.output):
+            if name == old:
+                node.output[number] = new
+    model.graph.output[0].name = new
