@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Usage: bash scripts/ascend_310_infer.sh [MINDIR_PATH] [DATA_PATH] [DEVICE_ID] [DEVICE_TYPE] [options]
-# Measures an exported model on DATA_PATH, a data set in the layout of Cityscapes: preprocess.py, the C++ runner in
-# ascend310_infer, postprocess.py. DEVICE_ID is optional: the environment variable device_id, else 0. DEVICE_TYPE is
-# Ascend (default), GPU or CPU; on CPU without MindSpore Lite scripts/infer_mindir.py takes the runner's place.
-# Options: --out DIR (default: the current directory), --precision_mode MODE and --warmup N of the runner,
-# --save_images True of postprocess.py; all others, such as --config FILE, go to preprocess.py.
-# BUILD_DIR in the environment: where the runner is built (default ascend310_infer/out).
+# Usage: bash scripts/ascend_310_infer.sh [MODEL_PATH] [DATA_PATH] [DEVICE_ID] [DEVICE_TYPE] [options]
+# Measures an exported model on DATA_PATH, a data set in the layout of Cityscapes: preprocess.py, inference,
+# postprocess.py. DEVICE_ID is optional: the environment variable device_id, else 0. DEVICE_TYPE is Ascend (default), GPU
+# or CPU. A .mindir runs in the C++ runner of ascend310_infer, on CPU without MindSpore Lite in MindSpore; a .onnx runs
+# in ONNX Runtime, on CPU or GPU.
+# Options: --out DIR (default: the current directory); of the inference --precision_mode MODE, --warmup N,
+# --num_threads N and --verbose; --save_images True of postprocess.py; all others, such as --config FILE, go to
+# preprocess.py.
+# MS_LITE_HOME (or LITE_HOME) in the environment: the MindSpore Lite to use. BUILD_DIR: where the runner is built
+# (default ascend310_infer/out).
 # Writes preprocess_Result, result_Files, time_Result and preprocess.log, build.log, infer.log, acc.log.
 set -euo pipefail
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -ge 2 ]] || fail "$(sed -n '2s/^# //p' "$0")"
-mindir=$1
+model=$1
 data=$2
 shift 2
 device_id=${device_id:-0}
@@ -28,29 +31,37 @@ out=$PWD
 inputs=() runner=() scores=()
 while [[ $# -gt 0 ]]; do
   case $1 in
-    --output_path* | --result_path* | --mindir_path* | --data_path* | --dataset_dir* | data.dataset_dir=*)
+    --output_path* | --result_path* | --model_path* | --mindir_path* | --data_path* | --dataset_dir* | data.dataset_dir=*)
       fail "$1: this script sets it itself; --out DIR names the folder" ;;
-    --out=* | --precision_mode=* | --warmup=* | --save_images=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-    --out | --precision_mode | --warmup | --save_images) [[ $# -ge 2 ]] || fail "$1: needs a value" ;;&
+    --out=* | --precision_mode=* | --warmup=* | --num_threads=* | --save_images=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    --out | --precision_mode | --warmup | --num_threads | --save_images) [[ $# -ge 2 ]] || fail "$1: needs a value" ;;&
     --out) out=$2; shift 2 ;;
-    --precision_mode | --warmup) runner+=("$1" "$2"); shift 2 ;;
+    --precision_mode | --warmup | --num_threads) runner+=("$1" "$2"); shift 2 ;;
+    --verbose) runner+=("$1"); shift ;;
     --save_images) scores+=("$1" "$2"); shift 2 ;;
     *) inputs+=("$1"); shift ;;
   esac
 done
 [[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
 [[ $device_type =~ ^(Ascend|GPU|CPU)$ ]] || fail "DEVICE_TYPE must be Ascend, GPU or CPU, got '$device_type'"
-[[ -f $mindir ]] || fail "MINDIR_PATH: no such file: $mindir"
+[[ $model =~ \.(mindir|onnx)$ ]] || fail "MODEL_PATH must be a .mindir or a .onnx, got '$model'"
+[[ -f $model ]] || fail "MODEL_PATH: no such file: $model"
+if [[ $model == *.onnx && $device_type == Ascend ]]; then
+  convert="bash scripts/convert_to_lite.sh $model OUT --optimize=ascend_oriented"
+  fail "a .onnx does not run on Ascend; $convert makes a MindIR that does"
+fi
 [[ -d $data ]] || fail "DATA_PATH: no such folder: $data"
 lite=${MS_LITE_HOME:-${LITE_HOME:-}}
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
-if [[ $device_type == CPU && -z $lite ]]; then
+if [[ $model == *.onnx ]]; then
+  find_python requirements-infer.txt requirements/onnx.txt
+elif [[ $device_type == CPU && -z $lite ]]; then
   find_python requirements.txt
 else # the runner brings its own MindSpore
   find_python requirements-infer.txt
 fi
-mindir=$(realpath "$mindir")
+model=$(realpath "$model")
 data=$(realpath "$data")
 # Relative names in the other options are relative to where the user is: the steps run there.
 mkdir -p "$out" 2>/dev/null || fail "cannot make the folder $out"
@@ -79,10 +90,10 @@ step() { # name, log, command ...: run one step, show what it prints, stop at it
 }
 
 step preprocessing preprocess.log "$PYTHON" "$repo_root/preprocess.py" ${inputs[@]+"${inputs[@]}"} \
-  --data_path "$data" --mindir_path "$mindir" --output_path "$out/preprocess_Result" --result_path "$out/result_Files"
+  --data_path "$data" --model_path "$model" --output_path "$out/preprocess_Result" --result_path "$out/result_Files"
 
-if [[ $device_type == CPU && -z $lite ]]; then
-  program=("$PYTHON" "$repo_root/scripts/infer_mindir.py")
+if [[ $model == *.onnx || ($device_type == CPU && -z $lite) ]]; then
+  program=("$PYTHON" "$repo_root/scripts/infer_model.py")
 else
   build=${BUILD_DIR:-$repo_root/ascend310_infer/out}
   step build build.log env PATH="$(dirname "$PYTHON"):$PATH" bash "$repo_root/ascend310_infer/src/build.sh" "$build"
@@ -96,7 +107,7 @@ else
     export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
 fi
-step inference infer.log "${program[@]}" --mindir_path "$mindir" --dataset_path "$out/preprocess_Result/image" \
+step inference infer.log "${program[@]}" --model_path "$model" --dataset_path "$out/preprocess_Result/image" \
   --result_path "$out/result_Files" --device_id "$device_id" --device_type "$device_type" ${runner[@]+"${runner[@]}"}
 
 step scoring acc.log "$PYTHON" "$repo_root/postprocess.py" --result_path "$out/result_Files" \

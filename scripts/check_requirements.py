@@ -15,6 +15,7 @@ from pathlib import Path
 # Packages that serve instead of the one named.
 ALTERNATIVES = {
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "onnxruntime": ("onnxruntime-gpu",),
     "mindspore": ("mindspore-ascend", "mindspore-gpu"),
 }
 # A MindSpore that the machine brings along is kept: Ascend images carry the one their CANN allows.

@@ -14,17 +14,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.offline.models import check_suffix
 from src.predict.images import predict_images
 from src.predict.inputs import check_output, list_inputs, silence_opencv
 from src.predict.outputs import ImageWriter
 from src.predict.palette import read_palette
-from src.predict.predictor import MULTIPLE, checkpoint_predictor, mindir_predictor
+from src.predict.predictor import MULTIPLE, Predictor, checkpoint_predictor, model_predictor
 from src.predict.settings import load_settings
 from src.predict.video import predict_video
+from src.utils import schema
 from src.utils.common import start
-from src.utils.config import Parser, boolean, whole_number
+from src.utils.config import Parser, boolean, positive_number, whole_number
 from src.utils.entry import run_entry
 from src.utils.errors import ConfigError
+from src.utils.logger import setup_logging
 from src.utils.predictions import class_names, class_palette
 
 logger = logging.getLogger(__name__)
@@ -37,15 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = list_inputs(args.input)
     check_output(args.output, args.input)
     protocol = {"multi_scale": args.multi_scale, "flip": args.flip, "device_target": args.device_target}
-    config = load_settings(args.checkpoint_path or args.mindir, args.config, keys=args.keys, **protocol)
+    threads = ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
+    config = load_settings(args.checkpoint_path or args.model, args.config, keys=[*threads, *args.keys], **protocol)
     palette, names = class_palette(config), class_names(config)
     if args.palette:
         palette, names = read_palette(args.palette, names)
-    config, _, _ = start(config, None)
-    if args.mindir:
-        predictor = mindir_predictor(config, args.mindir)
-    else:
-        predictor = checkpoint_predictor(config, args.checkpoint_path, args.image_size)
+    predictor = make_predictor(config, args)
     if not files:  # a video
         predict_video(predictor, args.input, args.output, palette, names)
         return 0
@@ -55,18 +55,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failed else 0
 
 
+def make_predictor(config: schema.Config, args: argparse.Namespace) -> Predictor:
+    """Make the predictor of a checkpoint or of an exported model, and what it runs on ready."""
+    if args.model and check_suffix(args.model) == ".onnx":  # MindSpore's devices do not matter
+        setup_logging(None)
+        return model_predictor(config, args.model, config.device_target or "CPU", config.device_id or 0)
+    config, _, _ = start(config, None)
+    if args.model:
+        return model_predictor(config, args.model)
+    return checkpoint_predictor(config, args.checkpoint_path, args.image_size)
+
+
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; what contradicts itself is refused."""
     parser = Parser("scripts/predict.py", description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--checkpoint_path", type=Path, help="checkpoint of the network")
-    model.add_argument("--mindir", type=Path, help="model that export.py wrote; images are fitted to its input size")
+    model.add_argument(
+        "--model", "--mindir", type=Path,
+        help="exported model, .mindir (MindSpore runs it) or .onnx (ONNX Runtime); images are fitted to its input size",
+    )  # fmt: skip
     parser.add_argument("--input", type=Path, required=True, help="image, folder of images, or video")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results, new or empty")
     parser.add_argument(
         "--config", type=Path, help="YAML file (default: <model>.yml beside the model, else Cityscapes)"
     )
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), help="default: Ascend if there, else CPU")
+    parser.add_argument("--num_threads", type=positive_number, help="threads on the CPU, default: all usable cores")
     parser.add_argument(
         "--image_size", type=whole_number, nargs=2, metavar=("H", "W"),
         help="fit images into this height and width instead of running each at its own; class maps are brought back",
@@ -76,8 +91,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--palette", type=Path, help="colours: a line 'R G B [name]' a class, or a JSON list of these")
     parser.add_argument("keys", nargs="*", metavar="section.key=value", help="keys of the configuration")
     args = parser.parse_args(argv)
-    if args.mindir and (args.image_size or args.multi_scale or args.flip):
-        raise ConfigError("--mindir: runs at its own size and scale; no --image_size, --multi_scale or --flip with it")
+    if args.model and (args.image_size or args.multi_scale or args.flip):
+        raise ConfigError("--model: runs at its own size and scale; no --image_size, --multi_scale or --flip with it")
     if args.image_size and min(args.image_size) < MULTIPLE:
         raise ConfigError(f"--image_size: must be at least {MULTIPLE} {MULTIPLE}")
     return args

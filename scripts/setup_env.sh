@@ -38,7 +38,7 @@ find_python() { # requirements files, relative to the repository
       return
     fi
   done
-  _fail "python lacks what $* asks for: python -m pip install -r $1"
+  _fail "python lacks what $* asks for: python -m pip install ${*/#/-r }"
 }
 
 _pythons_of() { # MindSpore version: the Pythons it has packages for, the best first

@@ -20,7 +20,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.predict.inputs import check_output, list_inputs
 from src.predict.outputs import ImageWriter
 from src.predict.palette import read_palette
-from src.predict.predictor import PadToMultiple, Predictor, RunNetwork, checkpoint_predictor, mindir_predictor
+from src.predict.predictor import PadToMultiple, Predictor, RunNetwork, checkpoint_predictor, model_predictor
 from src.predict.settings import load_settings
 from src.utils.errors import ConfigError, DataError, UserError
 from tests.dataset_helpers import MEAN, STD
@@ -145,16 +145,37 @@ def test_an_exported_model_predicts_what_its_checkpoint_does(weights, tmp_path, 
     model = export(weights, tmp_path / "model", "--fold_bn", "False", *options)
     image = photograph(5, (50, 150))
     expected = checkpoint_predictor(settings(weights), weights, SIZE)(image)
-    found = mindir_predictor(settings(model), model)(image)
+    found = model_predictor(settings(model), model)(image)
     assert (found.shape, found.dtype) == ((50, 150), np.uint8)
     assert (found != expected).mean() < 1e-3  # the order of sums may differ
     assert len(np.unique(found)) > 1
     with pytest.raises(ConfigError, match="num_classes is 3, but .*model.json says that the model has 19"):
-        mindir_predictor(settings(model, "num_classes=3", "data.name=generic", "data.map_label=null"), model)
+        model_predictor(settings(model, "num_classes=3", "data.name=generic", "data.map_label=null"), model)
     description = model.with_suffix(".json")
     description.unlink()
-    np.testing.assert_array_equal(mindir_predictor(settings(model), model)(image), found)
+    np.testing.assert_array_equal(model_predictor(settings(model), model)(image), found)
     assert f"no {description} beside the model" in caplog.text
+
+
+@pytest.mark.slow
+def test_an_onnx_predicts_what_its_checkpoint_does(weights, tmp_path, caplog):
+    model = export(weights, tmp_path / "model", "--file_format", "ONNX", "--input", "uint8")
+    image = photograph(5, (50, 150))
+    expected = checkpoint_predictor(settings(weights), weights, SIZE)(image)
+    found = model_predictor(settings(model), model)(image)
+    assert (found.shape, found.dtype) == ((50, 150), np.uint8)
+    assert (found != expected).mean() < 1e-3  # the order of sums may differ
+    assert len(np.unique(found)) > 1
+    other = settings(model, "num_classes=3", "data.name=generic", "data.map_label=null")
+    with pytest.raises(ConfigError, match=r"num_classes is 3, but .*model\.onnx\.json says that the model has 19"):
+        model_predictor(other, model)
+    model.with_name("model.onnx.json").unlink()  # the file itself says it, too
+    np.testing.assert_array_equal(model_predictor(settings(model), model)(image), found)
+    with pytest.raises(ConfigError, match=r"num_classes is 3, but .*model\.onnx says that the model has 19"):
+        model_predictor(other, model)
+    assert "beside the model" not in caplog.text
+    with pytest.raises(ConfigError, match=r"a \.onnx does not run on Ascend; bash scripts/convert_to_lite\.sh"):
+        model_predictor(settings(model), model, "Ascend")
 
 
 def test_the_configuration_beside_the_model_is_used_unless_another_is_given(tmp_path, caplog):

@@ -15,9 +15,9 @@ from src.data.eval_samples import restore_class_map
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
 from src.modules.base_modules import MultiScaleInfer
-from src.offline.mindir import MindIRError, MindIRModel
+from src.offline.models import load_model
 from src.offline.preparing import match_model
-from src.offline.tensors import input_size
+from src.offline.tensors import ModelError, input_size
 from src.utils import checkpoint, schema
 from src.utils.common import compare_variant, create_network
 from src.utils.config_builder import with_image_size
@@ -63,7 +63,7 @@ class Predictor:
         class_map = result.argmax(axis=0) if result.ndim == 3 else result
         low, high = int(class_map.min()), int(class_map.max())
         if low < 0 or high >= self.num_classes:
-            raise MindIRError(f"the model returns classes {low}..{high}, expected 0..{self.num_classes - 1}")
+            raise ModelError(f"the model returns classes {low}..{high}, expected 0..{self.num_classes - 1}")
         return restore_class_map(class_map, fitted, image.shape[:2])
 
 
@@ -119,19 +119,21 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     return Predictor(transforms, RunNetwork(infer), num_classes=config.num_classes)
 
 
-def mindir_predictor(config: schema.Config, path: str | Path) -> Predictor:
+def model_predictor(config: schema.Config, path: Path, device: str = "CPU", device_id: int = 0) -> Predictor:
     """Make a predictor of an exported model, which fits images to its input as the offline path does.
 
     Args:
         config: classes, and the normalisation of a float32 input; both must agree with what the model says of itself.
-        path: the model.
+        path: the model, .mindir or .onnx.
+        device: what a .onnx runs on, "GPU" or "CPU".
+        device_id: number of the GPU.
 
     Raises:
-        MindIRError: the model cannot be used.
+        ModelError: the model cannot be used.
         ConfigError: the configuration does not fit it.
     """
-    config = match_model(dataclasses.replace(config, mindir_path=str(path), input=None, image_size=None))
-    model = MindIRModel(path)
+    config = match_model(dataclasses.replace(config, model_path=str(path), input=None, image_size=None))
+    model = load_model(path, device_type=device, device_id=device_id, num_threads=config.num_threads)
     size = input_size(path, model.input)
     config = with_image_size(config, size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)

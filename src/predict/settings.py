@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.offline.models import SUFFIXES
 from src.utils import schema
 from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.errors import ConfigError
@@ -26,7 +27,7 @@ def load_settings(
         multi_scale: average over the configured scales.
         flip: average with the mirrored image.
         device_target: "Ascend", "GPU", "CPU" or None for the best one.
-        keys: words ``section.key=value``, which win.
+        keys: more of eval.py's command line, such as ``section.key=value``, which win.
 
     Raises:
         ConfigError: something in it is wrong, or this is one of several processes.
@@ -34,7 +35,7 @@ def load_settings(
     if discover_rank().rank_size > 1:
         raise ConfigError("scripts/predict.py runs in one process; start it without mpirun or msrun")
     if not model.is_file():
-        raise ConfigError(f"no such {'model' if model.suffix == '.mindir' else 'checkpoint'}: {model}")
+        raise ConfigError(f"no such {'model' if model.suffix in SUFFIXES else 'checkpoint'}: {model}")
     beside = model.with_suffix(".yml")
     if given is None and beside.is_file():
         given = beside

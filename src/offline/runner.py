@@ -1,0 +1,48 @@
+"""The C++ runner, started from Python: built for the MindSpore Lite that the environment names."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from src.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).resolve().parents[2] / "ascend310_infer" / "src"
+OPTIONS = ("dataset_path", "result_path", "device_id", "device_type", "precision_mode", "warmup", "num_threads")
+
+
+def lite_home() -> str | None:
+    """Return the folder of a MindSpore Lite that MS_LITE_HOME or LITE_HOME names."""
+    return os.environ.get("MS_LITE_HOME") or os.environ.get("LITE_HOME") or None
+
+
+def build_folder() -> Path:
+    """Return where the runner is built: BUILD_DIR, or its usual folder."""
+    return Path(os.environ.get("BUILD_DIR") or SOURCES.parent / "out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the runner and run it with the options of scripts/infer_model.py; return its exit code.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    folder = build_folder()
+    logger.info("building the runner for %s in %s", lite_home(), folder)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # cmake may be this Python's
+    command = ["bash", str(SOURCES / "build.sh"), str(folder)]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        raise UserError(f"the runner cannot be built: {lines[-1].removeprefix('error: ')}")
+    given = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    words += ["--verbose"] if args.verbose else []
+    command = ["bash", str(SOURCES / "run.sh"), str(folder), "--mindir_path", str(args.model_path), *words]
+    return subprocess.run(command, check=False).returncode
