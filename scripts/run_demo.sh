@@ -2,7 +2,8 @@
 # Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]
 # The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
 # street scenes, trains, evaluates single-scale and with all scales and mirror images, writes overlays and curves,
-# exports the network and measures the exported model as an offline inference does.
+# exports the network and measures the exported model as an offline inference does: the MindIR, and the ONNX where the
+# packages of requirements/onnx.txt are installed.
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
 # key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
@@ -23,9 +24,12 @@ out=$(realpath -m "$out")
 # shellcheck source=scripts/setup_env.sh
 . "$repo/scripts/setup_env.sh"
 setup_python requirements.txt
+formats=(mindir)
+if "$PYTHON" "$repo/scripts/check_requirements.py" "$repo/requirements/onnx.txt" >/dev/null; then formats+=(onnx); fi
 
 run="$out/$(date +%Y%m%d-%H%M%S)"
 while [[ -e $run ]]; do run+=+; done
+declare -A folders=([mindir]="$run/offline" [onnx]="$run/offline_onnx")
 step=0
 announce() { step=$((step + 1)); printf '\n=== %d/6 %s ===\n' "$step" "$1"; }
 
@@ -50,20 +54,28 @@ demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_multi_scale"
 minutes=$(((SECONDS - started + 30) / 60))
 
 announce "export"
-demo export.py --checkpoint_file "$checkpoint" --file_name "$run/export/BiSeNetV2" --input uint8
+for format in "${formats[@]}"; do
+  demo export.py --checkpoint_file "$checkpoint" --file_name "$run/export/BiSeNetV2" --input uint8 \
+    --file_format "${format^^}"
+done
 
 announce "offline inference"
-env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" \
-  "$run/export/BiSeNetV2.mindir" "$out/data" 0 CPU --out "$run/offline" --config "$repo/config/bisenetv2_demo.yml" \
-  ${overrides[@]+"${overrides[@]}"}
+for format in "${formats[@]}"; do
+  env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" "$run/export/BiSeNetV2.$format" "$out/data" \
+    0 CPU --out "${folders[$format]}" --config "$repo/config/bisenetv2_demo.yml" ${overrides[@]+"${overrides[@]}"}
+done
 
+offline() { awk '/^miou: / { printf "%.4f", $2 }' "${folders[$1]}/acc.log"; }
+onnx="not exported; python -m pip install -r requirements/onnx.txt brings what it takes"
+[[ ${#formats[@]} -eq 1 ]] || onnx="$(offline onnx) single scale, in ONNX Runtime"
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
 cat <<END
 
 === done: training and evaluation took about $minutes min ===
 mIoU on pictures not trained on: $(miou "$run/eval_single_scale") single scale, $(miou "$run/eval_multi_scale") multi-scale with flip
-mIoU of the exported model:      $(awk '/^miou: / { printf "%.4f", $2 }' "$run/offline/acc.log") single scale
-exported model:  $run/export/BiSeNetV2.mindir
+mIoU of the exported MindIR:     $(offline mindir) single scale, in MindSpore
+mIoU of the exported ONNX:       $onnx
+exported models: $run/export
 overlays:        $run/eval_single_scale/images
 learning curves: $run/train/curves.png
 checkpoint:      $checkpoint

@@ -68,12 +68,14 @@ def test_the_whole_demo(out, tmp_path):
     assert len(overlays) == 24
     assert cv2.imread(str(overlays[0])).shape[1] > 2 * 512
     assert cv2.imread(str(run / "train" / "curves.png")) is not None
-    exported = json.loads((run / "export" / "BiSeNetV2.json").read_text(encoding="utf-8"))
-    assert (exported["input"], exported["output"], exported["image_size"]) == ("uint8", "argmax", [128, 256])
-    lines = (run / "offline" / "acc.log").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "Total number of images:  24"
-    offline = float(lines[2].removeprefix("miou: "))
-    assert abs(offline - scores["eval_single_scale"]["miou"]) < 1e-3
-    assert f"mIoU of the exported model:      {offline:.4f} single scale" in done.stdout
+    models = (("offline", "BiSeNetV2.json", "MindIR:    "), ("offline_onnx", "BiSeNetV2.onnx.json", "ONNX:      "))
+    for folder, description, title in models:
+        exported = json.loads((run / "export" / description).read_text(encoding="utf-8"))
+        assert (exported["input"], exported["output"], exported["image_size"]) == ("uint8", "argmax", [128, 256])
+        lines = (run / folder / "acc.log").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "Total number of images:  24"
+        offline = float(lines[2].removeprefix("miou: "))
+        assert abs(offline - scores["eval_single_scale"]["miou"]) < 1e-3
+        assert f"mIoU of the exported {title} {offline:.4f} single scale" in done.stdout
     for path in (overlays[0].parent, run / "train" / "curves.png", run / "train" / "checkpoints", data):
         assert str(path) in done.stdout

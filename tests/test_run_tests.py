@@ -20,6 +20,7 @@ def bare(tmp_path) -> Path:
     shutil.copytree(ROOT / "scripts", tmp_path / "repo" / "scripts")
     for name in ("requirements.txt", "requirements-dev.txt", "requirements-2.0-pins.txt"):
         shutil.copy(ROOT / name, tmp_path / "repo")
+    shutil.copytree(ROOT / "requirements", tmp_path / "repo" / "requirements")
     (tmp_path / "bin").mkdir()
     for name in ("bash", "dirname", "grep", "sed", "cat"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
