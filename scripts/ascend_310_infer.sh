@@ -96,16 +96,9 @@ if [[ $model == *.onnx || ($device_type == CPU && -z $lite) ]]; then
   program=("$PYTHON" "$repo_root/scripts/infer_model.py")
 else
   build=${BUILD_DIR:-$repo_root/ascend310_infer/out}
-  step build build.log env PATH="$(dirname "$PYTHON"):$PATH" bash "$repo_root/ascend310_infer/src/build.sh" "$build"
-  program=("$build/main")
-  if [[ -z $lite ]]; then # MindSpore's own library needs that of the Python it was made for
-    libraries=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")')
-    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
-  else
-    libraries=$lite/runtime/lib:$lite/runtime/third_party/dnnl:$lite/tools/converter/lib
-    libraries+=:$lite/runtime/third_party/glog:$lite/runtime/third_party/libjpeg-turbo/lib
-    export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  fi
+  with_python=(env PATH="$(dirname "$PYTHON"):$PATH" bash)
+  step build build.log "${with_python[@]}" "$repo_root/ascend310_infer/src/build.sh" "$build"
+  program=("${with_python[@]}" "$repo_root/ascend310_infer/src/run.sh" "$build")
 fi
 step inference infer.log "${program[@]}" --model_path "$model" --dataset_path "$out/preprocess_Result/image" \
   --result_path "$out/result_Files" --device_id "$device_id" --device_type "$device_type" ${runner[@]+"${runner[@]}"}

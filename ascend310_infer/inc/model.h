@@ -2,28 +2,18 @@
 #ifndef ASCEND310_INFER_MODEL_H_
 #define ASCEND310_INFER_MODEL_H_
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "inc/options.h"
 #include "inc/pipeline.h"
-
-struct TensorInfo {
-  std::string name;
-  std::string type;  // e.g. "float32"
-  std::vector<std::int64_t> shape;
-  std::size_t bytes = 0;
-
-  // Returns e.g. "image, float32 1x3x1024x2048".
-  std::string Describe() const;
-};
+#include "inc/tensors.h"
 
 class InferenceModel {
  public:
-  // Loads and builds the model; throws std::runtime_error with the file and the cause.
+  // Loads and builds the model; throws std::runtime_error with the file and the cause, also for a model that returns
+  // another height and width than it takes, as a runtime makes of one when it drops an operator.
   explicit InferenceModel(const Options &options);
   ~InferenceModel();
   InferenceModel(const InferenceModel &) = delete;
@@ -32,7 +22,8 @@ class InferenceModel {
   const TensorInfo &input() const { return input_; }
   std::vector<TensorInfo> outputs() const;
 
-  // Runs the model on the bytes of one input, which must be input().bytes of them.
+  // Runs the model on the bytes of one input, which must be input().bytes of them, and checks the output as above:
+  // some models' is known only now.
   Outputs Predict(const std::vector<char> &input);
 
   // Names the runtime the program was built for.
@@ -41,6 +32,7 @@ class InferenceModel {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  std::string path_;
   TensorInfo input_;
 };
 

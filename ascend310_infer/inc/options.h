@@ -8,7 +8,7 @@
 enum class Device { kAscend, kGPU, kCPU };
 
 struct Options {
-  std::string mindir_path;
+  std::string model_path;
   std::string dataset_path;
   std::string result_path = "./result_Files";
   std::uint32_t device_id = 0;
@@ -16,11 +16,16 @@ struct Options {
   // By either runtime's name. Never left to a runtime: the default of some computes everything in float16.
   std::string precision_mode = "allow_fp32_to_fp16";
   unsigned warmup = 1;
+  unsigned num_threads = 0;  // on the CPU; ParseOptions replaces 0 by UsableCores()
+  bool verbose = false;      // the runtime's own log lines, too
   bool help = false;
 };
 
 // Reads the command line; throws std::runtime_error for anything it cannot make sense of.
 Options ParseOptions(int argc, char **argv);
+
+// Returns the number of cores that the process may use.
+unsigned UsableCores();
 
 // Returns the text of --help.
 std::string Usage();

@@ -1,5 +1,8 @@
 // Runs a MindIR over a folder of inputs on Ascend, GPU or CPU; --help lists the options.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
@@ -10,12 +13,25 @@
 #include "inc/utils.h"
 
 namespace {
+// Silences the runtime's log, unless the user chose its level. The library reads the variable while it is loaded, which
+// was before main(): the program starts once more. What fails here costs no more than some lines on standard error.
+void SilenceRuntime(char **argv) {
+  if (std::getenv("GLOG_v") != nullptr) return;
+  setenv("GLOG_v", "4", 1);  // above errors
+  execv("/proc/self/exe", argv);
+}
+
+void Print(const std::string &what, const TensorInfo &tensor) {
+  std::printf("%s: %s, %s %s\n", what.c_str(), tensor.name.c_str(), tensor.type.c_str(), tensor.Shape().c_str());
+}
+
 void Run(const Options &options) {
   const std::vector<std::string> inputs = ListInputs(options.dataset_path);
   MakeFolder(options.result_path);
   InferenceModel model(options);
-  std::printf("runtime: %s\ninput: %s\n", InferenceModel::Runtime().c_str(), model.input().Describe().c_str());
-  for (const TensorInfo &output : model.outputs()) std::printf("output: %s\n", output.Describe().c_str());
+  std::printf("runtime: %s\n", InferenceModel::Runtime().c_str());
+  Print("input", model.input());
+  for (const TensorInfo &output : model.outputs()) Print("output", output);
   std::fflush(stdout);
 
   const Timings timings =
@@ -34,6 +50,7 @@ int main(int argc, char **argv) {
     if (options.help) {
       std::printf("%s", Usage().c_str());
     } else {
+      if (!options.verbose) SilenceRuntime(argv);
       Run(options);
     }
     return 0;

@@ -1,5 +1,9 @@
 #include "inc/model.h"
 
+#ifdef ENABLE_LITE
+#include <dlfcn.h>
+#endif
+
 #include <map>
 #include <stdexcept>
 
@@ -24,7 +28,8 @@ constexpr bool kLite = false;
 void Check(const ms::Status &status, const std::string &step) {
   if (status == ms::kSuccess) return;
   const std::string details = OneLine(status.ToString());  // the description alone may say no more than "Common error"
-  Fail(step + " failed: " + (details.empty() ? OneLine(status.GetErrDescription()) : details));
+  Fail(step + " failed: " + (details.empty() ? OneLine(status.GetErrDescription()) : details) +
+       " (--verbose shows what the runtime itself says)");
 }
 
 struct ElementType {
@@ -48,9 +53,15 @@ ElementType TypeOf(const ms::MSTensor &tensor) {
 TensorInfo InfoOf(const ms::MSTensor &tensor) {
   const ElementType type = TypeOf(tensor);
   TensorInfo info{tensor.Name(), type.name, tensor.Shape(), type.bytes};
-  for (const std::int64_t length : info.shape) {
-    if (length <= 0) Fail("tensor " + info.Describe() + ": has no fixed shape; export the model with --image_size");
-    info.bytes *= static_cast<std::size_t>(length);
+  for (const std::int64_t length : info.shape) info.bytes *= length > 0 ? static_cast<std::size_t>(length) : 0;
+  return info;
+}
+
+// As above, for a tensor whose shape must be known.
+TensorInfo KnownInfoOf(const ms::MSTensor &tensor) {
+  const TensorInfo info = InfoOf(tensor);
+  if (!info.IsKnown()) {
+    Fail("tensor " + info.name + ", " + info.Shape() + ": has no fixed shape; export the model with --image_size");
   }
   return info;
 }
@@ -73,19 +84,34 @@ std::shared_ptr<ms::DeviceInfoContext> DeviceInfo(const Options &options) {
   return ascend;
 }
 
+// Returns the newest format of MindIR that the runtime reads, 0 if that is not known.
+int NewestFormat() {
+#ifdef ENABLE_LITE
+  // mindspore::Version() is empty in Lite, but it exports what its reader of the format goes by.
+  const auto is_valid = reinterpret_cast<bool (*)(int)>(dlsym(RTLD_DEFAULT, "_ZN7mind_ir15Version_IsValidEi"));
+  int newest = 0;
+  while (is_valid != nullptr && newest < 1000 && is_valid(newest + 1)) ++newest;
+  return newest;
+#elif defined(NEWEST_MINDIR)
+  return NEWEST_MINDIR;
+#else
+  return 0;
+#endif
+}
+
 // Refuses what the runtime would answer with a crash or a long trace.
 void CheckFormat(const std::string &path) {
   const MindIRHeader header = ReadMindIRHeader(path);
 #ifndef ENABLE_LITE
   if (header.version == 0) Fail(path + ": truncated, or no MindIR of MindSpore 2.0 or later");
 #endif
-#ifdef NEWEST_MINDIR
-  if (header.version > NEWEST_MINDIR) {
+  const int newest = NewestFormat();
+  if (newest > 0 && header.version > newest) {
     Fail(path + ": MindIR format " + std::to_string(header.version) + ", written by MindSpore " + header.producer +
-         ", but this runtime reads formats up to " + std::to_string(NEWEST_MINDIR) +
-         "; export with a MindSpore no newer than the runtime");
+         ", but this runtime reads formats up to " + std::to_string(newest) + "; export with " +
+         (newest == 1 ? "MindSpore 2.0.0" : "an older MindSpore") +
+         (kLite ? ", or export --file_format ONNX and convert it with scripts/convert_to_lite.sh" : ""));
   }
-#endif
 }
 }  // namespace
 
@@ -93,12 +119,14 @@ struct InferenceModel::Impl {
   ms::Model model;
 };
 
-InferenceModel::InferenceModel(const Options &options) : impl_(std::make_unique<Impl>()) {
-  const std::string &path = options.mindir_path;
+InferenceModel::InferenceModel(const Options &options) : impl_(std::make_unique<Impl>()), path_(options.model_path) {
+  const std::string &path = path_;
   CheckFormat(path);
   auto context = std::make_shared<ms::Context>();
   context->MutableDeviceInfo().push_back(DeviceInfo(options));
 #ifdef ENABLE_LITE
+  // libmindspore.so has no CPU, and elsewhere the threads of the host do not compute.
+  if (options.device_type == Device::kCPU) context->SetThreadNum(static_cast<std::int32_t>(options.num_threads));
   Check(impl_->model.Build(path, ms::kMindIR, context), path + ": Build for " + DeviceName(options));
 #else
   // Build(path, ...) is declared in these versions, too, but answers "Unsupported Feature."
@@ -108,7 +136,10 @@ InferenceModel::InferenceModel(const Options &options) : impl_(std::make_unique<
 #endif
   const std::vector<ms::MSTensor> inputs = impl_->model.GetInputs();
   if (inputs.size() != 1) Fail(path + ": has " + std::to_string(inputs.size()) + " inputs, expected one");
-  input_ = InfoOf(inputs.front());
+  input_ = KnownInfoOf(inputs.front());
+  const std::vector<TensorInfo> returned = outputs();
+  if (returned.empty()) Fail(path + ": returns nothing");
+  CheckOutput(path, input_, returned.front());
 }
 
 InferenceModel::~InferenceModel() = default;
@@ -129,7 +160,9 @@ Outputs InferenceModel::Predict(const std::vector<char> &input) {
   Outputs results;
   for (const ms::MSTensor &tensor : outputs) {
     const std::shared_ptr<const void> data = tensor.Data();
-    const std::size_t expected = InfoOf(tensor).bytes;
+    const TensorInfo info = KnownInfoOf(tensor);
+    if (results.empty()) CheckOutput(path_, input_, info);
+    const std::size_t expected = info.bytes;
     if (!data || tensor.DataSize() != expected) {
       Fail("Predict failed: output " + tensor.Name() + " has " + std::to_string(tensor.DataSize()) + " bytes, its shape " +
            std::to_string(expected));
@@ -142,9 +175,3 @@ Outputs InferenceModel::Predict(const std::vector<char> &input) {
 }
 
 std::string InferenceModel::Runtime() { return kLite ? "MindSpore Lite" : "libmindspore.so"; }
-
-std::string TensorInfo::Describe() const {
-  std::string text = name + ", " + type + " ";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
-  return text;
-}

@@ -1,6 +1,7 @@
 #include "inc/options.h"
 
 #include <getopt.h>
+#include <sched.h>
 
 #include <array>
 #include <limits>
@@ -22,9 +23,11 @@ constexpr std::array<PrecisionNames, 5> kPrecisions = {{
 
 [[noreturn]] void Refuse(const std::string &text) { throw std::runtime_error(text + "; see --help"); }
 
-std::uint32_t Number(const std::string &option, const std::string &text) {
+std::uint32_t Number(const std::string &option, const std::string &text, std::uint32_t least = 0) {
   const bool digits = !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits) Refuse(option + ": expected a whole number from 0 on, got '" + text + "'");
+  if (!digits || std::stoul(text) < least) {
+    Refuse(option + ": expected a whole number from " + std::to_string(least) + " on, got '" + text + "'");
+  }
   return static_cast<std::uint32_t>(std::stoul(text));
 }
 
@@ -37,7 +40,7 @@ Device DeviceType(const std::string &text) {
 
 void Set(Options *options, int option, const std::string &value) {
   switch (option) {
-    case 'm': options->mindir_path = value; break;
+    case 'm': options->model_path = value; break;
     case 'd': options->dataset_path = value; break;
     case 'r': options->result_path = value; break;
     case 'i': options->device_id = Number("--device_id", value); break;
@@ -47,6 +50,8 @@ void Set(Options *options, int option, const std::string &value) {
       options->precision_mode = value;
       break;
     case 'w': options->warmup = Number("--warmup", value); break;
+    case 'n': options->num_threads = Number("--num_threads", value, 1); break;
+    case 'v': options->verbose = true; break;
     default: options->help = true;
   }
 }
@@ -68,13 +73,16 @@ std::string PrecisionName(const std::string &mode, bool lite) {
 
 Options ParseOptions(int argc, char **argv) {
   static const option kLong[] = {
-    {"mindir_path", required_argument, nullptr, 'm'},
+    {"model_path", required_argument, nullptr, 'm'},
+    {"mindir_path", required_argument, nullptr, 'm'},  // another name of it
     {"dataset_path", required_argument, nullptr, 'd'},
     {"result_path", required_argument, nullptr, 'r'},
     {"device_id", required_argument, nullptr, 'i'},
     {"device_type", required_argument, nullptr, 't'},
     {"precision_mode", required_argument, nullptr, 'p'},
     {"warmup", required_argument, nullptr, 'w'},
+    {"num_threads", required_argument, nullptr, 'n'},
+    {"verbose", no_argument, nullptr, 'v'},
     {"help", no_argument, nullptr, 'h'},
     {nullptr, 0, nullptr, 0},
   };
@@ -89,24 +97,33 @@ Options ParseOptions(int argc, char **argv) {
   }
   if (optind < argc) Refuse("unexpected argument '" + std::string(argv[optind]) + "'");
   if (options.help) return options;
-  if (options.mindir_path.empty()) Refuse("--mindir_path: required");
+  if (options.model_path.empty()) Refuse("--model_path: required");
   if (options.dataset_path.empty()) Refuse("--dataset_path: required");
   if (options.result_path.empty()) Refuse("--result_path: must not be empty");
   options.dataset_path = WithoutEndingSlash(options.dataset_path);
   options.result_path = WithoutEndingSlash(options.result_path);
+  if (options.num_threads == 0) options.num_threads = UsableCores();
   return options;
 }
 
+unsigned UsableCores() {
+  cpu_set_t cores;
+  const int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 0;
+  return count > 0 ? static_cast<unsigned>(count) : 1;
+}
+
 std::string Usage() {
-  return "Usage: main --mindir_path FILE --dataset_path DIR [options]\n"
+  return "Usage: main --model_path FILE --dataset_path DIR [options]\n"
          "Runs a MindIR over every DIR/<stem>.bin and writes the outputs to <result_path>/<stem>_<output>.bin and the\n"
          "times to time_Result/test_perform_static.txt beside the results.\n"
-         "  --mindir_path FILE      the model\n"
+         "  --model_path FILE       the model; --mindir_path is another name of this option\n"
          "  --dataset_path DIR      folder of inputs, as preprocess.py writes them\n"
          "  --result_path DIR       folder of results (default ./result_Files)\n"
          "  --device_id N           device number (default 0)\n"
          "  --device_type TYPE      Ascend, GPU or CPU (default Ascend)\n"
          "  --precision_mode MODE   precision on Ascend, by either runtime's name (default allow_fp32_to_fp16, which is\n"
          "                          preferred_fp32 in MindSpore Lite)\n"
-         "  --warmup N              runs before the clock starts (default 1)\n";
+         "  --warmup N              runs before the clock starts (default 1)\n"
+         "  --num_threads N         threads of MindSpore Lite on the CPU (default: all cores the process may use)\n"
+         "  --verbose               show the runtime's own log lines, too, of the level that GLOG_v sets\n";
 }

@@ -1,4 +1,5 @@
 // Tests of the parts of the runner that need no MindSpore. Usage: test_utils EMPTY_FOLDER MINDIR
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "inc/options.h"
 #include "inc/pipeline.h"
 #include "inc/queue.h"
+#include "inc/tensors.h"
 #include "inc/utils.h"
 
 namespace {
@@ -118,11 +120,14 @@ void TestTimings() {
 
 void TestOptions() {
   const Options plain = Parse({"--mindir_path", "m", "--dataset_path=d/"});
-  EXPECT(plain.mindir_path == "m" && plain.dataset_path == "d" && plain.result_path == "./result_Files");
+  EXPECT(plain.model_path == "m" && plain.dataset_path == "d" && plain.result_path == "./result_Files");
   EXPECT(plain.device_type == Device::kAscend && plain.device_id == 0 && plain.warmup == 1);
   EXPECT(plain.precision_mode == "allow_fp32_to_fp16");
-  const Options full = Parse({"--mindir_path=m", "--dataset_path=d", "--result_path", "r//", "--device_id=3",
-                              "--device_type=GPU", "--precision_mode=enforce_fp32", "--warmup=0"});
+  EXPECT(plain.num_threads == UsableCores() && !plain.verbose);
+  const Options full = Parse({"--model_path=m", "--dataset_path=d", "--result_path", "r//", "--device_id=3",
+                              "--device_type=GPU", "--precision_mode=enforce_fp32", "--warmup=0", "--num_threads=7",
+                              "--verbose"});
+  EXPECT(full.model_path == "m" && full.num_threads == 7 && full.verbose);
   EXPECT(full.result_path == "r" && full.device_id == 3 && full.device_type == Device::kGPU && full.warmup == 0);
   EXPECT(PrecisionName(full.precision_mode, false) == "force_fp32");
   EXPECT(PrecisionName("allow_fp32_to_fp16", true) == "preferred_fp32");
@@ -131,7 +136,7 @@ void TestOptions() {
   EXPECT(PrecisionName("preferred_optimal", false) == "allow_mix_precision");
   EXPECT(PrecisionName("enforce_fp16", false) == "force_fp16");
   EXPECT(Parse({"--help"}).help);
-  EXPECT_ERROR(Parse({"--dataset_path", "d"}), "--mindir_path: required");
+  EXPECT_ERROR(Parse({"--dataset_path", "d"}), "--model_path: required");
   EXPECT_ERROR(Parse({"--mindir_path", "m"}), "--dataset_path: required");
   EXPECT_ERROR(Parse({"--mindir_path", "m", "--dataset_path", "d", "--result_path="}), "--result_path: must not be");
   EXPECT_ERROR(Parse({"--speed", "9"}), "unknown option --speed");
@@ -139,9 +144,43 @@ void TestOptions() {
   EXPECT_ERROR(Parse({"--device_id", "-1"}), "--device_id: expected a whole number from 0 on, got '-1'");
   EXPECT_ERROR(Parse({"--device_id", "1x"}), "got '1x'");
   EXPECT_ERROR(Parse({"--device_id", "99999999999"}), "--device_id: expected");
+  EXPECT_ERROR(Parse({"--num_threads", "0"}), "--num_threads: expected a whole number from 1 on, got '0'");
+  EXPECT_ERROR(Parse({"--num_threads", "all"}), "--num_threads: expected a whole number from 1 on, got 'all'");
   EXPECT_ERROR(Parse({"--device_type", "NPU"}), "--device_type: must be Ascend, GPU or CPU, got 'NPU'");
   EXPECT_ERROR(Parse({"--precision_mode", "fast"}), "--precision_mode: must be one of force_fp32 (enforce_fp32), ");
   EXPECT_ERROR(Parse({"--mindir_path", "m", "more"}), "unexpected argument 'more'");
+}
+
+// The process may use fewer cores than the machine has.
+void TestCores() {
+  cpu_set_t before, one;
+  EXPECT(sched_getaffinity(0, sizeof(before), &before) == 0);
+  EXPECT(UsableCores() == static_cast<unsigned>(CPU_COUNT(&before)));
+  CPU_ZERO(&one);
+  for (int core = 0; CPU_COUNT(&one) == 0; ++core) {
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  }
+  EXPECT(sched_setaffinity(0, sizeof(one), &one) == 0 && UsableCores() == 1);
+  sched_setaffinity(0, sizeof(before), &before);
+}
+
+void TestTensors() {
+  const TensorInfo floats{"image", "float32", {1, 3, 360, 480}, 0}, bytes{"image", "uint8", {1, 360, 480, 3}, 0};
+  const auto check = [](const TensorInfo &taken, const std::string &type, const std::vector<std::int64_t> &shape) {
+    CheckOutput("m", taken, {"result", type, shape, 0});
+  };
+  check(floats, "int32", {1, 360, 480});
+  check(bytes, "int64", {1, 360, 480});
+  check(bytes, "float32", {1, 19, 360, 480});
+  check(floats, "int32", {-1, -1, -1});  // not known yet
+  check(floats, "float32", {-1});
+  EXPECT_ERROR(check(floats, "int32", {1, 45, 60}), "m: takes 360x480 pixels (height x width) but returns 45x60");
+  EXPECT_ERROR(check(bytes, "float32", {1, 19, 360, 60}), "m: takes 360x480 pixels (height x width) but returns 360x60");
+  EXPECT_ERROR(check(floats, "float32", {1, 360, 480}), "m: returns float32 1x360x480, neither a class map nor logits");
+  EXPECT_ERROR(check(floats, "int32", {2, 360, 480}), "neither a class map nor logits");
+  EXPECT_ERROR(check({"x", "float32", {1, 360, 480, 3}, 0}, "int32", {1, 360, 480}),
+               "m: takes float32 1x360x480x3, not one image; export it with export.py");
+  EXPECT(floats.Shape() == "1x3x360x480" && TensorInfo({"", "", {-1, 2}, 0}).Shape() == "?x2");
 }
 
 void TestMindIR(const std::string &root, const std::string &model) {
@@ -231,6 +270,8 @@ int main(int, char **argv) {
   TestFiles(root);
   TestTimings();
   TestOptions();
+  TestCores();
+  TestTensors();
   TestMindIR(root, argv[2]);
   TestQueue();
   TestPipeline(root);

@@ -1,0 +1,26 @@
+// What a model takes and gives, whatever runs it. No MindSpore header here.
+#ifndef ASCEND310_INFER_TENSORS_H_
+#define ASCEND310_INFER_TENSORS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct TensorInfo {
+  std::string name;
+  std::string type;  // e.g. "float32"
+  std::vector<std::int64_t> shape;
+  std::size_t bytes = 0;  // 0 where a length is not known yet
+
+  // Returns e.g. "float32 1x3x1024x2048", with ? for a length that is not known yet.
+  std::string Shape() const;
+  // Tells whether all lengths are known.
+  bool IsKnown() const;
+};
+
+// Throws std::runtime_error unless a model of one image returns classes or logits for every pixel of it. A shape that
+// is not known yet passes.
+void CheckOutput(const std::string &path, const TensorInfo &taken, const TensorInfo &given);
+
+#endif  // ASCEND310_INFER_TENSORS_H_
