@@ -28,7 +28,8 @@ TINY = ROOT / "tests" / "golden" / "tiny_2_0_0.mindir"
 
 @pytest.mark.parametrize("sanitizer", ["", "address,undefined", "thread"])
 def test_parts_that_need_no_mindspore(tmp_path, sanitizer):
-    sources = [CPP / "test_utils.cc", *(RUNNER / "src" / f"{name}.cc" for name in ("utils", "options", "pipeline", "tensors"))]
+    parts = ("utils", "options", "pipeline", "tensors")
+    sources = [CPP / "test_utils.cc", *(RUNNER / "src" / f"{name}.cc" for name in parts)]
     flags = [*FLAGS, *([f"-fsanitize={sanitizer}"] if sanitizer else [])]
     program = tmp_path / "test_utils"
     command = [require_compiler(), *flags, f"-I{RUNNER}", *map(str, sources), "-o", str(program), "-pthread"]

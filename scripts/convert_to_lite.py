@@ -1,0 +1,163 @@
+"""The part of scripts/convert_to_lite.sh behind the search for a converter: check, convert, name, describe.
+
+``python convert_to_lite.py MODEL.onnx OUT CONVERTER...``: the converter, with the options of converter_lite, of which
+--fmk, --modelFile and --outputFile are added here. Needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto
+PRODUCER_VERSION = 5  # and in mind_ir.proto
+
+
+class ConversionError(Exception):
+    """What the user has to hear, in one line."""
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of the fields of a protobuf message, see protobuf.dev/programming-guides/encoding.
+
+    Raises:
+        ValueError: it is none, or is cut off.
+    """
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = 0
+        for shift in range(0, 64, 7):
+            if at >= len(data):
+                break
+            at += 1
+            value |= (data[at - 1] & 0x7F) << shift
+            if data[at - 1] < 0x80:
+                return value
+        raise ValueError("cut off, or no protobuf message")
+
+    while at < len(data):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, varint()
+            continue
+        length = varint() if kind == 2 else {1: 8, 5: 4}.get(kind, len(data))
+        at += length
+        if at > len(data):
+            raise ValueError("cut off, or no protobuf message")
+        yield key >> 3, data[at - length : at]
+
+
+def check_onnx(path: Path) -> None:
+    """Refuse what converters answer with a crash: a file that is no ONNX model, or not a whole one.
+
+    Raises:
+        ConversionError: it is missing or damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise ConversionError(f"cannot read the model {path}: {err.strerror}") from err
+    try:
+        found = dict(fields(data))
+    except ValueError as err:
+        raise ConversionError(f"{path}: truncated, or no ONNX file") from err
+    if not isinstance(found.get(IR_VERSION), int) or not {GRAPH, OPERATOR_SET} <= set(found):
+        raise ConversionError(f"{path}: truncated, or no ONNX file")
+
+
+def targets(out: Path) -> tuple[Path, Path]:
+    """Return the model to write and the description beside it.
+
+    Raises:
+        ConversionError: one of them is there, or their folder is not.
+    """
+    model = out if out.suffix == ".mindir" else out.with_name(f"{out.name}.mindir")
+    description = model.with_suffix(".json")
+    for path in (model, description):
+        if path.exists():
+            raise ConversionError(f"{path} exists already; take another name")
+    if not model.parent.is_dir():
+        raise ConversionError(f"no such folder: {model.parent}")
+    return model, description
+
+
+def convert(source: Path, folder: Path, converter: list[str]) -> Path:
+    """Run the converter and return what it wrote to `folder`.
+
+    Raises:
+        ConversionError: it failed, or wrote something else.
+    """
+    words = ["--fmk=ONNX", f"--modelFile={source.resolve()}", f"--outputFile={folder / 'model'}"]
+    done = subprocess.run([*converter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    log = done.stdout.decode(errors="replace")
+    if "GLOG_v" in os.environ:
+        sys.stderr.write(log)
+    written = sorted(path.name for path in folder.iterdir())
+    if done.returncode == 0 and written == ["model.mindir"]:
+        return folder / "model.mindir"
+    if written and written != ["model.mindir"]:
+        raise ConversionError(f"the converter wrote {', '.join(written)}, no single MindIR; nothing was kept")
+    reasons = re.findall(r"^\[ERROR\].*?\] \w+\] (.*)", log, re.MULTILINE) or log.strip().splitlines()[-1:]
+    reason = " ".join(reasons[0].split())[:200] if reasons else f"it ended with {done.returncode}"
+    raise ConversionError(f"the converter cannot convert {source}: {reason} (GLOG_v=1 shows all it says)")
+
+
+def described(source: Path, converted: Path, target: Path) -> dict | None:
+    """Return the description of the converted model, made from that of the ONNX file; None without one.
+
+    Raises:
+        ConversionError: the file beside the ONNX file is no description.
+    """
+    path = source.with_name(f"{source.stem}.onnx.json")
+    if not path.exists():
+        print(f"warning: no {path}: nothing will stand beside {target} to say what it takes", file=sys.stderr)
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record.update(file=target.name, bytes=converted.stat().st_size, format="MINDIR")
+    except (OSError, ValueError, AttributeError) as err:
+        raise ConversionError(f"{path}: is not the description that export.py writes beside a model") from err
+    version = dict(fields(converted.read_bytes())).get(PRODUCER_VERSION, b"").decode(errors="replace")
+    return {**record, "converted_by": f"MindSpore Lite {version}", "converted_from": source.name}
+
+
+def publish(converted: Path, model: Path, record: dict | None, description: Path) -> None:
+    """Give both files their names, the model last; converters take away the permission to write."""
+    if record is not None:
+        text = converted.with_name("description")
+        text.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        text.chmod(0o644)
+        text.rename(description)
+    converted.chmod(0o644)
+    converted.rename(model)
+
+
+def main(argv: list[str]) -> int:
+    """Run with model, target, and converter; return the exit code."""
+    source, (model, description) = Path(argv[0]), targets(Path(argv[1]))
+    check_onnx(source)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model.parent) as folder:
+            converted = convert(source, Path(folder), argv[2:])
+            publish(converted, model, described(source, converted, model), description)
+    except OSError as err:
+        raise ConversionError(f"cannot write {model}: {err.strerror}") from err
+    print(f"{model}: {model.stat().st_size} bytes, from {source}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ConversionError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,26 @@
+"""MindSpore Lite's converter with the command line of converter_lite, for its wheel, which has it for Python 3.7 alone.
+
+``python lite_wheel_converter.py --fmk=ONNX --modelFile=FILE --outputFile=NAME [--optimize=VALUE]``
+"""
+
+from __future__ import annotations
+
+import sys
+
+import mindspore_lite
+
+
+def main() -> None:
+    """Convert; the library says on standard output whether it did."""
+    options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+    converter = mindspore_lite.Converter()
+    converter.optimize = options.get("optimize", "general")
+    kind = mindspore_lite.FmkType[options["fmk"]]
+    try:
+        converter.convert(kind, options["modelFile"], options["outputFile"])
+    except RuntimeError as err:
+        sys.exit(str(err))
+
+
+if __name__ == "__main__":
+    main()
