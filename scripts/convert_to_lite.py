@@ -123,8 +123,9 @@ def described(source: Path, converted: Path, target: Path) -> dict | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        record.pop("opset", None)  # of the ONNX file
         record.update(file=target.name, bytes=converted.stat().st_size, format="MINDIR")
-    except (OSError, ValueError, AttributeError) as err:
+    except (OSError, ValueError, TypeError, AttributeError) as err:
         raise ConversionError(f"{path}: is not the description that export.py writes beside a model") from err
     version = dict(fields(converted.read_bytes())).get(PRODUCER_VERSION, b"").decode(errors="replace")
     return {**record, "converted_by": f"MindSpore Lite {version}", "converted_from": source.name}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
@@ -29,10 +28,10 @@ from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 WITHOUT_MINDSPORE = (
     "test_check_dataset", "test_check_requirements", "test_cityscapes", "test_cloud", "test_config", "test_cores",
     "test_curves", "test_demo_dataset", "test_descriptions", "test_eval_samples", "test_image_files", "test_job_end",
-    "test_job_input", "test_launch", "test_logger", "test_metrics", "test_mirror", "test_official_evaluation",
-    "test_onnx_model", "test_placement", "test_postprocess", "test_prefetch", "test_preflight", "test_preprocess",
-    "test_readme", "test_resize", "test_run_tests", "test_runner_build", "test_runner_program", "test_tiny_dataset",
-    "test_transforms", "test_versions", "test_visualize",
+    "test_job_input", "test_launch", "test_lite", "test_lite_conversion", "test_logger", "test_metrics", "test_mirror",
+    "test_official_evaluation", "test_onnx_model", "test_placement", "test_postprocess", "test_prefetch",
+    "test_preflight", "test_preprocess", "test_readme", "test_resize", "test_run_tests", "test_runner_build",
+    "test_runner_program", "test_tiny_dataset", "test_transforms", "test_versions", "test_visualize",
 )  # fmt: skip
 # The files that take longest, which come first so that no process is left with one of them in the end. Those with
 # jobs of several ranks (see `only_job`) stand apart, so that no process waits for another one's.
@@ -102,9 +101,7 @@ def _remove_log_handlers():
 @pytest.fixture(scope="module")
 def only_job() -> Iterator[None]:
     """Start several ranks while no other test process does: two jobs at once on a host get into MindSpore 2.0's way."""
-    runner_helpers.CACHE.parent.mkdir(exist_ok=True)
-    with (runner_helpers.CACHE.parent / "job.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with runner_helpers.locked("job.lock"):
         yield
 
 
@@ -126,21 +123,16 @@ def mindspore_api() -> Path:
 
 
 @pytest.fixture(scope="session")
-def programs(mindspore_api) -> runner_helpers.Programs:
-    """The C++ runner and what it runs with here."""
-    return runner_helpers.build_programs(mindspore_api)
+def stand_in(mindspore_api) -> runner_helpers.Programs:
+    """The stand-in for libmindspore.so, and the C++ runner built for it."""
+    return runner_helpers.build_stand_in_programs(mindspore_api)
 
 
 @pytest.fixture(scope="session")
-def stand_ins(programs) -> dict[str, dict[str, str]]:
-    """The stand-ins for both runtimes: the variable that names each to build.sh."""
-    return programs.stand_ins
-
-
-@pytest.fixture(scope="session")
-def runners(programs) -> dict[str, Path]:
-    """The C++ runner built for each stand-in, by runtime."""
-    return programs.runners
+def lite() -> runner_helpers.Programs:
+    """The real MindSpore Lite, and the C++ runner built for it."""
+    runner_helpers.require_compiler()
+    return runner_helpers.build_lite_programs(runner_helpers.fetch_lite())
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""What the tests of the C++ runner need: a compiler, MindSpore's C++ API, a stand-in for its library."""
+"""What the tests of the C++ runner need: a compiler, MindSpore Lite, MindSpore's C++ API and a stand-in behind it."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ CPP = ROOT / "tests" / "cpp"
 RUNNER = ROOT / "ascend310_infer"
 CACHE = ROOT / ".cache" / "mindspore-2.0.0"
 WHEEL_PLATFORMS = {"x86_64": "manylinux1_x86_64", "aarch64": "manylinux2014_aarch64"}
+RUNTIMES = ("MS_LITE_HOME", "LITE_HOME", "MINDSPORE_PATH", "GLOG_v")  # variables that a test sets itself
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1", "-g"]
 
 
@@ -58,11 +61,39 @@ def fetch_api() -> Path:
     if installed:
         return installed[0]
     target = CACHE / "mindspore"
-    CACHE.parent.mkdir(exist_ok=True)
-    with (CACHE.parent / "lock").open("w") as lock:  # several test processes
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("lock"):
         _fetch_api(target)
     return target
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Keep the other test processes out, those of all MindSpore versions."""
+    CACHE.parent.mkdir(exist_ok=True)
+    with (CACHE.parent / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fetch_lite() -> Path:
+    """Return the home of the real MindSpore Lite, which scripts/get_mindspore_lite.sh fetches once."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        missing("no MindSpore Lite: its only package that can be fetched is for x86-64")
+    target = CACHE.parent / "mindspore-lite-2.0.0"
+    with locked("lite.lock"):
+        if not target.is_dir():
+            subprocess.run(["bash", ROOT / "scripts" / "get_mindspore_lite.sh", target], check=True)
+    return target
+
+
+def convert_to_lite(model: Path, out: Path, home: Path) -> Path:
+    """Convert an ONNX file by scripts/convert_to_lite.sh and return the MindIR; without a Python 3.7 skip the test."""
+    with locked("lite.lock"):  # it may make .venv-lite
+        done = run_bash("scripts/convert_to_lite.sh", model, out, MS_LITE_HOME=home)
+    if "takes Python 3.7: none found" in done.stderr:
+        pytest.skip("no Python 3.7: the converter of MindSpore Lite's wheel needs one")
+    assert done.returncode == 0, done.stderr
+    return out.with_name(f"{out.name}.mindir")
 
 
 def _fetch_api(target: Path) -> None:
@@ -99,23 +130,20 @@ def libpython_folder() -> Path | None:
 
 def build_environment(**variables: object) -> dict[str, str]:
     """Return this process's environment, without runtimes of the user's, with cmake of this interpreter and more."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("MS_LITE_HOME", "LITE_HOME", "MINDSPORE_PATH")}
+    environment = {k: v for k, v in os.environ.items() if k not in RUNTIMES}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return {**environment, **{name: str(value) for name, value in variables.items()}}
 
 
-def build_stand_in(api: Path, home: Path, *, lite: bool) -> dict[str, str]:
-    """Build the stand-in below `home`, laid out like MindSpore Lite or MindSpore; return the variable that names it."""
-    runtime = home / "runtime" if lite else home
-    (runtime / "lib").mkdir(parents=True)
-    (runtime / "include").symlink_to(api / "include")
-    library = "libmindspore-lite.so" if lite else "libmindspore.so"
-    # MindSpore's own library is built with the old C++ ABI; the other stand-in shows that the new one is found out.
-    variant = ["-DSTAND_IN_LITE"] if lite else ["-D_GLIBCXX_USE_CXX11_ABI=0"]
-    headers = ["-isystem", str(runtime), "-isystem", str(runtime / "include")]
-    command = [require_compiler(), *FLAGS, *variant, *headers, "-fPIC", "-shared", str(CPP / "stand_in.cc")]
-    subprocess.run([*command, "-o", str(runtime / "lib" / library)], check=True)
-    return {"MS_LITE_HOME" if lite else "MINDSPORE_PATH": str(home)}
+def build_stand_in(api: Path, home: Path) -> dict[str, str]:
+    """Build the stand-in for libmindspore.so in `home`, laid out like MindSpore; return the variable that names it."""
+    (home / "lib").mkdir(parents=True)
+    (home / "include").symlink_to(api / "include")
+    # MindSpore's own library is built with the old C++ ABI.
+    headers = ["-D_GLIBCXX_USE_CXX11_ABI=0", "-isystem", str(home), "-isystem", str(home / "include")]
+    command = [require_compiler(), *FLAGS, *headers, "-fPIC", "-shared", str(CPP / "stand_in.cc")]
+    subprocess.run([*command, "-o", str(home / "lib" / "libmindspore.so")], check=True)
+    return {"MINDSPORE_PATH": str(home)}
 
 
 def build_runner(folder: Path, runtime: dict[str, str], *options: str) -> Path:
@@ -129,40 +157,55 @@ def build_runner(folder: Path, runtime: dict[str, str], *options: str) -> Path:
 
 @dataclass(frozen=True)
 class Programs:
-    """The stand-ins for both runtimes and the runner built for each, by the runtime's name."""
+    """A runner, and the variables that name the runtime it was built for to build.sh and run.sh."""
 
-    stand_ins: dict[str, dict[str, str]]
-    runners: dict[str, Path]
+    runtime: dict[str, str]
+    runner: Path
 
 
-def build_programs(api: Path) -> Programs:
-    """Return stand-ins and runners, which are built once for all test processes and MindSpore versions."""
-    code = hashlib.sha256(str(api).encode())
+def build_stand_in_programs(api: Path) -> Programs:
+    """Return the stand-in and a runner for it, which are built once for all test processes and MindSpore versions."""
+
+    def build(folder: Path) -> None:
+        build_runner(folder / "runner", build_stand_in(api, folder / "mindspore"))
+
+    folder = _build_once(api, build)
+    return Programs({"MINDSPORE_PATH": str(folder / "mindspore")}, folder / "runner" / "main")
+
+
+def build_lite_programs(home: Path) -> Programs:
+    """Return the real MindSpore Lite at `home` and a runner for it, built once."""
+    runtime = {"MS_LITE_HOME": str(home)}
+    folder = _build_once(home, lambda folder: build_runner(folder / "runner", runtime))
+    return Programs(runtime, folder / "runner" / "main")
+
+
+def _build_once(runtime: Path, build: Callable[[Path], object]) -> Path:
+    code = hashlib.sha256(str(runtime).encode())
     for folder in (CPP, RUNNER / "src", RUNNER / "inc"):
         for path in sorted(filter(Path.is_file, folder.iterdir())):
             code.update(path.read_bytes())
     code.update(subprocess.run([require_compiler(), "--version"], capture_output=True, check=True).stdout)
     folder = CACHE.parent / f"runner-{code.hexdigest()[:16]}"
-    CACHE.parent.mkdir(exist_ok=True)
-    with (CACHE.parent / "runner.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("runner.lock"):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            variables = build_stand_in(api, folder / "lite", lite=True)
-            build_runner(folder / "lite-runner", variables)
-            variables = build_stand_in(api, folder / "mindspore", lite=False)
-            build_runner(folder / "mindspore-runner", variables)
+            build(folder)
             (folder / "complete").touch()
-    return Programs(
-        {
-            "MindSpore Lite": {"MS_LITE_HOME": str(folder / "lite")},
-            "libmindspore.so": {"MINDSPORE_PATH": str(folder / "mindspore")},
-        },
-        {
-            "MindSpore Lite": folder / "lite-runner" / "main",
-            "libmindspore.so": folder / "mindspore-runner" / "main",
-        },
-    )
+    return folder
+
+
+def run_bash(script: str | Path, *arguments: object, **variables: object) -> subprocess.CompletedProcess:
+    """Run a script of the repository to its end, with these variables for the runtime."""
+    command = ["bash", str(ROOT / script), *map(str, arguments)]
+    environment = build_environment(**variables)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def run_on_lite(programs: Programs, *arguments: object, **variables: object) -> subprocess.CompletedProcess:
+    """Run the runner for MindSpore Lite on the CPU."""
+    words = [programs.runner.parent, *arguments, "--device_type", "CPU"]
+    return run_bash("ascend310_infer/src/run.sh", *words, **{**programs.runtime, **variables})
 
 
 def stand_in_variables(**more: object) -> dict[str, str]:
@@ -183,9 +226,9 @@ def common(model: Path, inputs: Path, results: Path) -> list[object]:
 
 
 def error_of(done: subprocess.CompletedProcess) -> str:
-    """Return the one line of a failed run; MindSpore's own log lines, which begin with [, stand beside it."""
+    """Return the one line of a failed run."""
     assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     return lines[0]

@@ -21,7 +21,7 @@ from src.offline.manifest import read_manifest
 from src.offline.models import load_model
 from src.utils.errors import ConfigError, DataError, UserError
 from tests.dataset_helpers import write_cityscapes
-from tests.offline_helpers import SIZE, export, read_results, write_checkpoint
+from tests.offline_helpers import SIZE, export, export_for_lite, read_results, write_checkpoint
 from tests.run_helpers import ROOT, run_script
 from tests.runner_helpers import build_environment, run_runner, stand_in_variables
 
@@ -96,7 +96,7 @@ def differing_pixels(folder: Path, predictions: Path) -> int:
 
 
 @pytest.mark.parametrize("kind", ["plain", "folded", "uint8"])
-def test_both_offline_paths_equal_the_evaluation(dataset, models, evaluated, runners, tmp_path, capsys, kind):
+def test_both_offline_paths_equal_the_evaluation(dataset, models, evaluated, stand_in, tmp_path, capsys, kind):
     record, predictions = evaluated
     inputs = prepare(dataset, models[kind], tmp_path)
     results = tmp_path / "result_Files"
@@ -106,7 +106,7 @@ def test_both_offline_paths_equal_the_evaluation(dataset, models, evaluated, run
     outcomes = []
     for run in (
         lambda: run_script("scripts/infer_mindir.py", *common, "--device_type", "CPU"),
-        lambda: run_runner(runners["libmindspore.so"], *common),
+        lambda: run_runner(stand_in.runner, *common),
     ):
         done = run()
         assert done.returncode == 0, done.stderr
@@ -165,17 +165,18 @@ def test_the_script_on_the_cpu(dataset, models, evaluated, tmp_path):
     assert "=== inference ===" in done.stdout
 
 
-def test_the_script_with_the_runner(dataset, models, stand_ins, tmp_path):
+def test_the_script_with_the_runner(dataset, models, stand_in, tmp_path):
     log = tmp_path / "device.log"
-    variables = {**stand_in_variables(**stand_ins["MindSpore Lite"], STAND_IN_LOG=log), "BUILD_DIR": tmp_path / "build"}
-    environment = {**variables, "BUILD_DIR": str(tmp_path / "build"), "device_id": "2"}
-    options = ["--precision_mode", "force_fp32", "--warmup=0"]
+    environment = stand_in_variables(
+        **stand_in.runtime, STAND_IN_LOG=log, BUILD_DIR=stand_in.runner.parent, device_id=2
+    )
+    options = ["--precision_mode", "enforce_fp32", "--warmup=0"]
     done = script(models["uint8"], dataset, "--out", tmp_path / "out", *options, env=environment)
     assert done.returncode == 0, done.stderr
-    assert log.read_text().splitlines() == ["Ascend 2", "precision enforce_fp32"]
+    assert log.read_text().splitlines() == ["Ascend 2", "precision force_fp32"]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= {"preprocess.log", "build.log", "infer.log", "acc.log", "time_Result"}
-    assert "runtime: MindSpore Lite" in (tmp_path / "out" / "infer.log").read_text()
+    assert "runtime: libmindspore.so" in (tmp_path / "out" / "infer.log").read_text()
     assert "miou: 0." in (tmp_path / "out" / "acc.log").read_text()
 
     (tmp_path / "more").mkdir()
@@ -184,8 +185,19 @@ def test_the_script_with_the_runner(dataset, models, stand_ins, tmp_path):
     assert done.returncode == 1
     *head, last = done.stderr.splitlines()
     assert head[0] == f"error: inference failed with exit code 1; the end of {tmp_path}/more/infer.log:"
-    assert last == "error: Predict failed: asked to fail here"
+    assert last == "error: Predict failed: asked to fail here (--verbose shows what the runtime itself says)"
     assert not (tmp_path / "more" / "acc.log").exists()
+
+
+def test_the_script_on_mindspore_lite(dataset, checkpoint_file, evaluated, lite, tmp_path):
+    model = export_for_lite(checkpoint_file, tmp_path / "model", lite, "--input", "uint8")
+    environment = build_environment(**lite.runtime, BUILD_DIR=lite.runner.parent)
+    out = tmp_path / "out"
+    done = script(model, dataset, 0, "CPU", "--out", out, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "runtime: MindSpore Lite\n" in (out / "infer.log").read_text()
+    assert differing_pixels(out, evaluated[1]) <= 7  # the bits of folding and of normalisation, as above
+    assert abs(float(done.stdout.split("miou: ")[1].split()[0]) - evaluated[0]["miou"]) <= 1e-3
 
 
 def test_mistakes_of_the_script(dataset, models, tmp_path):

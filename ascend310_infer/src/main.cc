@@ -1,6 +1,7 @@
 // Runs a MindIR over a folder of inputs on Ascend, GPU or CPU; --help lists the options.
 #include <unistd.h>
 
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -18,7 +19,8 @@ namespace {
 void SilenceRuntime(char **argv) {
   if (std::getenv("GLOG_v") != nullptr) return;
   setenv("GLOG_v", "4", 1);  // above errors
-  execv("/proc/self/exe", argv);
+  std::vector<char> path(PATH_MAX + 1);  // of the program, so that it keeps its name in lists of processes
+  if (readlink("/proc/self/exe", path.data(), PATH_MAX) > 0) execv(path.data(), argv);
 }
 
 void Print(const std::string &what, const TensorInfo &tensor) {

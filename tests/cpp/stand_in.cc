@@ -1,5 +1,6 @@
-// A stand-in for MindSpore's C++ library, for tests: just the symbols the runner uses, with the real headers. It runs
-// the real MindIR by handing the bytes of tensors to stand_in_server.py, a child process with MindSpore in Python.
+// A stand-in for libmindspore.so, which computes on Ascend and GPU alone, for tests: just the symbols the runner uses,
+// with the real headers. It runs the real MindIR by handing the bytes of tensors to stand_in_server.py, a child process
+// with MindSpore in Python.
 //
 // STAND_IN_PYTHON and STAND_IN_SERVER name interpreter and script. STAND_IN_LOG names a file that the device settings
 // are appended to. STAND_IN_FAIL_AT=N lets the N-th Predict fail.
@@ -209,11 +210,6 @@ Status Model::Predict(const std::vector<MSTensor> &inputs, std::vector<MSTensor>
   return kSuccess;
 }
 
-#ifdef STAND_IN_LITE
-Status Model::Build(const std::vector<char> &path, ModelType type, const std::shared_ptr<Context> &context) {
-  return type == kMindIR ? impl_->Start(CharToString(path), context) : Failure("wrong type");
-}
-#else
 Status Model::Build(const std::vector<char> &, ModelType, const std::shared_ptr<Context> &) {
   return Failure("Unsupported Feature.");  // as the real one
 }
@@ -226,5 +222,4 @@ Status Serialization::Load(const std::vector<char> &path, ModelType type, Graph 
   ModelImpl::SetPath(graph, CharToString(path));
   return kSuccess;
 }
-#endif
 }  // namespace mindspore
