@@ -21,7 +21,8 @@ import numpy as np
 
 import eval as eval_script
 import export as export_script
-from src.offline.mindir import MindIRError, MindIRModel
+from src.offline.models import load_model
+from src.offline.tensors import ModelError
 from src.utils import checkpoint
 from src.utils.common import create_network
 from src.utils.config import load_config
@@ -35,6 +36,7 @@ MODELS = {
     "logits": ["--output", "logits", "--fold_bn", "False"],
     "nearest": ["net_args.inner_upsample=nearest", "net_args.depthwise_expand=repeat"],
     "uint8": ["--input", "uint8"],
+    "onnx": ["--input", "uint8", "--file_format", "ONNX"],
 }
 
 
@@ -71,10 +73,10 @@ def use(data: Path, result: Path, parent: Path) -> None:
         ms.set_context(mode=ms.GRAPH_MODE)
         for name in MODELS:
             try:
-                model = MindIRModel(folder / f"{name}.mindir")
+                model = load_model(folder / f"{name}{'.onnx' if name == 'onnx' else '.mindir'}")
                 outcome = model(image_for(model.input.dtype))
                 entry[name] = np.asarray(outcome).argmax(1).tolist() if name == "logits" else outcome.tolist()
-            except MindIRError as err:
+            except ModelError as err:
                 entry[name] = str(err)
         found[folder.name] = entry
     result.write_text(json.dumps({"version": mindspore_version(), "found": found}), encoding="utf-8")
