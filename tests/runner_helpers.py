@@ -166,11 +166,13 @@ class Programs:
 def build_stand_in_programs(api: Path) -> Programs:
     """Return the stand-in and a runner for it, which are built once for all test processes and MindSpore versions."""
 
+    name = "elite"  # which must not be taken for Lite
+
     def build(folder: Path) -> None:
-        build_runner(folder / "runner", build_stand_in(api, folder / "mindspore"))
+        build_runner(folder / "runner", build_stand_in(api, folder / name))
 
     folder = _build_once(api, build)
-    return Programs({"MINDSPORE_PATH": str(folder / "mindspore")}, folder / "runner" / "main")
+    return Programs({"MINDSPORE_PATH": str(folder / name)}, folder / "runner" / "main")
 
 
 def build_lite_programs(home: Path) -> Programs:
@@ -181,7 +183,7 @@ def build_lite_programs(home: Path) -> Programs:
 
 
 def _build_once(runtime: Path, build: Callable[[Path], object]) -> Path:
-    code = hashlib.sha256(str(runtime).encode())
+    code = hashlib.sha256(str(runtime).encode() + Path(__file__).read_bytes())
     for folder in (CPP, RUNNER / "src", RUNNER / "inc"):
         for path in sorted(filter(Path.is_file, folder.iterdir())):
             code.update(path.read_bytes())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.offline_helpers import SIZE, export_for_runner, read_results, write_runner_inputs
-from tests.runner_helpers import build_runner, build_stand_in, common, error_of, run_runner
+from tests.runner_helpers import build_runner, common, error_of, run_runner
 
 VERBOSE = "(--verbose shows what the runtime itself says)"
 
@@ -23,15 +23,6 @@ def model(tmp_path_factory) -> Path:
 @pytest.fixture
 def inputs(tmp_path) -> Path:
     return write_runner_inputs(tmp_path / "inputs")
-
-
-def test_a_path_that_looks_like_lite_is_not_taken_for_it(mindspore_api, model, inputs, tmp_path):
-    home = tmp_path / "elite"
-    variables = build_stand_in(mindspore_api, home)
-    program = build_runner(tmp_path / "build", variables)
-    done = run_runner(program, *common(model, inputs, tmp_path / "results"))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "runtime: libmindspore.so\n" in done.stdout
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
