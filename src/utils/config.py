@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from src.utils import schema
 from src.utils.config_builder import Text, build_config, nearest, to_bool
 from src.utils.errors import ConfigError
-from src.utils.schema_base import CHECK_DATASET, EVAL, PREPROCESS, TRAIN, WITH_NETWORK
+from src.utils.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
 from src.utils.yaml_files import dump, read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ HARMLESS_KEYS = (
 )  # fmt: skip
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
-    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET)),
+    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET, QUANTIZE)),
+    "data": ("data.dataset_dir", (QUANTIZE,)),
     "data_path": ("data.dataset_dir", (PREPROCESS,)),
     "mindir_path": ("model_path", (PREPROCESS,)),
     "lr_init": ("optimizer.lr_init", (TRAIN,)),

@@ -12,6 +12,7 @@ from src.utils.schema_base import (
     EVAL,
     EXPORT,
     PREPROCESS,
+    QUANTIZE,
     TRAIN,
     WITH_NETWORK,
     Section,
@@ -120,7 +121,7 @@ class Config(Section):
     num_threads: Optional[int] = key(
         None,
         "threads of the CPU kernels; default: OMP_NUM_THREADS, then all cores",
-        scripts=WITH_NETWORK,
+        scripts=(*WITH_NETWORK, QUANTIZE),
         check=at_least(1),
     )
     save_dir: Optional[str] = key(

@@ -10,8 +10,8 @@ from typing import Any
 from src.utils.errors import ConfigError
 
 TRAIN, EVAL, EXPORT, PREPROCESS = "train", "eval", "export", "preprocess"
-CHECK_DATASET = "scripts/check_dataset"
-ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET)
+CHECK_DATASET, QUANTIZE = "scripts/check_dataset", "scripts/quantize_onnx"
+ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET, QUANTIZE)
 WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 

@@ -1,0 +1,121 @@
+"""The graph of an ONNX message: what is rewritten before it is quantized, and what of it stayed in float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from src.offline.onnx_model import OnnxError, require
+
+_QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+_CONSTANT = ("Constant", "Identity")
+
+
+def is_quantized(model: Any) -> bool:
+    """Tell whether a message holds 8-bit operators."""
+    return any(
+        node.op_type in (_QUANTIZE, _DEQUANTIZE) or node.op_type.startswith("QLinear") for node in model.graph.node
+    )
+
+
+def prepare(model: Any, opset: int) -> list[str]:
+    """Bring a message to an opset and to the form that 8-bit kernels are fast for, in place.
+
+    Returns:
+        The names of nodes that are better left in float whatever else is quantized.
+
+    Raises:
+        OnnxError: it cannot be converted.
+    """
+    onnx = require("onnx")
+    if model.opset_import[0].version < opset:
+        try:
+            converted = require("onnx.version_converter").convert_version(model, opset)
+        except (RuntimeError, ValueError) as err:
+            raise OnnxError(f"onnx cannot convert the model: {' '.join(str(err).split())[:200]}") from err
+        model.CopyFrom(converted)
+    _repeat_channels(model, onnx)
+    return _merge_normalization(model, onnx)
+
+
+def _repeat_channels(model: Any, onnx: Any) -> None:
+    """Turn each convolution of one input and several outputs a group into repeated channels and a depthwise one.
+
+    ONNX Runtime's 8-bit kernels take the former group by group, tens of times as long as the latter.
+    """
+    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        group = next((entry for entry in node.attribute if entry.name == "group"), None)
+        if node.op_type == "Conv" and group is not None and node.input[1] in weights:
+            outputs, inputs = weights[node.input[1]][:2]
+            if inputs == 1 and outputs > group.i > 1:
+                name = f"{node.name or node.output[0]}_repeated"
+                indices = np.repeat(np.arange(group.i), outputs // group.i)
+                model.graph.initializer.append(onnx.numpy_helper.from_array(indices, f"{name}_indices"))
+                repeated = [node.input[0], f"{name}_indices"]
+                nodes.append(onnx.helper.make_node("Gather", repeated, [name], name=name, axis=1))
+                node.input[0], group.i = name, outputs
+        nodes.append(node)
+    _replace_nodes(model, nodes)
+
+
+def _merge_normalization(model: Any, onnx: Any) -> list[str]:
+    """Make one operator of (image - mean) * factor for an RGB image; return its name, or none.
+
+    Before an 8-bit convolution ONNX Runtime moves single sums and products behind the transpose, where they are slow.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    sources = {node.output[0]: node for node in model.graph.node}
+    for factor in model.graph.node:
+        shift = sources.get(factor.input[0]) if factor.op_type == "Mul" else None
+        if shift is None or shift.op_type != "Sub" or not {factor.input[1], shift.input[1]} <= constants.keys():
+            continue
+        mean, scale = (onnx.numpy_helper.to_array(constants[node.input[1]]) for node in (shift, factor))
+        if mean.shape != (1, 3, 1, 1) or scale.shape != (1, 3, 1, 1):
+            continue
+        name = f"{factor.name or factor.output[0]}_normalized"
+        values = {"scale": scale.ravel(), "shift": np.zeros(3), "mean": mean.ravel(), "variance": np.ones(3)}
+        for key, value in values.items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value.astype(np.float32), f"{name}_{key}"))
+        inputs = [shift.input[0], *(f"{name}_{key}" for key in values)]
+        node = onnx.helper.make_node("BatchNormalization", inputs, [factor.output[0]], name=name, epsilon=0.0)
+        _replace_nodes(model, [node if other is shift else other for other in model.graph.node if other is not factor])
+        for entry in (constants[shift.input[1]], constants[factor.input[1]]):
+            model.graph.initializer.remove(entry)
+        return [name]
+    return []
+
+
+def _replace_nodes(model: Any, nodes: list) -> None:
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]  # before the originals go
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+
+
+def nodes_in_float(model: Any) -> list:
+    """Return the nodes of a quantized message that compute in float: those not between 8 bits and 8 bits.
+
+    A ReLU in front of 8 bits is nothing but their range, and left out.
+    """
+    users: dict[str, list] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def ends_in_8_bits(node: Any) -> bool:
+        found = users.get(node.output[0], [])
+        return bool(found) and all(
+            user.op_type == _QUANTIZE or (user.op_type == "Relu" and ends_in_8_bits(user)) for user in found
+        )
+
+    dequantized = {node.output[0] for node in model.graph.node if node.op_type == _DEQUANTIZE}
+    left = []
+    for node in model.graph.node:
+        if node.op_type in (_QUANTIZE, _DEQUANTIZE, *_CONSTANT):
+            continue
+        is_range = node.op_type == "Relu"
+        if not (ends_in_8_bits(node) and (is_range or node.input[0] in dequantized)):
+            left.append(node)
+    return left

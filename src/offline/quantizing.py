@@ -1,0 +1,272 @@
+"""Steps of scripts/quantize_onnx.py: an ONNX file with its convolutions in 8 bits, and what that costs and gains.
+
+Needs no MindSpore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import math
+import os
+import platform
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.data.eval_samples import EvalSamples, restore_class_map
+from src.offline import onnx_graph, onnx_model
+from src.offline.onnx_model import OnnxError, OnnxModel
+from src.offline.preparing import normalization
+from src.offline.tensors import TensorInfo, input_size
+from src.utils import schema
+from src.utils.config_builder import with_image_size
+from src.utils.errors import ConfigError, UserError
+from src.utils.files import write_whole
+from src.utils.metrics import ConfusionMatrix, iou, mean_iou
+
+logger = logging.getLogger(__name__)
+
+OPSET = 17  # scales for each channel need 13; MindSpore writes 11
+# Relu takes no part of its own: it ends the range of the convolution in front of it. Gather repeats channels.
+CONVOLUTIONS = ("Conv", "Relu", "Gather")
+WARMUP = 2  # runs before the clock starts
+_X86 = ("x86_64", "amd64", "i686", "i386")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model does on the validation pictures."""
+
+    miou: float
+    milliseconds: float  # median of an image
+    num_bytes: int
+
+
+def reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether weights should have 7 bits because this CPU adds up products of 8 bits in 16, which overflow.
+
+    x86 does that but for VNNI; a CPU that does not tell is taken for one without.
+    """
+    if platform.machine().lower() not in _X86:
+        return False
+    try:
+        words = cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return True
+    return not {"avx512_vnni", "avx_vnni"} & set(words)
+
+
+def description(model: Any, path: Path) -> dict:
+    """Return the description that export.py wrote into a model.
+
+    Raises:
+        OnnxError: there is none, or the model is quantized already.
+    """
+    if onnx_graph.is_quantized(model):
+        raise OnnxError(f"{path}: is quantized already; take the model that export.py wrote")
+    record = onnx_model.metadata(model)
+    missing = [name for name in ("num_classes", "input", "normalize") if name not in record]
+    if missing:
+        raise OnnxError(f"{path}: does not tell its {', '.join(missing)}; take a model that export.py wrote")
+    return record
+
+
+def match_model(config: schema.Config, record: dict, model: OnnxModel) -> schema.Config:
+    """Return the configuration at the size of the model's input, after a check that both mean the same.
+
+    Raises:
+        ConfigError: they have other classes, or the model was trained with another normalisation.
+    """
+    logits = model.output.shape[1] if len(model.output.shape) == 4 else record["num_classes"]
+    for number in (record["num_classes"], logits):
+        if number != config.num_classes:
+            raise ConfigError(f"num_classes is {config.num_classes}, but {model.path} has {number}")
+    configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
+    if model.input.dtype == "float32" and record["normalize"] != configured:
+        raise ConfigError(f"Normalize is {configured}, but {model.path} was trained with {record['normalize']}")
+    return with_image_size(config, input_size(model.path, model.input))
+
+
+def open_samples(config: schema.Config, taken: TensorInfo, split: str) -> EvalSamples:
+    """Return the samples of a split as a model takes them; training pictures go without their labels.
+
+    Raises:
+        DataError: there are none.
+    """
+    return EvalSamples(
+        config.data,
+        num_classes=config.num_classes,
+        split=split,
+        normalized=taken.dtype == "float32",
+        labelled=split != "train",
+    )
+
+
+def spread(count: int, images: int) -> list[int]:
+    """Choose `images` of `count` samples at even distances, all of them if there are no more; return their indices."""
+    return np.unique(np.linspace(0, count - 1, images).round().astype(int)).tolist()
+
+
+def quantize(
+    model: Any, target: Path, samples: EvalSamples, *, images: int, all_operators: bool, reduce_range: bool
+) -> Any:
+    """Write a message as a quantized model to `target` and return its message, without metadata.
+
+    Activations are uint8 and weights int8 with a scale for each output channel: the pair that x86 multiplies fastest.
+
+    Args:
+        model: what `onnx_model.load` returned.
+        target: the file.
+        samples: the pictures for calibration.
+        images: how many of them to take.
+        all_operators: quantize whatever ONNX Runtime can, not the convolutions alone.
+        reduce_range: give the weights 7 bits.
+
+    Raises:
+        OnnxError: the tools cannot convert the model.
+        DataError: a picture cannot be read.
+    """
+    tools = onnx_model.require("onnxruntime.quantization")
+    onnx_model.require("onnxruntime").set_default_logger_severity(3)  # errors
+    floating = target.with_name("float.onnx")
+    kept = onnx_graph.prepare(model, OPSET)
+    floating.write_bytes(model.SerializeToString())
+    reader = _reader(tools, model.graph.input[0].name, samples, spread(len(samples), images))
+    with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
+        try:
+            tools.quantize_static(
+                str(floating),
+                str(target),
+                reader,
+                quant_format=tools.QuantFormat.QDQ,
+                op_types_to_quantize=None if all_operators else list(CONVOLUTIONS),
+                nodes_to_exclude=kept,
+                per_channel=True,
+                reduce_range=reduce_range,
+                activation_type=tools.QuantType.QUInt8,
+                weight_type=tools.QuantType.QInt8,
+                calibrate_method=tools.CalibrationMethod.MinMax,
+            )
+        except (RuntimeError, ValueError) as err:
+            reason = " ".join(str(err).split())[:200]
+            raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {reason}") from err
+    return onnx_model.load(target)
+
+
+def _reader(tools: Any, name: str, samples: EvalSamples, indices: list[int]) -> Any:
+    """Return what hands the pictures over to ONNX Runtime's calibration, one at a time."""
+
+    class Reader(tools.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images = (sample.image for sample in samples.read_ahead(indices))
+
+        def get_next(self) -> dict | None:
+            image = next(self.images, None)
+            return None if image is None else {name: image[None]}
+
+    return Reader()
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep warnings out of the log, and of standard output what the tools print."""
+    logging.disable(logging.WARNING)
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def evaluate(models: dict[str, OnnxModel], samples: EvalSamples, config: schema.Config) -> dict[str, Score]:
+    """Run models in turns over all samples, each scored at its label's own size; return their scores by name.
+
+    Pictures are read between the runs, not beside them: the time is the models' alone.
+
+    Raises:
+        DataError: a picture or label cannot be read.
+        OnnxError: ONNX Runtime cannot run a model.
+    """
+    matrices = {name: ConfusionMatrix(config.num_classes, config.data.ignore_label) for name in models}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for index in range(len(samples)):
+        sample = samples[index]
+        for model in models.values() if index == 0 else ():
+            for _ in range(WARMUP):
+                model(sample.image[None])
+        turn = list(models) if index % 2 else list(reversed(models))
+        for name in turn:
+            start = time.perf_counter()
+            result = models[name](sample.image[None])[0]
+            times[name].append(1000 * (time.perf_counter() - start))
+            class_map = result if result.ndim == 2 else result.argmax(axis=0)
+            matrices[name].update(sample.label, restore_class_map(class_map, sample.fitted, sample.label.shape))
+    return {
+        name: Score(mean_iou(iou(matrices[name].counts)), statistics.median(times[name]), model.path.stat().st_size)
+        for name, model in models.items()
+    }
+
+
+def quantization_record(
+    scores: dict[str, Score], *, images: int, all_operators: bool, reduce_range: bool
+) -> dict[str, Any]:
+    """Return what a description tells of the quantization; a mIoU without any labelled pixel is None."""
+    miou = {name: None if math.isnan(score.miou) else score.miou for name, score in scores.items()}
+    return {
+        "method": "static, QDQ, MinMax",
+        "activations": "uint8",
+        "weights": "int8",
+        "images": images,
+        "per_channel": True,
+        "reduce_range": reduce_range,
+        "operators": "all" if all_operators else "Conv",
+        "onnxruntime": onnx_model.require("onnxruntime").__version__,
+        "miou_float": miou["float"],
+        "miou_int8": miou["int8"],
+    }
+
+
+def description_path(target: Path) -> Path:
+    """Return the path of the description beside an ONNX file."""
+    return target.with_name(f"{target.name}.json")
+
+
+def publish(model: Any, target: Path, record: dict) -> None:
+    """Write the model, with its description inside, and the description beside it.
+
+    Raises:
+        UserError: one of them cannot be written; then neither is there.
+    """
+    told = {name: value for name, value in record.items() if name not in ("file", "bytes", "check")}  # the float one's
+    onnx_model.set_metadata(model, told)
+    data = model.SerializeToString()
+    text = json.dumps({"file": target.name, "bytes": len(data), **told}, indent=2) + "\n"
+    write_whole(description_path(target), text.encode(), "the description ")
+    try:
+        write_whole(target, data, "the model ")
+    except UserError:
+        description_path(target).unlink(missing_ok=True)
+        raise
+
+
+def report(scores: dict[str, Score], model: Any) -> list[str]:
+    """Return the scores side by side and what stayed in float, a line each."""
+    lines = [f"{'':6s} {'mIoU':>8s} {'ms/image':>9s} {'bytes':>12s}"]
+    lines += [f"{name:6s} {s.miou:8.4f} {s.milliseconds:9.1f} {s.num_bytes:12,d}" for name, s in scores.items()]
+    before, after = scores["float"], scores["int8"]
+    ratios = (after.milliseconds / before.milliseconds, after.num_bytes / before.num_bytes)
+    lines.append("int8 takes {:.2f} of the time and {:.2f} of the bytes".format(*ratios))
+    left = onnx_graph.nodes_in_float(model)
+    counts = Counter(node.op_type for node in left)
+    lines.append("in float: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    names = [node.name for node in left if node.op_type == "Conv"]
+    return lines + ([f"convolutions in float: {', '.join(names)}"] if names else [])
