@@ -4,8 +4,9 @@ Every kind of work runs in a process of its own. Figures of two runs differ by w
 frameworks within one run only. Progress goes to standard error.
 
 sections of --only: pipeline (reading training images), forward, exported (a MindIR, folded or not, with class map or
-logits), train (one step), evaluation, startup, memory (of whatever else is measured; alone, of forward pass and
-training step), model (parameters and multiply-adds).
+logits; on the CPU also an ONNX file, in float and in 8 bits, in ONNX Runtime where requirements/onnx.txt is installed,
+and MindSpore Lite through the C++ runner where MS_LITE_HOME is set), train (one step), evaluation, startup, memory (of
+whatever else is measured; alone, of forward pass and training step), model (parameters and multiply-adds).
 
 Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.benchmark import machine, sections
+from src.benchmark import machine, runtimes, sections
 from src.benchmark.report import render
 from src.benchmark.sections import SECTIONS, Settings
 from src.utils.config import Parser
@@ -120,10 +121,10 @@ def make_settings(args: argparse.Namespace) -> Settings:
     given = {name: getattr(args, name) for name in ("rounds", "train_shape", "eval_size", "num_threads")}
     given["sizes"] = tuple(args.sizes) if args.sizes else None
     values = {**(QUICK if args.quick else {}), **{name: value for name, value in given.items() if value is not None}}
-    torch_python = args.torch_python if args.torch else None
-    return Settings(
-        only=tuple(args.only), torch_python=torch_python, mix=args.mix, device_target=args.device_target, **values
-    )
+    values["torch_python"] = args.torch_python if args.torch else None
+    if "exported" in args.only and not args.mix and args.device_target in (None, "CPU"):  # float32 on the CPU
+        values["runtimes"] = runtimes.available()
+    return Settings(only=tuple(args.only), mix=args.mix, device_target=args.device_target, **values)
 
 
 def begin(settings: Settings, *, quick: bool) -> dict:
@@ -131,6 +132,7 @@ def begin(settings: Settings, *, quick: bool) -> dict:
     about = machine.describe_machine()
     about["threads"] = str(settings.num_threads)
     about["PyTorch"] = machine.torch_version(settings.torch_python) if settings.torch_python else "not run"
+    about["ONNX Runtime"] = machine.package_version("onnxruntime", "onnxruntime-gpu")
     return {"machine": about, "settings": {**dataclasses.asdict(settings), "quick": quick}}
 
 

@@ -18,6 +18,7 @@ from src.benchmark.pipeline import measure_decoding, measure_pipeline
 from src.benchmark.worker import Commands, serve, step_commands, timed
 from src.data.eval_samples import EvalSamples
 from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
@@ -58,15 +59,40 @@ def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Com
 
 def exported(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:
     """Run an exported model; `variant` is a value of `sections.EXPORTED`."""
-    what, _, folded = variant.partition(", ")
-    output = "argmax" if what == "class map" else "logits"
-    config = with_image_size(dataclasses.replace(config, output=output, fold_bn=bool(folded)), tuple(shape[2:]))
-    values = {p.name: p.asnumpy() for p in create_network(config, aux_heads=False).get_parameters()}
-    graph = InferenceGraph(exporting.deployed_network(config, values), output=output)
+    config = deployed_config(config, shape, variant)
+    graph = InferenceGraph(deployed_network(config, variant), output=config.output)
     with exporting.written_model(graph, config, Path("model.mindir")) as path:
         model = MindIRModel(path)
     image = random_image(shape)
     return step_commands(lambda: model.cell(image).asnumpy())
+
+
+def files(
+    config: schema.Config, *, shape: Sequence[int], variant: str, formats: Sequence[str], folder: str
+) -> Commands:
+    """Write an exported model as ``{folder}/model.mindir`` or ``{folder}/model.onnx``, by `formats`; nothing to run."""
+    config = deployed_config(config, shape, variant)
+    graph = InferenceGraph(deployed_network(config, variant), output=config.output)
+    for name in formats:
+        path = Path(folder) / f"model.{name.lower()}"
+        ms.export(graph, Tensor(np.zeros(shape, np.float32)), file_name=str(path), file_format=name)
+    return {}
+
+
+def deployed_config(config: schema.Config, shape: Sequence[int], variant: str) -> schema.Config:
+    """Return the configuration of the export of a variant."""
+    what, *words = variant.split(", ")
+    output = "argmax" if what == "class map" else "logits"
+    return with_image_size(dataclasses.replace(config, output=output, fold_bn="folded" in words), tuple(shape[2:]))
+
+
+def deployed_network(config: schema.Config, variant: str) -> nn.Cell:
+    """Return the network that is exported for a variant, with its first weights."""
+    network = create_network(config, aux_heads=False).set_train(False)
+    if "interpolated" not in variant:
+        return exporting.deployed_network(config, {p.name: p.asnumpy() for p in network.get_parameters()})
+    fold_batch_norm(network)
+    return network
 
 
 def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
@@ -156,8 +182,8 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
 
 
 WORK = {
-    "forward": forward, "exported": exported, "train": train_step, "evaluation": evaluation, "pipeline": pipeline,
-    "model": model,
+    "forward": forward, "exported": exported, "files": files, "train": train_step, "evaluation": evaluation,
+    "pipeline": pipeline, "model": model,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ MACS_NOTE = (
     "normalisation, pooling, resizing and activations do not count. With auxiliary heads: the network as it trains."
 )
 NO_NORMALISATION = "batch normalisation is not left to oneDNN and belongs to everything else"
+FORMER = "class map, folded, interpolated"
+INTERPOLATED_NOTE = "interpolated: the form that was exported before, with resize operators; now resizes are products"
+INT8_NOTE = "int8: calibrated on random pictures, for the time alone"
 SILENT = "the oneDNN of this version printed no times, so nothing can be told apart"
 
 
@@ -102,16 +105,23 @@ def counterpart(row: dict, rows: Sequence[dict]) -> dict:
 
 
 def exported_table(rows: Sequence[dict]) -> str:
-    """Show exported models, and how long each takes compared with PyTorch's network that returns the same."""
+    """Show exported models, each compared with what returns the same: PyTorch's network, the former MindIR."""
     lines = []
     for row in rows:
         same = [other for other in rows if other["framework"] == "PyTorch" and other["shape"] == row["shape"]
                 and other["variant"] == row["variant"].partition(",")[0]]  # fmt: skip
-        ratio = f"{ratio_of_medians(row['ms'], same[0]['ms']):.2f}" if same and row["framework"] == "MindSpore" else ""
-        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]),
-                      str(len(row["ms"])), ratio])  # fmt: skip
-    head = ["", "images", "precision", "ms", "samples", "this / PyTorch"]
-    return table("Exported model, ms (MindIR in MindSpore; PyTorch runs its network eagerly)", head, lines)
+        former = [other for other in rows if other["variant"] == FORMER and other["shape"] == row["shape"]
+                  and row["variant"].startswith("class map") and other is not row]  # fmt: skip
+        own = row["framework"] == "PyTorch"
+        ratios = [ratio_of_medians(row["ms"], others[0]["ms"]) if others else None
+                  for others in ([] if own else same, former)]  # fmt: skip
+        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]), str(len(row["ms"])),
+                      *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])  # fmt: skip
+    head = ["", "images", "precision", "ms", "samples", "this / PyTorch", "this / interpolated"]
+    text = table("Exported model, ms (MindSpore runs a MindIR; PyTorch runs its network eagerly)", head, lines)
+    notes = [INTERPOLATED_NOTE] if any(row["variant"] == FORMER for row in rows) else []
+    notes += [INT8_NOTE] if any("int8" in row["precision"] for row in rows) else []
+    return "\n".join([text, *notes])
 
 
 def pipeline_table(rows: Sequence[dict]) -> str:

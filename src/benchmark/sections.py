@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from src.benchmark import runtimes
 from src.benchmark.machine import torch_environment
 from src.benchmark.onednn import VERBOSE
 from src.benchmark.pipeline import write_list, write_pairs
+from src.benchmark.report import FORMER
 from src.benchmark.worker import Worker
 from src.utils.config import load_config
 from src.utils.cores import usable_cores, usable_threads
@@ -22,8 +24,10 @@ from src.utils.schema_base import TRAIN
 logger = logging.getLogger(__name__)
 
 SECTIONS = ("pipeline", "forward", "exported", "train", "evaluation", "startup", "memory", "model")
-# What an exported model returns, and whether batch normalisation is folded.
-EXPORTED = ("class map, folded", "class map", "logits, folded", "logits")
+# What an exported model returns, whether batch normalisation is folded, and how it resizes: by products, but for the
+# form that was exported before, which the others are compared with.
+EXPORTED = ("class map, folded", "class map", "logits, folded", "logits", FORMER)
+TORCH_EXPORTED = ("class map", "class map, channels last", "logits")
 MINDSPORE, TORCH = "MindSpore", "PyTorch"
 PAIRS = 12  # made-up images to read
 PROFILED_STEPS = 3
@@ -46,6 +50,7 @@ class Settings:
     multi_scale_images: int = 2
     scales: tuple[float, ...] | None = None  # of the multi-scale evaluation; None: the configuration's
     torch_python: str | None = None
+    runtimes: tuple[str, ...] = ()  # of exported models, beside MindSpore; names as in `runtimes`
     mix: bool = False
     num_threads: int = field(default_factory=usable_threads)
     device_target: str | None = None
@@ -78,9 +83,13 @@ class Step:
         return " ".join(filter(None, words))
 
 
-def start(settings: Settings, step: Step, environment: dict[str, str] | None = None) -> Worker:
-    """Start the process that does `step`."""
+def start(
+    settings: Settings, step: Step, environment: dict[str, str] | None = None, files: Path | None = None
+) -> Worker:
+    """Start the process that does `step`; `files` is the folder with what `deployed_files` exported."""
     logger.info("starting %s", step.name)
+    if step.framework in settings.runtimes:
+        return runtimes.start(step.framework, files, threads=settings.num_threads, shape=step.shape)
     spec: dict[str, Any] = {"kind": step.kind, "shape": step.shape}
     if step.variant:
         spec["variant"] = step.variant
@@ -131,8 +140,9 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
             groups.append([Step(framework, "forward", (1, 3, *size), "class map") for framework in frameworks])
     for size in settings.sizes if "exported" in settings.only else ():
         groups.append([Step(MINDSPORE, "exported", (1, 3, *size), name) for name in EXPORTED])
+        groups[-1] += [Step(name, "exported", (1, 3, *size), runtimes.VARIANT) for name in settings.runtimes]
         if settings.torch_python:
-            groups[-1] += [Step(TORCH, "exported", (1, 3, *size), name) for name in ("class map", "logits")]
+            groups[-1] += [Step(TORCH, "exported", (1, 3, *size), name) for name in TORCH_EXPORTED]
     if timing_anyway or "train" in settings.only:
         count, *size = settings.train_shape
         groups.append([Step(framework, "train", (count, 3, *size)) for framework in frameworks])
@@ -144,7 +154,9 @@ def measure_group(settings: Settings, group: list[Step]) -> list[dict]:
     thorough = group[0].kind in settings.only
     rounds, runs = (settings.rounds, settings.runs) if thorough else (1, 1)
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(start(settings, step)) for step in group]
+        files = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        group = deployed_files(settings, group, files)
+        workers = [stack.enter_context(start(settings, step, files=files)) for step in group]
         rows = [describe(settings, step, worker) for step, worker in zip(group, workers)]
         for row, worker in zip(rows, workers):
             row["first_ms"] = worker.ask("run", times=1)["ms"][0]
@@ -158,9 +170,26 @@ def measure_group(settings: Settings, group: list[Step]) -> list[dict]:
     return rows
 
 
+def deployed_files(settings: Settings, group: list[Step], folder: Path) -> list[Step]:
+    """Export the model for other runtimes to `folder`; return the steps that can be done."""
+    others = [step for step in group if step.framework in settings.runtimes]
+    formats = runtimes.formats([step.framework for step in others])
+    if not formats:
+        return group
+    logger.info("exporting %s", " and ".join(formats))
+    with start_mindspore(
+        settings, kind="files", shape=others[0].shape, variant=others[0].variant, formats=formats, folder=str(folder)
+    ):
+        pass  # that was all
+    if any(step.framework == runtimes.LITE for step in others) and not runtimes.prepare_lite(folder):
+        return [step for step in group if step.framework != runtimes.LITE]
+    return group
+
+
 def describe(settings: Settings, step: Step, worker: Worker) -> dict:
     """Return what a row says about its work, before any measurement."""
-    precision = settings.precision if step.framework == MINDSPORE else "float32"
+    precisions = {MINDSPORE: settings.precision, runtimes.ONNX_INT8: "int8 convolutions"}
+    precision = precisions.get(step.framework, "float32")
     return {
         "framework": step.framework, "kind": step.kind, "variant": step.variant, "shape": list(step.shape),
         "precision": precision, "device_target": worker.built.get("device_target", "CPU"),

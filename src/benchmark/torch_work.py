@@ -44,15 +44,15 @@ def main_logits(network: BiSeNetV2, image: Tensor) -> Tensor:
 
 
 def forward(network: BiSeNetV2, *, shape: Sequence[int], variant: str) -> Commands:
-    """Run the evaluation network; `variant` is 'logits', 'class map' or 'channels last', which gives logits."""
-    layout = torch.channels_last if variant == "channels last" else torch.contiguous_format
+    """Run the evaluation network; `variant` is 'logits' or 'class map', or has 'channels last', alone with logits."""
+    layout = torch.channels_last if "channels last" in variant else torch.contiguous_format
     network = network.eval().to(memory_format=layout)
     image = torch.randn(*shape).contiguous(memory_format=layout)
 
     @torch.inference_mode()
     def step() -> Tensor:
         logits = main_logits(network, image)
-        return logits.argmax(1) if variant == "class map" else logits
+        return logits.argmax(1) if "class map" in variant else logits
 
     return step_commands(step)
 

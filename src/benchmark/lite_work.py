@@ -1,0 +1,72 @@
+"""MindSpore Lite's side of the benchmark: a child process, see `src/benchmark/worker.py`, that runs the C++ runner.
+
+Every sample is a process of the runner's own, with the time that the runner prints.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.benchmark.worker import Commands, serve
+from src.utils.errors import UserError
+
+WARMUP = 2  # inferences before the one that is timed
+_AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")
+
+
+def build(*, runner: Sequence[str], path: str, threads: int, shape: Sequence[int]) -> tuple[dict, Commands]:
+    """Make the commands for a model of MindSpore Lite.
+
+    Args:
+        runner: program and first arguments of the runner.
+        path: the model.
+        threads: threads of the CPU kernels.
+        shape: of the input, (1, 3, H, W).
+    """
+    folder = tempfile.TemporaryDirectory()  # as long as this process lives
+    inputs = Path(folder.name) / "inputs"
+    inputs.mkdir()
+    np.random.default_rng(0).standard_normal(shape, dtype=np.float32).tofile(inputs / "image.bin")
+
+    def run(times: int) -> dict:
+        return {"ms": [sample(folder.name) for _ in range(times)]}
+
+    def sample(base: str) -> float:
+        with tempfile.TemporaryDirectory(dir=base) as results:
+            words = ["--mindir_path", path, "--dataset_path", str(inputs), "--result_path", f"{results}/result_Files",
+                     "--device_type", "CPU", "--warmup", str(WARMUP), "--num_threads", str(threads)]  # fmt: skip
+            return run_once([*runner, *words])
+
+    return {}, {"run": run, "peak": peak}
+
+
+def run_once(command: Sequence[str]) -> float:
+    """Run the runner once; return the milliseconds that it tells.
+
+    Raises:
+        UserError: it fails, or tells none.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = _AVERAGE.search(done.stdout)
+    if done.returncode or not found:
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise UserError(f"the runner of MindSpore Lite failed with exit code {done.returncode}: {last}")
+    return float(found.group(1))
+
+
+def peak() -> dict:
+    """Return the largest resident set of the runner, in MB (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6}
+
+
+if __name__ == "__main__":
+    serve(build)
