@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse_args(argv)
         settings = make_settings(args)
         results = begin(settings, quick=args.quick)
+        settings = dataclasses.replace(settings, runtimes=find_runtimes(settings))
+        results["settings"]["runtimes"] = settings.runtimes
         try:
             measure(results, settings, profile=args.profile)
         finally:  # what was measured before something failed took minutes
@@ -122,9 +124,13 @@ def make_settings(args: argparse.Namespace) -> Settings:
     given["sizes"] = tuple(args.sizes) if args.sizes else None
     values = {**(QUICK if args.quick else {}), **{name: value for name, value in given.items() if value is not None}}
     values["torch_python"] = args.torch_python if args.torch else None
-    if "exported" in args.only and not args.mix and args.device_target in (None, "CPU"):  # float32 on the CPU
-        values["runtimes"] = runtimes.available()
     return Settings(only=tuple(args.only), mix=args.mix, device_target=args.device_target, **values)
+
+
+def find_runtimes(settings: Settings) -> tuple[str, ...]:
+    """Return the runtimes to measure beside MindSpore: those that are here, in float32 on the CPU."""
+    is_comparable = not settings.mix and settings.device_target in (None, "CPU")
+    return runtimes.available() if is_comparable and "exported" in settings.only else ()
 
 
 def begin(settings: Settings, *, quick: bool) -> dict:

@@ -11,10 +11,11 @@ import mindspore as ms
 import pytest
 
 from scripts import benchmark
-from src.benchmark import machine, report, sections
+from src.benchmark import machine, report, runtimes, sections
 from src.utils import local_adapter
 from src.utils.cores import usable_cores
 from tests.run_helpers import ROOT, run_script
+from tests.runner_helpers import build_environment
 
 SCRIPT = "scripts/benchmark.py"
 
@@ -46,6 +47,27 @@ def test_an_exported_model_is_compared_with_what_returns_the_same():
     ]
     lines = report.exported_table(rows).splitlines()[3:]
     assert [line.split()[-1] for line in lines] == ["1.50", "0.25", "1", "1"]
+
+
+def test_runtimes_are_compared_with_the_model_exported_before():
+    rows = [
+        step_row("MindSpore", "class map, folded", [300.0]),
+        step_row("MindSpore", report.FORMER, [400.0]),
+        step_row("MindSpore", "logits", [100.0]),
+        step_row("ONNX Runtime", "class map, folded", [200.0]),
+        {**step_row("ONNX Runtime int8", "class map, folded", [80.0]), "precision": "int8 convolutions"},
+        {**step_row("MindSpore Lite", "class map, folded", [1.0]), "shape": [1, 3, 32, 32]},
+        step_row("PyTorch", "class map", [1000.0]),
+    ]
+    lines = report.exported_table(rows).splitlines()[3:]
+    ends = [line.split()[-3:] for line in lines[: len(rows)]]
+    assert ends[0] == ["1", "0.30", "0.75"]
+    assert ends[1][1:] == ["1", "0.40"]  # the base itself
+    assert ends[2][2] == "1"  # logits compare with nothing here
+    assert [end[1:] for end in ends[3:5]] == [["0.20", "0.50"], ["0.08", "0.20"]]
+    assert ends[5][2] == "1"  # nothing of that size
+    assert ends[6][1:] == ["1", "2.50"]
+    assert lines[len(rows) :] == [report.INTERPOLATED_NOTE, report.INT8_NOTE]
 
 
 def test_an_evaluated_image_is_compared_with_all_its_passes():
@@ -160,9 +182,13 @@ def test_sizes_of_the_command_line_win_over_quick():
 @pytest.mark.slow
 def test_a_whole_run_in_miniature(tmp_path):
     path = tmp_path / "results.json"
-    done = run_script(SCRIPT, "--quick", "--rounds", "2", "--profile", "--json", path, "--device_target", "CPU")
+    options = ["--quick", "--rounds", "2", "--profile", "--json", path, "--device_target", "CPU"]
+    done = run_script(SCRIPT, *options, env=build_environment())  # without MindSpore Lite
     results = json.loads(path.read_text(encoding="utf-8"))
-    assert results["settings"]["quick"] is True
+    settings = results["settings"]
+    assert settings["quick"] is True
+    assert settings["runtimes"] == list(runtimes.available({}))
+    assert [row["framework"] for row in results["steps"] if row["framework"] != "MindSpore"] == settings["runtimes"]
     assert results["machine"]["MindSpore"] == ms.__version__
     assert [(row["kind"], row["variant"], row["shape"]) for row in results["steps"]] == [
         ("forward", "logits", [1, 3, 64, 128]),
@@ -171,6 +197,8 @@ def test_a_whole_run_in_miniature(tmp_path):
         ("exported", "class map", [1, 3, 64, 128]),
         ("exported", "logits, folded", [1, 3, 64, 128]),
         ("exported", "logits", [1, 3, 64, 128]),
+        ("exported", report.FORMER, [1, 3, 64, 128]),
+        *(("exported", "class map, folded", [1, 3, 64, 128]) for _ in settings["runtimes"]),
         ("train", None, [2, 3, 64, 64]),
     ]
     for row in results["steps"]:
