@@ -40,10 +40,11 @@ void CheckOutput(const std::string &path, const TensorInfo &taken, const TensorI
   const Size size = InputSize(path, taken);
   if (!given.IsKnown()) return;
   const std::size_t rank = given.shape.size();
-  const bool is_class_map = (given.type == "int32" || given.type == "int64") && rank == 3;
+  const bool is_class_map = given.type == "int32" && rank == 3;
   const bool is_logits = given.type == "float32" && rank == 4;
   if ((!is_class_map && !is_logits) || given.shape[0] != 1) {
-    Fail(path + ": returns " + given.type + " " + given.Shape() + ", neither a class map nor logits");
+    Fail(path + ": returns " + given.type + " " + given.Shape() +
+         ", neither a class map (int32) nor logits (float32) of one image");
   }
   const Size returned{given.shape[rank - 2], given.shape[rank - 1]};
   if (returned != size) {

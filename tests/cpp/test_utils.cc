@@ -170,14 +170,15 @@ void TestTensors() {
     CheckOutput("m", taken, {"result", type, shape, 0});
   };
   check(floats, "int32", {1, 360, 480});
-  check(bytes, "int64", {1, 360, 480});
+  check(bytes, "int32", {1, 360, 480});
   check(bytes, "float32", {1, 19, 360, 480});
   check(floats, "int32", {-1, -1, -1});  // not known yet
   check(floats, "float32", {-1});
   EXPECT_ERROR(check(floats, "int32", {1, 45, 60}), "m: takes 360x480 pixels (height x width) but returns 45x60");
   EXPECT_ERROR(check(bytes, "float32", {1, 19, 360, 60}), "m: takes 360x480 pixels (height x width) but returns 360x60");
-  EXPECT_ERROR(check(floats, "float32", {1, 360, 480}), "m: returns float32 1x360x480, neither a class map nor logits");
-  EXPECT_ERROR(check(floats, "int32", {2, 360, 480}), "neither a class map nor logits");
+  EXPECT_ERROR(check(floats, "float32", {1, 360, 480}), "m: returns float32 1x360x480, neither a class map (int32) nor");
+  EXPECT_ERROR(check(bytes, "int64", {1, 360, 480}), "m: returns int64 1x360x480, neither a class map (int32) nor");
+  EXPECT_ERROR(check(floats, "int32", {2, 360, 480}), "nor logits (float32) of one image");
   EXPECT_ERROR(check({"x", "float32", {1, 360, 480, 3}, 0}, "int32", {1, 360, 480}),
                "m: takes float32 1x360x480x3, not one image; export it with export.py");
   EXPECT(floats.Shape() == "1x3x360x480" && TensorInfo({"", "", {-1, 2}, 0}).Shape() == "?x2");
