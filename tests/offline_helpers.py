@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 
 import mindspore as ms
@@ -11,12 +9,7 @@ import numpy as np
 
 import export as export_script
 from src.modules.bisenetv2 import BiSeNetV2
-from src.modules.inference_graph import InferenceGraph
-from src.offline import exporting
-from src.offline.preparing import normalization
 from src.utils import checkpoint
-from src.utils.config import load_config
-from src.utils.schema_base import EXPORT
 from tests.golden_weights import load_seeded
 from tests.runner_helpers import Programs, convert_to_lite
 
@@ -68,23 +61,5 @@ def export_for_lite(checkpoint_file: Path, target: Path, lite: Programs, *option
     """Export a model that Lite 2.0.0 runs: the MindIR of MindSpore 2.0.0, of later ones an ONNX file, converted."""
     if ms.__version__.startswith("2.0."):
         return export(checkpoint_file, target, *options)
-    model = export_onnx(checkpoint_file, target, *options)
+    model = export(checkpoint_file, target, "--file_format", "ONNX", *options)
     return convert_to_lite(model, target, Path(lite.runtime["MS_LITE_HOME"]))
-
-
-def export_onnx(checkpoint_file: Path, target: Path, *options: object) -> Path:
-    """Export as ONNX, with what preprocess.py reads of a description; return the model."""
-    config = load_config(["--checkpoint_file", str(checkpoint_file), "--image_size", *map(str, SIZE), *options], EXPORT)
-    network = exporting.deployed_network(config, checkpoint.read_checkpoint(checkpoint_file))
-    graph = InferenceGraph(network, output=config.output, normalize=exporting.input_stage(config))
-    zeros = np.zeros((1, *SIZE, 3), np.uint8) if config.input == "uint8" else np.zeros((1, 3, *SIZE), np.float32)
-    ms.export(graph, ms.Tensor(zeros), file_name=str(target), file_format="ONNX")
-    description = {
-        "file": f"{target.name}.onnx",
-        "input": exporting.input_type(config),
-        "image_size": SIZE,
-        "num_classes": config.num_classes,
-        "normalize": dataclasses.asdict(normalization(config)),
-    }
-    target.with_name(f"{target.name}.onnx.json").write_text(json.dumps(description), encoding="utf-8")
-    return target.with_name(f"{target.name}.onnx")

@@ -5,22 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import mindspore as ms
-import numpy as np
-from mindspore import Tensor
-
 from scripts import quantize_onnx
-from src.modules.bisenetv2 import BiSeNetV2
-from src.modules.folding import fold_batch_norm
-from src.modules.inference_graph import InferenceGraph, NormalizeRGB, resize_by_products
 from src.offline import onnx_model
-from tests.dataset_helpers import MEAN, STD
-from tests.golden_weights import load_seeded
-from tests.offline_helpers import SIZE
+from tests.offline_helpers import export, write_checkpoint
 from tests.runner_helpers import missing
-
-NORMALIZE = {"mean": list(MEAN), "std": list(STD), "is_scale": True, "norm_type": "mean_std"}
-
 
 def require_packages() -> None:
     """Skip where onnx or onnxruntime is missing, but never in continuous integration."""
@@ -30,26 +18,11 @@ def require_packages() -> None:
 
 
 def write_model(path: Path, *, taken: str, output: str) -> Path:
-    """Write the seeded network with a description as ``{taken}.onnx``; it takes uint8 or float32 at `SIZE`."""
-    network = BiSeNetV2(19, aux_heads=False).set_train(False)
-    load_seeded(network)
-    fold_batch_norm(network)
-    resize_by_products(network)
-    normalize = NormalizeRGB(MEAN, STD) if taken == "uint8" else None
-    shape = (1, *SIZE, 3) if taken == "uint8" else (1, 3, *SIZE)
-    graph = InferenceGraph(network, output=output, normalize=normalize)
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    try:
-        ms.export(graph, Tensor(np.zeros(shape, taken)), file_name=str(path), file_format="ONNX")
-    finally:
-        ms.set_context(mode=mode)
-    message = onnx_model.load(path)
-    told = {"input": taken, "output": output, "num_classes": 19, "normalize": NORMALIZE, "class_names": ["a", "b"]}
-    onnx_model.set_metadata(message, told)
-    path.chmod(0o644)
-    path.write_bytes(message.SerializeToString())
-    return path
+    """Export the seeded network as ``{taken}.onnx``; it takes uint8 or float32 at `SIZE`."""
+    checkpoint = path.parent / "seeded.ckpt"
+    if not checkpoint.exists():
+        write_checkpoint(checkpoint)
+    return export(checkpoint, path.with_suffix(""), "--file_format", "ONNX", "--input", taken, "--output", output)
 
 
 def copy(path: Path, folder: Path) -> Path:

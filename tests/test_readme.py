@@ -94,10 +94,14 @@ def check_shell(script: str, arguments: list[str]) -> None:
         load_config(job.train_command()[1:], "train")
     elif script == "scripts/ascend_310_infer.sh":
         model, data, device, *rest = arguments
-        assert model.endswith(".mindir")
+        assert model.endswith((".mindir", ".onnx"))
         assert data.startswith("/path/to/")
         assert device.isdigit()
         assert rest in ([], ["CPU", "--out", "offline"])
+    elif script == "scripts/convert_to_lite.sh":
+        model, out = arguments
+        assert model.endswith(".onnx")
+        assert out.endswith(".mindir")
     elif script == "scripts/run_tests.sh":
         if arguments[:1] == ["--mindspore"]:
             assert arguments[1:] in (["2.0.0"], ["2.10.0"])
