@@ -128,6 +128,7 @@ def test_a_sample_of_the_runner_is_the_time_that_it_prints(tmp_path):
     [
         ("import sys; sys.exit('first\\nerror: no such model')", "exit code 1: error: no such model"),
         ("print('done')", "exit code 0: done"),
+        ("print('NN inference cost average time: 1.0 ms'); raise SystemExit(3)", "exit code 3: NN inference .* 1.0 ms"),
     ],
 )
 def test_a_runner_that_fails_gives_one_line(tmp_path, text, message):
