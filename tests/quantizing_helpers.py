@@ -10,6 +10,7 @@ from src.offline import onnx_model
 from tests.offline_helpers import export, write_checkpoint
 from tests.runner_helpers import missing
 
+
 def require_packages() -> None:
     """Skip where onnx or onnxruntime is missing, but never in continuous integration."""
     for name in ("onnx", "onnxruntime"):

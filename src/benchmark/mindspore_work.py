@@ -6,6 +6,7 @@ The steps are those of the entry scripts, built by the same functions.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,8 +75,9 @@ def files(
     config = deployed_config(config, shape, variant)
     graph = InferenceGraph(deployed_network(config, variant), output=config.output)
     for name in formats:
-        path = Path(folder) / f"model.{name.lower()}"
-        ms.export(graph, Tensor(np.zeros(shape, np.float32)), file_name=str(path), file_format=name)
+        target = Path(folder) / f"model.{name.lower()}"
+        with exporting.written_model(graph, dataclasses.replace(config, file_format=name), target) as path:
+            shutil.copyfile(path, target)
     return {}
 
 
