@@ -11,6 +11,7 @@ from pathlib import Path
 
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting, onnx_export
+from src.offline.descriptions import description_path, publish
 from src.utils import checkpoint, local_adapter, modelarts, schema
 from src.utils.common import compare_variant, create_network, start
 from src.utils.config import load_config
@@ -42,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             onnx_export.complete(model, record)
         if config.file_format != exporting.AIR:  # which cannot be loaded again
             record |= exporting.check_model(model, reference, config, runtime.device_target)
-        record = exporting.publish(model, target, record)
+        record = publish(model.read_bytes(), target, record)
     if (config.file_format, config.input) == (exporting.MINDIR, "uint8") and not local_adapter.writes_lasting_casts():
         logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in MindSpore 2.0 alone, not in later versions")
     for line in exporting.summary(record):
         logger.info("%s", line)
-    logger.info("description: %s", exporting.description_path(target))
+    logger.info("description: %s", description_path(target))
     return 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.offline import onnx_model, quantizing
+from src.offline.descriptions import description_path
 from src.offline.onnx_model import OnnxModel
 from src.utils import schema
 from src.utils.config import Parser, boolean, load_config, whole_number
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record["quantization"] = quantizing.quantization_record(scores, **how)
     quantizing.publish(quantized, target, record)
     print("\n".join(quantizing.report(scores, quantized)))
-    logger.info("written: %s and %s", target, quantizing.description_path(target).name)
+    logger.info("written: %s and %s", target, description_path(target).name)
     return 0
 
 
@@ -83,7 +84,7 @@ def check_target(model: Path, output: Path | None) -> Path:
     target = output or model.with_name(f"{model.stem}_int8.onnx")
     if target.suffix != ".onnx":
         raise ConfigError(f"--output {target}: must end in .onnx")
-    for path in (target, quantizing.description_path(target)):
+    for path in (target, description_path(target)):
         require_new(path)
     return target
 

@@ -139,7 +139,7 @@ def test_weights_stored_in_float16_are_exported(checkpoint_file, tmp_path):
 
 
 MISTAKES = [
-    (["--file_format", "OM"], "must be MINDIR, ONNX or AIR, got 'OM'"),
+    (["--file_format", "OM"], "file_format: must be one of MINDIR, ONNX, AIR; got 'OM'"),
     (["--file_format", "AIR"], "--file_format AIR needs an Ascend, this is CPU"),
     (["--checkpoint_file", "missing.ckpt"], "no such checkpoint: missing.ckpt"),
     (["--image_size", "64"], "expected 2 arguments"),

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from scripts import quantize_onnx
-from src.offline import onnx_model, quantizing
+from src.offline import descriptions, onnx_model
 from src.utils.errors import UserError
 from tests.dataset_helpers import write_cityscapes
 from tests.offline_helpers import SIZE
@@ -92,14 +92,14 @@ def test_a_package_that_is_not_there_gives_one_line(model, data, tmp_path, monke
 
 
 def test_a_model_that_cannot_be_written_leaves_no_description(model, data, tmp_path, monkeypatch):
-    original = quantizing.write_whole
+    original = descriptions.write_whole
 
     def write(path, data_, what=""):
         if path.suffix == ".onnx":
             raise UserError("disk full")
         original(path, data_, what)
 
-    monkeypatch.setattr(quantizing, "write_whole", write)
+    monkeypatch.setattr(descriptions, "write_whole", write)
     with pytest.raises(UserError, match="disk full"):
         quantize(model, data)
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]

@@ -11,7 +11,8 @@ from typing import Any
 from src.offline import onnx_model
 from src.offline.tensors import input_size
 from src.utils.checkpoint_names import description_name
-from src.utils.errors import ConfigError
+from src.utils.errors import ConfigError, UserError
+from src.utils.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,32 @@ class Description:
     normalize: dict | None = None
 
 
+def description_path(model: Path) -> Path:
+    """Return the path of the description beside a model."""
+    return model.with_name(description_name(model.name))
+
+
+def publish(model: bytes, target: Path, record: dict) -> dict:
+    """Write a model and its description to where they belong; return the description.
+
+    Raises:
+        UserError: one of them cannot be written; then neither is there.
+    """
+    description = description_path(target)
+    record = {"file": target.name, "bytes": len(model), **record}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
+    write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
+    try:
+        write_whole(target, model, "the model ")
+    except UserError:
+        description.unlink(missing_ok=True)
+        raise
+    return record
+
+
 def read_description(model: Path) -> Description | None:
     """Return what a model says of itself, or None where only its input file tells.
 
@@ -44,7 +71,7 @@ def read_description(model: Path) -> Description | None:
         ConfigError: the description is damaged, or another model's.
         ModelError: the .onnx cannot be used.
     """
-    beside = model.with_name(description_name(model.name))
+    beside = description_path(model)
     written = _parse(beside, _read(beside)) if beside.is_file() else None
     return _of_onnx(model, written) if model.suffix == ".onnx" else written
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -24,10 +23,9 @@ from src.offline.models import load_model
 from src.offline.preparing import normalization
 from src.offline.tensors import Model
 from src.utils import checkpoint, schema
-from src.utils.checkpoint_names import description_name, exported_names
+from src.utils.checkpoint_names import exported_names
 from src.utils.common import create_network
 from src.utils.errors import ConfigError, UserError
-from src.utils.files import write_whole
 from src.utils.predictions import class_names, class_palette
 from src.utils.runtime import Runtime
 
@@ -52,11 +50,6 @@ def check_target(config: schema.Config) -> Path:
     if config.file_format == ONNX:
         onnx_export.check_packages()
     return target
-
-
-def description_path(model: Path) -> Path:
-    """Return the path of the description beside a model."""
-    return model.with_name(description_name(model.name))
 
 
 def check_device(config: schema.Config, runtime: Runtime) -> None:
@@ -180,27 +173,6 @@ def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]
         return float(np.abs(result - logits).max()) / largest, result.argmax(axis=0)
     chosen = np.take_along_axis(logits, result[None].astype(np.int64), axis=0)[0]
     return float((logits.max(axis=0) - chosen).max()) / largest, result
-
-
-def publish(model: Path, target: Path, record: dict) -> dict:
-    """Write the model and its description to where they belong; return the description.
-
-    Raises:
-        UserError: one of them cannot be written; then neither is there.
-    """
-    description, data = description_path(target), model.read_bytes()
-    record = {"file": target.name, "bytes": len(data), **record}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
-    write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
-    try:
-        write_whole(target, data, "the model ")
-    except UserError:
-        description.unlink(missing_ok=True)
-        raise
-    return record
 
 
 def summary(record: dict) -> list[str]:

@@ -8,10 +8,9 @@ import logging
 from pathlib import Path
 
 from src.data.eval_samples import EvalSample, EvalSamples
-from src.offline.descriptions import read_description
+from src.offline.descriptions import description_path, read_description
 from src.offline.manifest import Manifest, ManifestSample, input_name
 from src.utils import schema
-from src.utils.checkpoint_names import description_name
 from src.utils.config_builder import with_image_size
 from src.utils.errors import ConfigError, UserError
 from src.utils.files import write_whole
@@ -32,8 +31,7 @@ def match_model(config: schema.Config) -> schema.Config:
     path = Path(config.model_path)
     model = read_description(path)
     if model is None:
-        beside = path.with_name(description_name(path.name))
-        logger.warning("no %s beside the model: its input is taken to be as configured", beside)
+        logger.warning("no %s beside the model: its input is taken to be as configured", description_path(path))
         return dataclasses.replace(config, input=config.input or "float32")
     for name in ("input", "image_size", "num_classes"):
         given, has = getattr(config, name), getattr(model, name)

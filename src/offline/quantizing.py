@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 
 from src.data.eval_samples import EvalSamples, restore_class_map
-from src.offline import onnx_graph, onnx_model
+from src.offline import descriptions, onnx_graph, onnx_model
 from src.offline.onnx_model import OnnxError, OnnxModel
 from src.offline.preparing import normalization
 from src.offline.tensors import TensorInfo, input_size
 from src.utils import schema
 from src.utils.config_builder import with_image_size
-from src.utils.errors import ConfigError, UserError
-from src.utils.files import write_whole
+from src.utils.errors import ConfigError
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou
 
 logger = logging.getLogger(__name__)
@@ -235,11 +234,6 @@ def quantization_record(
     }
 
 
-def description_path(target: Path) -> Path:
-    """Return the path of the description beside an ONNX file."""
-    return target.with_name(f"{target.name}.json")
-
-
 def publish(model: Any, target: Path, record: dict) -> None:
     """Write the model, with its description inside, and the description beside it.
 
@@ -248,14 +242,7 @@ def publish(model: Any, target: Path, record: dict) -> None:
     """
     told = {name: value for name, value in record.items() if name not in ("file", "bytes", "check")}  # the float one's
     onnx_model.set_metadata(model, told)
-    data = model.SerializeToString()
-    text = json.dumps({"file": target.name, "bytes": len(data), **told}, indent=2) + "\n"
-    write_whole(description_path(target), text.encode(), "the description ")
-    try:
-        write_whole(target, data, "the model ")
-    except UserError:
-        description_path(target).unlink(missing_ok=True)
-        raise
+    descriptions.publish(model.SerializeToString(), target, told)
 
 
 def report(scores: dict[str, Score], model: Any) -> list[str]:

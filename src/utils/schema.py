@@ -18,7 +18,6 @@ from src.utils.schema_base import (
     Section,
     at_least,
     between,
-    exportable,
     key,
     not_empty,
     positive,
@@ -226,11 +225,9 @@ class Config(Section):
         scripts=(EXPORT,), check=not_empty,
     )  # fmt: skip
     file_format: str = key(
-        "MINDIR",
-        "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
-        scripts=(EXPORT,),
-        check=exportable,
-    )
+        "MINDIR", "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
+        scripts=(EXPORT,), choices=("MINDIR", "ONNX", "AIR"),
+    )  # fmt: skip
     fold_bn: bool = key(True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,))
     output: str = key(
         "argmax",

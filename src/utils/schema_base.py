@@ -70,11 +70,6 @@ def not_empty(value: str) -> str:
     return "" if value.strip() else "must not be empty"
 
 
-def exportable(value: str) -> str:
-    """Check for a file format that this network can be exported to."""
-    return "" if value in ("MINDIR", "ONNX", "AIR") else f"must be MINDIR, ONNX or AIR, got {value!r}"
-
-
 def ordered_range(value: tuple[float, float]) -> str:
     """Check for [low, high] with 0 <= low <= high."""
     return "" if 0 <= value[0] <= value[1] else f"must be [low, high] with 0 <= low <= high, got {_show(value)}"
