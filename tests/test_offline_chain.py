@@ -199,6 +199,18 @@ def test_the_script_on_mindspore_lite(dataset, checkpoint_file, evaluated, lite,
     assert differing_pixels(out, evaluated[1]) <= 7  # the bits of folding and of normalisation, as above
     assert abs(float(done.stdout.split("miou: ")[1].split()[0]) - evaluated[0]["miou"]) <= 1e-3
 
+    # and the middle step by its own name
+    given = ["--model_path", model, "--dataset_path", out / "preprocess_Result" / "image", "--device_type", "CPU"]
+    words = [*given, "--result_path", tmp_path / "again" / "result_Files", "--num_threads", 1]
+    done = run_script("scripts/infer_model.py", *words, env=environment)
+    assert "runtime: MindSpore Lite\n" in done.stdout
+    for path in (out / "result_Files").iterdir():
+        assert (tmp_path / "again" / "result_Files" / path.name).read_bytes() == path.read_bytes()
+    done = run_script("scripts/infer_model.py", *words, env={**environment, "MS_LITE_HOME": "/none"}, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "the runner cannot be built: MS_LITE_HOME (or LITE_HOME) is no MindSpore Lite: /none has neither" in line
+
 
 def test_mistakes_of_the_script(dataset, models, tmp_path):
     model = models["plain"]
