@@ -41,7 +41,7 @@ def check_target(config: schema.Config) -> Path:
     """Return the file to write, after a check that nothing would be overwritten.
 
     Raises:
-        ConfigError: the model or the description beside it is there already.
+        ConfigError: the model or the description beside it is there already, or a package is missing.
     """
     target, description = (Path(name).expanduser() for name in exported_names(config.file_name, config.file_format))
     for path in (target, description):
