@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             record |= exporting.check_model(model, reference, config, runtime.device_target)
         record = publish(model.read_bytes(), target, record)
     if (config.file_format, config.input) == (exporting.MINDIR, "uint8") and not local_adapter.writes_lasting_casts():
-        logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in 2.0 and in MindSpore Lite, not in later versions")
+        logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in 2.0 and Lite alone, not in later versions")
     for line in exporting.summary(record):
         logger.info("%s", line)
     logger.info("description: %s", description_path(target))
