@@ -105,7 +105,9 @@ class OnnxModel:
         except _runtime_errors() as err:
             if type(err).__name__ in ("InvalidProtobuf", "NoModel"):
                 raise OnnxError(f"{self.path}: damaged or truncated, or no ONNX file") from err
-            raise OnnxError(f"{self.path}: {self.runtime} cannot load it: {_first_line(err)}") from err
+            unknown = type(err).__name__ in ("InvalidGraph", "NotImplemented")
+            hint = "; a newer one may have the operator" if unknown else ""
+            raise OnnxError(f"{self.path}: {self.runtime} cannot load it: {_first_line(err)}{hint}") from err
 
     def _only(self, which: str, found: list) -> TensorInfo:
         if len(found) != 1:
