@@ -24,20 +24,20 @@ from src.utils import cores, local_adapter  # noqa: E402
 from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 
 # Files that are the same whatever MindSpore is installed: their tests neither import it nor start what does, or start
-# every version themselves, or are about the C++ runner or ONNX Runtime, for which it does nothing but export.
+# every version themselves, or are about the C++ runner, ONNX Runtime or the benchmark, which is no part of the product.
 WITHOUT_MINDSPORE = (
-    "test_benchmark_runtimes", "test_check_dataset", "test_check_requirements", "test_cityscapes", "test_cloud",
-    "test_config", "test_cores", "test_curves", "test_demo_dataset", "test_descriptions", "test_eval_samples",
-    "test_image_files", "test_job_end", "test_job_input", "test_launch", "test_lite", "test_lite_conversion",
-    "test_logger", "test_metrics", "test_mirror", "test_official_evaluation", "test_onnx_model", "test_placement",
-    "test_postprocess", "test_prefetch", "test_preflight", "test_preprocess", "test_quantize_onnx", "test_quantizing",
-    "test_readme", "test_resize", "test_run_tests", "test_runner_build", "test_runner_program", "test_tiny_dataset",
-    "test_transforms", "test_versions", "test_visualize",
+    "test_benchmark_run", "test_benchmark_runtimes", "test_check_dataset", "test_check_requirements",
+    "test_cityscapes", "test_cloud", "test_config", "test_cores", "test_curves", "test_demo_dataset",
+    "test_descriptions", "test_eval_samples", "test_image_files", "test_job_end", "test_job_input", "test_launch",
+    "test_lite", "test_lite_conversion", "test_logger", "test_metrics", "test_mirror", "test_official_evaluation",
+    "test_onnx_model", "test_placement", "test_postprocess", "test_prefetch", "test_preflight", "test_preprocess",
+    "test_quantize_onnx", "test_quantizing", "test_readme", "test_resize", "test_run_tests", "test_runner_build",
+    "test_runner_program", "test_tiny_dataset", "test_transforms", "test_versions", "test_visualize",
 )  # fmt: skip
 # The files that take longest, which come first so that no process is left with one of them in the end. Those with
 # jobs of several ranks (see `only_job`) stand apart, so that no process waits for another one's.
 LONGEST = (
-    "test_distributed", "test_end_to_end", "test_versions", "test_benchmark", "test_demo", "test_offline_chain",
+    "test_distributed", "test_end_to_end", "test_versions", "test_benchmark_run", "test_demo", "test_offline_chain",
     "test_ascend_audit", "test_runner_program", "test_modelarts", "test_train_cell", "test_keys_are_read",
     "test_export",
 )  # fmt: skip
