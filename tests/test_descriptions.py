@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import mindspore  # noqa: F401 - before onnx: MindSpore 2.8.0 ends a process that has loaded its protobuf
 import onnx
 import pytest
 

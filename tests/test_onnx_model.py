@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import mindspore  # noqa: F401 - before onnx: MindSpore 2.8.0 ends a process that has loaded its protobuf
 import numpy as np
 import onnx
 import pytest
