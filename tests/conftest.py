@@ -24,10 +24,11 @@ from src.utils import cores, local_adapter  # noqa: E402
 from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 
 # Files that are the same whatever MindSpore is installed: their tests neither import it nor start what does, or start
-# every version themselves, or are about the C++ runner, ONNX Runtime or the benchmark, which is no part of the product.
+# every version themselves, or are about the C++ runner or ONNX Runtime, for which it does nothing but export, about the
+# benchmark, which is no part of the product, or about the demo, which runs in .venv wherever it is started from.
 WITHOUT_MINDSPORE = (
     "test_benchmark_run", "test_benchmark_runtimes", "test_check_dataset", "test_check_requirements",
-    "test_cityscapes", "test_cloud", "test_config", "test_cores", "test_curves", "test_demo_dataset",
+    "test_cityscapes", "test_cloud", "test_config", "test_cores", "test_curves", "test_demo", "test_demo_dataset",
     "test_descriptions", "test_eval_samples", "test_image_files", "test_job_end", "test_job_input", "test_launch",
     "test_lite", "test_lite_conversion", "test_logger", "test_metrics", "test_mirror", "test_official_evaluation",
     "test_onnx_model", "test_placement", "test_postprocess", "test_prefetch", "test_preflight", "test_preprocess",

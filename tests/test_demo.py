@@ -34,7 +34,7 @@ def test_wrong_arguments_get_the_usage(arguments, tmp_path):
 
 @pytest.fixture
 def out(tmp_path) -> Iterator[Path]:
-    """The demo's folder; the next MindSpore version gets the pictures that the same code has rendered before."""
+    """The demo's folder; another run gets the pictures that the same code has rendered before."""
     folder, code = tmp_path / "out dir", hashlib.sha256()
     for path in sorted((ROOT / "src" / "demo").glob("*.py")):
         code.update(path.read_bytes())
