@@ -143,18 +143,11 @@ def quantize(
     with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
         try:
             tools.quantize_static(
-                str(floating),
-                str(target),
-                reader,
-                quant_format=tools.QuantFormat.QDQ,
-                op_types_to_quantize=None if all_operators else list(CONVOLUTIONS),
-                nodes_to_exclude=kept,
-                per_channel=True,
-                reduce_range=reduce_range,
-                activation_type=tools.QuantType.QUInt8,
-                weight_type=tools.QuantType.QInt8,
-                calibrate_method=tools.CalibrationMethod.MinMax,
-            )
+                str(floating), str(target), reader, nodes_to_exclude=kept, reduce_range=reduce_range,
+                op_types_to_quantize=None if all_operators else list(CONVOLUTIONS), per_channel=True,
+                quant_format=tools.QuantFormat.QDQ, calibrate_method=tools.CalibrationMethod.MinMax,
+                activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
+            )  # fmt: skip
         except (RuntimeError, ValueError) as err:
             reason = " ".join(str(err).split())[:200]
             raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {reason}") from err
