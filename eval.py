@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base.errors import ConfigError
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
@@ -19,7 +20,6 @@ from src.utils.common import compare_variant, create_network, dated_folder, star
 from src.utils.communicator import Communicator
 from src.utils.config import load_config
 from src.utils.entry import run_entry
-from src.utils.errors import ConfigError
 from src.utils.evaluation import Evaluation, Unscored, evaluate, evaluation_protocol, log_protocol, predict_unlabelled
 from src.utils.metrics import class_table, evaluation_lines
 from src.utils.predictions import PredictionWriter, class_names

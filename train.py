@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from src.base.errors import CheckpointError
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
@@ -30,7 +31,6 @@ from src.utils.common import (
 from src.utils.communicator import Communicator
 from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
-from src.utils.errors import CheckpointError
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime

@@ -24,11 +24,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.errors import UserError
 from src.benchmark import machine, runtimes, sections
 from src.benchmark.report import render
 from src.benchmark.sections import SECTIONS, Settings
 from src.utils.config import Parser
-from src.utils.errors import UserError
 
 SMALLEST = 32  # pixels, what the network takes
 QUICK = {

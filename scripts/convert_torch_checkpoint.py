@@ -14,13 +14,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.errors import ConfigError
+from src.base.files import require_new, write_whole
 from src.convert import converting
 from src.convert.families import FAMILIES
 from src.utils import checkpoint
 from src.utils.config import Parser
 from src.utils.entry import run_entry
-from src.utils.errors import ConfigError
-from src.utils.files import require_new, write_whole
 from src.utils.logger import setup_logging
 from src.utils.runtime import init_device
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.errors import UserError
+from src.base.files import write_whole
 from src.offline import runner
 from src.offline.folders import beside
 from src.offline.inference import infer_folder, list_inputs
 from src.offline.models import check_suffix, load_model
 from src.utils.config import Parser, positive_number, whole_number
 from src.utils.entry import run_entry
-from src.utils.errors import UserError
-from src.utils.files import write_whole
 from src.utils.local_adapter import set_precision_mode
 from src.utils.logger import setup_logging
 from src.utils.runtime import init_device

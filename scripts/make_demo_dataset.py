@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.cores import usable_cores
+from src.base.errors import UserError
 from src.demo.dataset import DemoOptions, make_scenes, missing_scenes
 from src.utils.config import Parser
-from src.utils.cores import usable_cores
-from src.utils.errors import UserError
 
 _REPORT_EVERY = 5.0  # seconds
 

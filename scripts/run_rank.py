@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.errors import UserError
 from src.utils.child_process import end_with_parent
-from src.utils.errors import UserError
 from src.utils.local_adapter import discover_rank, is_scheduler
 from src.utils.scheduler import scheduler_module
 

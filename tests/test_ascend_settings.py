@@ -8,9 +8,9 @@ import mindspore as ms
 import pytest
 from mindspore import nn
 
+from src.base.errors import ConfigError, UserError
 from src.utils import ascend_settings, local_adapter, profiling
 from src.utils.config import load_config
-from src.utils.errors import ConfigError, UserError
 from src.utils.placement import RANK_TABLE, Placement
 from src.utils.train_state import TrainState
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from src.base.errors import UserError
 from src.benchmark import mindspore_work, samples, sections
 from src.benchmark.onednn import parse_line, sum_by_kind
 from src.benchmark.worker import Worker, peak_memory_mb
 from src.utils.config import load_config
-from src.utils.errors import UserError
 from tests.run_helpers import ROOT
 from tests.runner_helpers import torch_python
 
@@ -158,7 +158,7 @@ CHILD = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from src.benchmark.worker import serve, step_commands
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 LINE = {V2.format("forward_training", "mb1_ic3oc16_", "2.5")!r}
 kept = []

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from src.base.cores import usable_cores
 from src.benchmark import report, runtimes
 from src.utils import local_adapter
-from src.utils.cores import usable_cores
 from tests.run_helpers import run_script
 from tests.runner_helpers import build_environment
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from src.base.errors import TrainingError
+from src.base.json_lines import read_json_lines
 from src.base.progress import format_seconds
 from src.utils import callback, checkpoint
-from src.utils.errors import TrainingError
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError
-from src.utils.json_lines import read_json_lines
 from src.utils.train_state import TrainState, catch_signals
 
 ROOT = Path(__file__).resolve().parents[1]

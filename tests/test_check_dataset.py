@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from scripts import check_dataset
+from src.base.errors import ConfigError, DataError, UserError
 from src.data import inspection
 from src.utils.config import load_config
-from src.utils.errors import ConfigError, DataError, UserError
 from src.utils.schema_base import CHECK_DATASET
 from tests.dataset_helpers import png_bytes, write_cityscapes, write_generic, write_png
 from tests.run_helpers import ROOT, run_script

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from src.base.errors import DataError
 from src.data.cityscapes import (
     CLASSES,
     LabelCoding,
@@ -15,7 +16,6 @@ from src.data.cityscapes import (
     read_pair,
     train_id_to_label_id,
 )
-from src.utils.errors import DataError
 from tests.dataset_helpers import write_cityscapes, write_generic, write_png
 
 MAPPING = """7→0 8→1 11→2 12→3 13→4 17→5 19→6 20→7 21→8 22→9 23→10 24→11 25→12 26→13 27→14 28→15

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from src.base.errors import UserError
 from src.cloud import archives, object_store, once_per_host
-from src.utils.errors import UserError
 from tests.cloud_helpers import calls, fill, rules, tarred, zipped
 
 
@@ -155,7 +155,7 @@ OTHER_RANK = """
 import sys, time
 from pathlib import Path
 from src.cloud.once_per_host import once_per_host
-from src.utils.errors import UserError
+from src.base.errors import UserError
 folder, rank, size, what, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], float(sys.argv[5])
 def work():
     time.sleep(0.5)

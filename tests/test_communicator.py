@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from src.base.errors import TrainingError
 from src.utils.communicator import Communicator
-from src.utils.errors import TrainingError
 from src.utils.train_state import TrainState
 
 

@@ -15,11 +15,11 @@ import pytest
 from mindspore import Tensor
 
 from scripts import convert_torch_checkpoint
+from src.base.errors import UserError
 from src.convert.families import FAMILIES
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import checkpoint, config
 from src.utils.common import create_network
-from src.utils.errors import UserError
 from tests import runner_helpers
 from tests.golden.seeded import seeded_image
 from tests.run_helpers import ROOT, run_script

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from src.utils import cores as cores_module
+from src.base import cores as cores_module
 
 
 def test_avx512_is_read_from_the_flags(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scripts import measure_pipeline
+from src.base.errors import DataError
 from src.data import prefetch, train_samples
 from src.data.cityscapes import LabelCoding, list_samples
 from src.data.dataset_factory import create_train_dataset, data_error_from
@@ -20,7 +21,6 @@ from src.data.image_files import read_image, read_label
 from src.data.prefetch import map_ahead
 from src.data.train_samples import TrainBatches, TrainSamples, draw_samples, rank_positions
 from src.data.transforms_factory import Compose, create_transforms
-from src.utils.errors import DataError
 from tests.dataset_helpers import make_data, write_cityscapes, write_generic, write_png
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,9 +8,9 @@ import mindspore  # noqa: F401 - before onnx: MindSpore 2.8.0 ends a process tha
 import onnx
 import pytest
 
+from src.base.errors import ConfigError
 from src.offline import onnx_model
 from src.offline.descriptions import read_description
-from src.utils.errors import ConfigError
 from tests.test_onnx_model import write
 
 RECORD = {"input": "float32", "image_size": [4, 6], "num_classes": 3, "normalize": {"mean": [0.5]}}

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from src.base.errors import DataError
 from src.data.cityscapes import LabelCoding
 from src.data.eval_samples import EvalSamples, restore_class_map, unique_stems
 from src.data.image_files import read_image, read_label
-from src.utils.errors import DataError
 from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes, write_png
 
 

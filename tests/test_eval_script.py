@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from eval import check_outputs
+from src.base.errors import ConfigError
 from src.utils.config import load_config
-from src.utils.errors import ConfigError
 from tests.run_helpers import run_script
 
 

@@ -13,11 +13,11 @@ import pytest
 from mindspore import Tensor, nn
 
 import export as export_script
+from src.base.errors import ConfigError, UserError
 from src.modules.bisenetv2 import BiSeNetV2
 from src.offline import exporting, onnx_export, onnx_model
 from src.offline.models import load_model
 from src.utils.config import load_config
-from src.utils.errors import ConfigError, UserError
 from src.utils.runtime import Runtime
 from tests.golden_weights import load_seeded
 from tests.offline_helpers import SIZE, export, write_checkpoint

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from src.base.errors import DataError
 from src.data import image_files
 from src.data.image_files import read_image, read_label, read_png_header
-from src.utils.errors import DataError
 from tests.dataset_helpers import png_bytes
 
 

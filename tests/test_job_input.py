@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from src.base.errors import ConfigError, UserError
 from src.utils import local_adapter, modelarts
 from src.utils.config import load_config
-from src.utils.errors import ConfigError, UserError
 from src.utils.schema_base import EVAL, EXPORT, TRAIN
 from tests.cloud_helpers import fill, tarred
 

@@ -13,12 +13,12 @@ import time
 import pytest
 
 from scripts import launch_ranks
+from src.base.errors import UserError
 from src.launch import job as job_module
 from src.launch import launchers
 from src.launch.job import Job, check_job
 from src.launch.processes import run_together
 from src.utils import scheduler
-from src.utils.errors import UserError
 from tests.run_helpers import ROOT
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"

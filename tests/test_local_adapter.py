@@ -10,8 +10,8 @@ from pathlib import Path
 import mindspore as ms
 import pytest
 
+from src.base.errors import UserError
 from src.utils import local_adapter, runtime
-from src.utils.errors import UserError
 from src.utils.placement import CLUSTER, MPIRUN, SINGLE, Placement
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.utils.errors import DataError
+from src.base.errors import DataError
 from src.utils.metrics import ConfusionMatrix, class_table, evaluation_lines, iou, mean_iou, pixel_accuracy
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from src.base.errors import UserError
 from src.cloud import mirror, object_store
-from src.utils.errors import UserError
 from tests.cloud_helpers import calls, fill, rules
 
 

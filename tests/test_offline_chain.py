@@ -14,12 +14,12 @@ import pytest
 import postprocess
 import preprocess
 from scripts import infer_model
+from src.base.errors import ConfigError, DataError, UserError
 from src.data.cityscapes import train_id_to_label_id
 from src.data.eval_samples import restore_class_map
 from src.offline import inference
 from src.offline.manifest import read_manifest
 from src.offline.models import load_model
-from src.utils.errors import ConfigError, DataError, UserError
 from tests.dataset_helpers import write_cityscapes
 from tests.offline_helpers import SIZE, export, export_for_lite, read_results, write_checkpoint
 from tests.run_helpers import ROOT, run_script

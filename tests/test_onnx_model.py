@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from src.base.errors import ConfigError
 from src.offline import onnx_model
 from src.offline.models import load_model
 from src.offline.onnx_model import OnnxError, OnnxModel
 from src.offline.tensors import ModelError
-from src.utils.errors import ConfigError
 from tests.run_helpers import ROOT
 
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
+from src.base.errors import UserError
 from src.utils import local_adapter
-from src.utils.errors import UserError
 from src.utils.placement import CLUSTER, MPIRUN, RANK_TABLE, SINGLE, Placement, job_identity, place, read_rank_table
 
 

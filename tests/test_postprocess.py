@@ -11,10 +11,10 @@ import pytest
 
 import postprocess
 import preprocess
+from src.base.errors import ConfigError, DataError
 from src.data.eval_samples import restore_class_map
 from src.offline import scoring
 from src.offline.manifest import read_manifest
-from src.utils.errors import ConfigError, DataError
 from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import run_script
 

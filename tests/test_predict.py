@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from src.base.errors import ConfigError, DataError, UserError
 from src.data.transforms.common import Normalize, TransposeImage
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose
@@ -22,7 +23,6 @@ from src.predict.outputs import ImageWriter
 from src.predict.palette import read_palette
 from src.predict.predictor import PadToMultiple, Predictor, RunNetwork, checkpoint_predictor, model_predictor
 from src.predict.settings import load_settings
-from src.utils.errors import ConfigError, DataError, UserError
 from tests.dataset_helpers import MEAN, STD
 from tests.golden_weights import load_seeded
 from tests.offline_helpers import SIZE, export, write_checkpoint

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from scripts import predict as script
+from src.base.errors import DataError, UserError
 from src.predict.video import VideoReader, predict_video, written_video
-from src.utils.errors import DataError, UserError
 from tests.dataset_helpers import png_bytes
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import run_script

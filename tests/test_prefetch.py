@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from src.base.errors import DataError
 from src.data import prefetch
 from src.data.prefetch import map_ahead, usable_workers
-from src.utils.errors import DataError
 
 
 def test_map_ahead_keeps_the_order():

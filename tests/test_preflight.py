@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from src.base.errors import DataError
 from src.data import preflight as module
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
-from src.utils.errors import DataError
 from tests.dataset_helpers import make_data, png_bytes, write_cityscapes, write_generic, write_png
 
 IMAGE = "leftImg8bit/train/zurich/zurich_000001_000019_leftImg8bit.png"

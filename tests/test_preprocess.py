@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import preprocess
+from src.base.errors import ConfigError, DataError, UserError
 from src.data.eval_samples import EvalSamples, unique_stems
 from src.offline.manifest import read_manifest
-from src.utils.errors import ConfigError, DataError, UserError
 from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes, write_generic
 from tests.run_helpers import ROOT, run_script
 

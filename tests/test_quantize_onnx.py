@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from scripts import quantize_onnx
+from src.base.errors import UserError
 from src.offline import descriptions, onnx_model
-from src.utils.errors import UserError
 from tests.dataset_helpers import write_cityscapes
 from tests.offline_helpers import SIZE
 from tests.quantizing_helpers import copy, quantize, require_packages, write_model

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from scripts import run_rank
+from src.base.errors import UserError
 from src.utils import entry, local_adapter, scheduler
-from src.utils.errors import UserError
 from src.utils.relay import relay
 from src.utils.scheduler import LOOPBACK, free_port
 from tests.run_helpers import ROOT

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import eval as eval_script
+from src.base.errors import ConfigError
 from src.data.cityscapes import list_samples
 from src.utils.config import load_config
-from src.utils.errors import ConfigError
 from tests.dataset_helpers import write_cityscapes, write_generic
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import command, run_script, tiny_options

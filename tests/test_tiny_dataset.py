@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from scripts import make_tiny_dataset
+from src.base.errors import DataError, UserError
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
 from src.demo.shapes import DISC, SQUARE, Shape, draw_pair
 from src.utils.config import load_config, to_yaml
-from src.utils.errors import DataError, UserError
 from tests.run_helpers import ROOT, run_script
 
 CONFIG = "config/bisenetv2_tiny.yml"

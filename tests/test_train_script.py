@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from mindspore import nn
 
+from src.base.errors import CheckpointError, ConfigError
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils.common import dated_folder, training_folder, write_config
 from src.utils.config import load_config
-from src.utils.errors import CheckpointError, ConfigError
 from src.utils.runtime import Runtime
 from src.utils.training import sink_segments
 from tests.ascend_graphs import on_ascend

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from src.base.errors import UserError
 from src.utils.drawing import shorten, text_width
-from src.utils.errors import UserError
 from src.utils.visualize import (
     accuracy_text,
     colorize,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base.errors import UserError
 from src.benchmark.worker import Commands, serve
-from src.utils.errors import UserError
 
 WARMUP = 2  # inferences before the one that is timed
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")

@@ -8,9 +8,9 @@ import platform
 import subprocess
 from pathlib import Path
 
+from src.base.cores import usable_cores
+from src.base.errors import UserError
 from src.utils import local_adapter
-from src.utils.cores import usable_cores
-from src.utils.errors import UserError
 
 
 def describe_machine() -> dict[str, str]:

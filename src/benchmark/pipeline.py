@@ -10,11 +10,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from src.base.cores import usable_cores
 from src.data.cityscapes import CLASSES, list_samples
 from src.data.image_files import read_image, read_label
 from src.data.prefetch import map_ahead
 from src.utils import schema
-from src.utils.cores import usable_cores
 
 WARM_UP_BATCHES = 6  # what may lie ready in queues when the clock starts
 SIZE = (1024, 2048)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from src.base.cores import usable_cores, usable_threads
 from src.benchmark import runtimes
 from src.benchmark.machine import torch_environment
 from src.benchmark.onednn import VERBOSE
@@ -18,7 +19,6 @@ from src.benchmark.pipeline import write_list, write_pairs
 from src.benchmark.report import FORMER
 from src.benchmark.worker import Worker
 from src.utils.config import load_config
-from src.utils.cores import usable_cores, usable_threads
 from src.utils.schema_base import TRAIN
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from src.base.errors import UserError
 from src.benchmark.onednn import OutputCollector
-from src.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 Commands = dict[str, Callable[..., dict]]

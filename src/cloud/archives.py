@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from src.base.errors import UserError
 from src.cloud.object_store import require_space
-from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import signal
 import threading
 from pathlib import Path
 
+from src.base.errors import UserError
 from src.cloud.object_store import ObjectStore, join, within
 from src.utils.checkpoint_names import step_of
-from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 

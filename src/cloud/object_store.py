@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from src.utils.errors import UserError
-from src.utils.files import write_whole
+from src.base.errors import UserError
+from src.base.files import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from src.base.errors import DataError
 from src.data.image_files import read_image, read_label
-from src.utils.errors import DataError
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"

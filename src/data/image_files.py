@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import cv2
 import numpy as np
 
-from src.utils.errors import DataError
+from src.base.errors import DataError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every complete PNG

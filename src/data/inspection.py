@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.base.errors import DataError
 from src.data.cityscapes import LabelCoding, Samples, check_same_size
 from src.data.image_files import read_image, read_label
 from src.data.prefetch import map_ahead, usable_workers
-from src.utils.errors import DataError
 
 MISSING, UNREADABLE, VALUES, SIZES, LIST = "missing", "unreadable", "values", "sizes", "list"
 # One of each kind, many of it.

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import cv2
 
-from src.utils.cores import usable_cores
+from src.base.cores import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import cv2
 
+from src.base.errors import DataError, UserError
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.demo.scene import render_scene
-from src.utils.errors import DataError, UserError
 from src.utils.visualize import write_png
 
 MANIFEST = "demo_dataset.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.errors import DataError, UserError
-from src.utils.files import write_whole
+from src.base.errors import DataError, UserError
+from src.base.files import write_whole
 from src.utils.visualize import write_png
 
 CLASS_NAMES = ("background", "disc", "square")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.utils.cores import usable_cores
-from src.utils.errors import ConfigError, UserError
+from src.base.cores import usable_cores
+from src.base.errors import ConfigError, UserError
 from src.utils.placement import read_rank_table
 from src.utils.scheduler import LOOPBACK
 

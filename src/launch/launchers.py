@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from src.base.errors import UserError
 from src.launch.job import Job
 from src.launch.processes import run_together
-from src.utils.errors import UserError
 from src.utils.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.utils.scheduler import start_scheduler, stop_scheduler
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src.base.errors import ConfigError, UserError
+from src.base.files import write_whole
 from src.offline import onnx_model
 from src.offline.tensors import input_size
 from src.utils.checkpoint_names import description_name
-from src.utils.errors import ConfigError, UserError
-from src.utils.files import write_whole
 
 logger = logging.getLogger(__name__)
 

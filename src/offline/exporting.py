@@ -13,6 +13,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.base.errors import ConfigError, UserError
 from src.data.transforms_factory import create_transforms
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
@@ -25,7 +26,6 @@ from src.offline.tensors import Model
 from src.utils import checkpoint, schema
 from src.utils.checkpoint_names import exported_names
 from src.utils.common import create_network
-from src.utils.errors import ConfigError, UserError
 from src.utils.predictions import class_names, class_palette
 from src.utils.runtime import Runtime
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from src.base.errors import ConfigError, DataError, UserError
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
-from src.utils.errors import ConfigError, DataError, UserError
 
 
 def clear_earlier_run(inputs: Path, results: Path | None) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base.errors import DataError, UserError
+from src.base.files import write_whole
 from src.base.progress import Progress
 from src.data.prefetch import map_ahead
 from src.offline.manifest import result_name
 from src.offline.tensors import Model, TensorInfo
 from src.offline.timing import Timings
-from src.utils.errors import DataError, UserError
-from src.utils.files import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.utils.errors import DataError
-from src.utils.files import write_whole
+from src.base.errors import DataError
+from src.base.files import write_whole
 
 NAME = "manifest.json"
 VERSION = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from src.base.errors import ConfigError
 from src.offline.tensors import Model
-from src.utils.errors import ConfigError
 
 SUFFIXES = (".mindir", ".onnx")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mindspore import Tensor, nn
 
+from src.base.errors import UserError
 from src.offline import onnx_model
-from src.utils.errors import UserError
 from src.utils.local_adapter import onnx_exporter
 
 PACKAGES = ("onnx", "onnxruntime")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from src.base.cores import usable_threads
+from src.base.errors import ConfigError
 from src.offline.tensors import ModelError, TensorInfo, check_output
-from src.utils.cores import usable_threads
-from src.utils.errors import ConfigError
 
 _DTYPES = {
     "tensor(float)": "float32",

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from src.base.errors import ConfigError
 from src.data.eval_samples import EvalSamples, restore_class_map
 from src.offline import descriptions, onnx_graph, onnx_model
 from src.offline.onnx_model import OnnxError, OnnxModel
@@ -29,7 +30,6 @@ from src.offline.preparing import normalization
 from src.offline.tensors import TensorInfo, input_size
 from src.utils import schema
 from src.utils.config_builder import with_image_size
-from src.utils.errors import ConfigError
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 logger = logging.getLogger(__name__)
 

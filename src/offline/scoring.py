@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base.errors import ConfigError, DataError, UserError
 from src.data.eval_samples import restore_class_map
 from src.data.image_files import read_image
 from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
-from src.utils.errors import ConfigError, DataError, UserError
 from src.utils.metrics import ConfusionMatrix, mean_iou
 from src.utils.visualize import comparison, write_png
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 
 class ModelError(UserError):

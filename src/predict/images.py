@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from src.base.errors import DataError
 from src.base.progress import Progress
 from src.data.image_files import read_image
 from src.data.prefetch import map_ahead, usable_workers
@@ -14,7 +15,6 @@ from src.offline.inference import Writer
 from src.predict.inputs import ImageFile
 from src.predict.outputs import ImageWriter
 from src.predict.predictor import Predictor
-from src.utils.errors import DataError
 
 logger = logging.getLogger(__name__)
 

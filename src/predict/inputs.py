@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 
-from src.utils.errors import ConfigError, DataError
+from src.base.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.errors import UserError
-from src.utils.files import write_whole
+from src.base.errors import UserError
+from src.base.files import write_whole
 from src.utils.visualize import colorize, overlay, with_legend, write_png
 
 CLASS_IDS, COLOR, OVERLAY = "class_ids", "color", "overlay"

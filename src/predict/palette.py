@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.errors import ConfigError
+from src.base.errors import ConfigError
 
 
 def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

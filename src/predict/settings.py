@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base.errors import ConfigError
 from src.offline.models import SUFFIXES
 from src.utils import schema
 from src.utils.config import DEFAULT_CONFIG, load_config
-from src.utils.errors import ConfigError
 from src.utils.local_adapter import discover_rank
 from src.utils.schema_base import EVAL
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 
+from src.base.errors import UserError
 from src.utils import local_adapter, schema
-from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,8 @@ import numpy as np
 from mindspore import nn
 from mindspore.train.callback import Callback
 
+from src.base.errors import CheckpointError, TrainingError
+from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
 from src.utils.checkpoint import (
     BEST_NAME,
@@ -26,9 +28,7 @@ from src.utils.checkpoint import (
     write_atomically,
 )
 from src.utils.curves import draw_curves
-from src.utils.errors import CheckpointError, TrainingError
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError
-from src.utils.json_lines import append_json, read_json_lines
 from src.utils.metrics import evaluation_lines
 from src.utils.train_state import TrainState
 from src.utils.visualize import write_png

@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from src.base.errors import CheckpointError, TrainingError
 from src.utils.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
     checkpoint_name,
@@ -21,7 +22,6 @@ from src.utils.checkpoint_names import (  # noqa: F401 - one name for all that c
     step_of,
 )
 from src.utils.communicator import Communicator
-from src.utils.errors import CheckpointError, TrainingError
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from src.base.errors import ConfigError
 from src.utils import schema
 from src.utils.config_builder import Text, build_config, nearest, to_bool
-from src.utils.errors import ConfigError
 from src.utils.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
 from src.utils.yaml_files import dump, read_yaml, set_path
 

@@ -11,8 +11,8 @@ from typing import Any, Union
 
 import yaml
 
+from src.base.errors import ConfigError
 from src.utils import schema
-from src.utils.errors import ConfigError
 from src.utils.schema_base import field_problems, refuse
 
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from src.base.errors import UserError
 from src.utils import modelarts
-from src.utils.errors import UserError
 from src.utils.job_end import end_process
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
 from src.utils.logger import has_logging, keep_early_records

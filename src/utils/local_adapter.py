@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from src.base.cores import cpu_has_avx512, divide_cores, threads_in_turn
+from src.base.errors import UserError
 from src.utils import placement as placement_module
-from src.utils.cores import cpu_has_avx512, divide_cores, threads_in_turn
 from src.utils.early_imports import hold_signals
-from src.utils.errors import UserError
 from src.utils.job_end import leave_by
 from src.utils.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
 

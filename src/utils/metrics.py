@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from src.utils.errors import DataError
+from src.base.errors import DataError
 
 _VALUES = 256  # a label or a prediction is a uint8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 from src.utils.job_end import leave_by
 from src.utils.placement import Placement
 from src.utils.scheduler import LOOPBACK, free_port, start_scheduler, stop_scheduler

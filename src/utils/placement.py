@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table", "single process"
 # Variables that all name the same thing; different values among them are a contradiction.

@@ -18,8 +18,8 @@ import socket
 import sys
 from collections.abc import Awaitable
 
+from src.base.errors import UserError
 from src.utils.child_process import end_with_parent
-from src.utils.errors import UserError
 from src.utils.local_adapter import scheduler_answer_delay
 from src.utils.placement import scheduler_place
 from src.utils.scheduler import LOOPBACK, free_port, start_scheduler

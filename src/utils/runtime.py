@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from src.utils.cores import ranks_sharing_cores, usable_threads
-from src.utils.errors import UserError
+from src.base.cores import ranks_sharing_cores, usable_threads
+from src.base.errors import UserError
 from src.utils.local_adapter import (
     choose_device,
     discover_rank,

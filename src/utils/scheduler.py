@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from src.base.errors import UserError
 from src.utils.child_process import end_with_parent
-from src.utils.errors import UserError
 from src.utils.local_adapter import init_cluster, scheduler_answer_delay, set_device
 
 ROOT = Path(__file__).resolve().parents[2]

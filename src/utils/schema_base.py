@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from src.utils.errors import ConfigError
+from src.base.errors import ConfigError
 
 TRAIN, EVAL, EXPORT, PREPROCESS = "train", "eval", "export", "preprocess"
 CHECK_DATASET, QUANTIZE = "scripts/check_dataset", "scripts/quantize_onnx"

@@ -20,8 +20,8 @@ def main() -> None:
     import mindspore as ms
     import numpy as np
 
+    from src.base.errors import UserError
     from src.offline.mindir import MindIRModel
-    from src.utils.errors import UserError
 
     ms.set_context(mode=ms.GRAPH_MODE)
     try:

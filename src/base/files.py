@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from src.utils.errors import UserError
+from src.base.errors import UserError
 
 
 def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
