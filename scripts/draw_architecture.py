@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-from src.utils.drawing import FONT, blank
+from src.visual.drawing import FONT, blank
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 550, 1000

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from src.utils import curves
-from src.utils.curves import draw_curves
+from src.visual import curves
+from src.visual.curves import draw_curves
 from tests.picture_helpers import border, colors_of, is_in, written
 from tests.run_helpers import ROOT
 
@@ -215,7 +215,7 @@ def test_arguments_stay_as_they_are():
 
 
 def test_curves_need_no_mindspore():
-    code = "import sys; sys.modules.update(mindspore=None); import src.utils.curves"
+    code = "import sys; sys.modules.update(mindspore=None); import src.visual.curves"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

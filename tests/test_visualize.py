@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from src.base.errors import UserError
-from src.utils.drawing import shorten, text_width
-from src.utils.visualize import (
+from src.visual.drawing import shorten, text_width
+from src.visual.visualize import (
     accuracy_text,
     colorize,
     comparison,

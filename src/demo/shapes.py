@@ -13,7 +13,7 @@ import numpy as np
 
 from src.base.errors import DataError, UserError
 from src.base.files import write_whole
-from src.utils.visualize import write_png
+from src.visual.visualize import write_png
 
 CLASS_NAMES = ("background", "disc", "square")
 BACKGROUND, DISC, SQUARE = range(len(CLASS_NAMES))

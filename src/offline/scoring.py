@@ -11,7 +11,7 @@ from src.data.eval_samples import restore_class_map
 from src.data.image_files import read_image
 from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
 from src.utils.metrics import ConfusionMatrix, mean_iou
-from src.utils.visualize import comparison, write_png
+from src.visual.visualize import comparison, write_png
 
 SHOWN_PROBLEMS = 10
 

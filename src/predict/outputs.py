@@ -8,7 +8,7 @@ import numpy as np
 
 from src.base.errors import UserError
 from src.base.files import write_whole
-from src.utils.visualize import colorize, overlay, with_legend, write_png
+from src.visual.visualize import colorize, overlay, with_legend, write_png
 
 CLASS_IDS, COLOR, OVERLAY = "class_ids", "color", "overlay"
 

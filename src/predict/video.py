@@ -15,7 +15,7 @@ from src.base.errors import DataError, UserError
 from src.base.progress import Progress
 from src.predict.outputs import make_folder, write_palette
 from src.predict.predictor import Predictor
-from src.utils.visualize import overlay, with_legend, write_png
+from src.visual.visualize import overlay, with_legend, write_png
 
 logger = logging.getLogger(__name__)
 

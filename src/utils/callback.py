@@ -27,11 +27,11 @@ from src.utils.checkpoint import (
     training_parameters,
     write_atomically,
 )
-from src.utils.curves import draw_curves
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError
 from src.utils.metrics import evaluation_lines
 from src.utils.train_state import TrainState
-from src.utils.visualize import write_png
+from src.visual.curves import draw_curves
+from src.visual.visualize import write_png
 
 logger = logging.getLogger(__name__)
 

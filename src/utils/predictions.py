@@ -10,7 +10,7 @@ from src.data.cityscapes import CITYSCAPES, CLASSES, map_label, train_id_to_labe
 from src.data.eval_samples import EvalSample
 from src.data.image_files import read_image
 from src.utils import schema
-from src.utils.visualize import comparison, generic_palette, write_png
+from src.visual.visualize import comparison, generic_palette, write_png
 
 
 def class_names(config: schema.Config) -> tuple[str, ...]:

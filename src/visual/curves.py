@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from src.utils.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank, text_width, write_text
+from src.visual.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank, text_width, write_text
 
 _SIZE = (950, 1580)
 _LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # where plots begin and end, in pixels

@@ -15,7 +15,7 @@ import numpy as np
 
 from src.base.errors import UserError
 from src.base.files import write_whole
-from src.utils.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
+from src.visual.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
 
 ALPHA = 0.75  # share of the class colours over the photograph
 WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
