@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import ConfigError
+from src.config import schema
+from src.config.schema_base import EVAL
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
-from src.utils import checkpoint, modelarts, schema
+from src.utils import checkpoint, modelarts
 from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
 from src.utils.communicator import Communicator
 from src.utils.config import load_config
@@ -23,7 +25,6 @@ from src.utils.entry import run_entry
 from src.utils.evaluation import Evaluation, Unscored, evaluate, evaluation_protocol, log_protocol, predict_unlabelled
 from src.utils.metrics import class_table, evaluation_lines
 from src.utils.predictions import PredictionWriter, class_names
-from src.utils.schema_base import EVAL
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import ConfigError
+from src.config import schema
+from src.config.schema_base import EXPORT
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
-from src.utils import checkpoint, local_adapter, modelarts, schema
+from src.utils import checkpoint, local_adapter, modelarts
 from src.utils.common import compare_variant, create_network, start
 from src.utils.config import load_config
 from src.utils.entry import run_entry
-from src.utils.schema_base import EXPORT
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.config.schema_base import PREPROCESS
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.offline import preparing
@@ -17,7 +18,6 @@ from src.offline.folders import clear_earlier_run
 from src.utils.config import load_config
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
-from src.utils.schema_base import PREPROCESS
 
 logger = logging.getLogger(__name__)
 

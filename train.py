@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from src.base.errors import CheckpointError
+from src.config import schema
+from src.config.schema_base import TRAIN
+from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.modules.base_modules import MultiScaleInfer
@@ -19,7 +22,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.loss.loss import WithLossCell, create_criterion
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import callback, checkpoint, modelarts, schema
+from src.utils import callback, checkpoint, modelarts
 from src.utils.common import (
     compare_variant,
     create_network,
@@ -34,10 +37,8 @@ from src.utils.entry import run_entry
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime
-from src.utils.schema_base import TRAIN
 from src.utils.train_state import TrainState, catch_signals
 from src.utils.training import run_training
-from src.utils.yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)
 

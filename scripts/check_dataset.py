@@ -17,15 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import DataError
 from src.base.files import require_new, write_new
+from src.config import schema
+from src.config.schema_base import CHECK_DATASET
 from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_report import report_tree, split_lines, weight_lines
 from src.data.preflight import suspect_train_ids
-from src.utils import schema
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
 from src.utils.predictions import class_names
-from src.utils.schema_base import CHECK_DATASET
 
 _REPORT_EVERY = 5.0  # seconds
 

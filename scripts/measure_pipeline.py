@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.cores import usable_cores
 from src.benchmark.pipeline import measure_decoding, measure_pipeline, write_pairs
-from src.utils import schema
+from src.config import schema
+from src.config.schema_base import TRAIN
 from src.utils.config import load_config
-from src.utils.schema_base import TRAIN
 
 
 def main(argv: Sequence[str] | None = None) -> None:

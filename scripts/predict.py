@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import ConfigError
+from src.config import schema
 from src.offline.models import check_suffix
 from src.predict.images import predict_images
 from src.predict.inputs import check_output, list_inputs, silence_opencv
@@ -23,7 +24,6 @@ from src.predict.palette import read_palette
 from src.predict.predictor import MULTIPLE, Predictor, checkpoint_predictor, model_predictor
 from src.predict.settings import load_settings
 from src.predict.video import predict_video
-from src.utils import schema
 from src.utils.common import start
 from src.utils.config import Parser, boolean, positive_number, whole_number
 from src.utils.entry import run_entry

@@ -17,14 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import ConfigError
 from src.base.files import require_new
+from src.config import schema
+from src.config.schema_base import QUANTIZE
 from src.offline import onnx_model, quantizing
 from src.offline.descriptions import description_path
 from src.offline.onnx_model import OnnxModel
-from src.utils import schema
 from src.utils.config import Parser, boolean, load_config, whole_number
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
-from src.utils.schema_base import QUANTIZE
 
 logger = logging.getLogger(__name__)
 

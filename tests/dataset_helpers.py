@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.utils import schema
+from src.config import schema
 
 # Label ids of Cityscapes that the generated labels use; 0 and 4 belong to no class.
 LABEL_IDS = (0, 4, 7, 8, 11, 17, 21, 23, 24, 26, 33)

@@ -14,9 +14,9 @@ import pytest
 
 from scripts import check_dataset
 from src.base.errors import ConfigError, DataError, UserError
+from src.config.schema_base import CHECK_DATASET
 from src.data import inspection
 from src.utils.config import load_config
-from src.utils.schema_base import CHECK_DATASET
 from tests.dataset_helpers import png_bytes, write_cityscapes, write_generic, write_png
 from tests.run_helpers import ROOT, run_script
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from src.base.errors import ConfigError
-from src.utils import schema
+from src.config import schema
+from src.config.builder import build_config
+from src.config.yaml_files import read_yaml
 from src.utils.config import differences, load_config, make_parser, nested_keys, to_dict, to_yaml
-from src.utils.config_builder import build_config
-from src.utils.yaml_files import read_yaml
 from tests.config_values import published_class_weights
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from src.base.errors import ConfigError, UserError
+from src.config.schema_base import EVAL, EXPORT, TRAIN
 from src.utils import local_adapter, modelarts
 from src.utils.config import load_config
-from src.utils.schema_base import EVAL, EXPORT, TRAIN
 from tests.cloud_helpers import fill, tarred
 
 

@@ -15,15 +15,16 @@ import eval as eval_script
 import export as export_script
 import preprocess
 import train as train_script
+from src.config import builder, schema, schema_base, schema_data, schema_loss
 from src.offline.mindir import read_mindir_info
-from src.utils import common, config, config_builder, schema, schema_base, schema_data, schema_loss
+from src.utils import common, config
 from tests.dataset_helpers import write_generic
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import read_metrics, tiny_options
 
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
             schema.Loss)  # fmt: skip
-OWN_MODULES = (config, config_builder, schema, schema_base, schema_data, schema_loss)  # build, check, save
+OWN_MODULES = (config, builder, schema, schema_base, schema_data, schema_loss)  # build, check, save
 OWN_FILES = tuple(module.__file__ for module in OWN_MODULES)
 
 

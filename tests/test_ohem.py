@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from src.config.schema import Loss
 from src.modules import tensor_ops
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell, create_criterion
 from src.modules.loss.ohem import OhemCrossEntropy
-from src.utils.schema import Loss
 from tests.dataset_helpers import write_cityscapes
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.run_helpers import read_metrics, run_script, tiny_options

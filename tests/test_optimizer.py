@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from src.config import schema
 from src.modules.optimizer import create_optimizer, learning_rates
-from src.utils import schema
 
 
 def test_published_learning_rates():

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config import schema
 from src.modules import overflow
 from src.modules.optimizer import create_optimizer
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import local_adapter, schema
+from src.utils import local_adapter
 
 LIMIT = 100.0  # the largest number of the made-up chip
 IMAGE = Tensor(np.zeros((1,)), ms.float32)

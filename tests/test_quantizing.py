@@ -9,11 +9,11 @@ import json
 import numpy as np
 import pytest
 
+from src.config.schema_base import QUANTIZE
 from src.data.eval_samples import EvalSamples
 from src.offline import onnx_graph, onnx_model, quantizing
 from src.offline.onnx_model import OnnxModel
 from src.utils.config import load_config
-from src.utils.schema_base import QUANTIZE
 from tests.dataset_helpers import write_cityscapes
 from tests.offline_helpers import SIZE
 from tests.quantizing_helpers import copy, quantize, require_packages, write_model

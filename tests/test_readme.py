@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from scripts import draw_architecture, launch_ranks
+from src.config import schema
 from src.demo.dataset import DemoOptions
-from src.utils import schema
 from src.utils.config import DEFAULT_CONFIG, load_config, nested_keys
 
 ROOT = Path(__file__).resolve().parents[1]

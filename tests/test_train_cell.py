@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config import schema
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import schema
 from src.utils.local_adapter import mindspore_version
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.golden_weights import load_seeded, torch_name

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from src.base.errors import ConfigError
+from src.config import schema
 from src.data.transforms.common import Normalize, RandomColor, RandomFlip, TransposeImage
 from src.data.transforms.resize import RandomResizeCrop, Resize
 from src.data.transforms_factory import TRANSFORMS, create_transform, create_transforms
-from src.utils import schema
 from tests.dataset_helpers import MEAN, STD, random_pair
 
 NO_COLOR = {"brightness_delta": 0, "contrast_range": (1, 1), "saturation_range": (1, 1), "hue_delta": 0}

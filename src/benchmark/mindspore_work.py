@@ -17,19 +17,19 @@ from mindspore import Tensor, nn
 
 from src.benchmark.pipeline import measure_decoding, measure_pipeline
 from src.benchmark.worker import Commands, serve, step_commands, timed
+from src.config import schema
+from src.config.builder import with_image_size
+from src.config.schema_base import TRAIN
 from src.data.eval_samples import EvalSamples
 from src.modules.base_modules import MultiScaleInfer, scaled_size
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
-from src.utils import schema
 from src.utils.common import create_network
 from src.utils.config import load_config
-from src.utils.config_builder import with_image_size
 from src.utils.evaluation import evaluate, evaluation_protocol
 from src.utils.runtime import init_device
-from src.utils.schema_base import TRAIN
 
 
 def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Commands]:

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from src.base.cores import usable_cores
+from src.config import schema
 from src.data.cityscapes import CLASSES, list_samples
 from src.data.image_files import read_image, read_label
 from src.data.prefetch import map_ahead
-from src.utils import schema
 
 WARM_UP_BATCHES = 6  # what may lie ready in queues when the clock starts
 SIZE = (1024, 2048)

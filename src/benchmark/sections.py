@@ -18,8 +18,8 @@ from src.benchmark.onednn import VERBOSE
 from src.benchmark.pipeline import write_list, write_pairs
 from src.benchmark.report import FORMER
 from src.benchmark.worker import Worker
+from src.config.schema_base import TRAIN
 from src.utils.config import load_config
-from src.utils.schema_base import TRAIN
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import re
 import mindspore.dataset as ds
 
 from src.base.errors import DataError
+from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
 from src.data.prefetch import usable_workers
 from src.data.train_samples import TrainBatches, create_train_samples
-from src.utils import schema
 
 __all__ = ["EvalSample", "EvalSamples", "create_train_dataset", "data_error_from", "restore_class_map"]
 

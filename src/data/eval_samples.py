@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from src.base.errors import DataError
+from src.config import schema
 from src.data.cityscapes import LabelCoding, list_samples, read_pair
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
-from src.utils import schema
 
 
 class EvalSample(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from src.config import schema
 from src.data.inspection import WEIGHT_FORMULA, WEIGHT_SOURCE, Problem, SplitFacts, class_weights
-from src.utils import schema
 
 SHOWN_SIZES = 10  # the most frequent ones; the JSON has all of them
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import DataError
+from src.config import schema
 from src.data.cityscapes import CITYSCAPES, CLASSES, LICENSE_PLATE, LabelCoding, Samples, check_same_size, list_samples
 from src.data.image_files import check_image_header, check_label_header, read_image, read_label, read_png_header
 from src.data.prefetch import map_ahead, usable_workers
-from src.utils import schema
 
 logger = logging.getLogger(__name__)
 SAMPLED_LABELS = 30  # a split, besides the first and the last, whose pixels are looked at

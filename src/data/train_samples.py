@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from src.config import schema
 from src.data.cityscapes import LabelCoding, Samples, list_samples, read_pair
 from src.data.prefetch import map_ahead
 from src.data.transforms_factory import Compose, create_transforms
-from src.utils import schema
 
 
 def rank_positions(steps: range, batch_size: int, *, rank: int = 0, rank_size: int = 1) -> Iterator[int]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from src.base.errors import ConfigError
+from src.config import schema
 from src.data.transforms.common import Normalize, RandomColor, RandomFlip, TransposeImage
 from src.data.transforms.resize import RandomResizeCrop, Resize
-from src.utils import schema
 
 Transform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple]
 TRANSFORMS = {

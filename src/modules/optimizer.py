@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import nn
 
-from src.utils import schema
+from src.config import schema
 
 
 def learning_rates(optimizer: schema.Optimizer, total_step: int, warmup_step: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from src.base.errors import ConfigError, UserError
+from src.config import schema
 from src.data.transforms_factory import create_transforms
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
@@ -23,7 +24,7 @@ from src.offline import onnx_export, onnx_model
 from src.offline.models import load_model
 from src.offline.preparing import normalization
 from src.offline.tensors import Model
-from src.utils import checkpoint, schema
+from src.utils import checkpoint
 from src.utils.checkpoint_names import exported_names
 from src.utils.common import create_network
 from src.utils.predictions import class_names, class_palette

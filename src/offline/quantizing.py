@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import ConfigError
+from src.config import schema
+from src.config.builder import with_image_size
 from src.data.eval_samples import EvalSamples, restore_class_map
 from src.offline import descriptions, onnx_graph, onnx_model
 from src.offline.onnx_model import OnnxError, OnnxModel
 from src.offline.preparing import normalization
 from src.offline.tensors import TensorInfo, input_size
-from src.utils import schema
-from src.utils.config_builder import with_image_size
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.config import schema
+from src.config.builder import with_image_size
 from src.data.eval_samples import restore_class_map
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
@@ -18,9 +20,8 @@ from src.modules.base_modules import MultiScaleInfer
 from src.offline.models import load_model
 from src.offline.preparing import match_model
 from src.offline.tensors import ModelError, input_size
-from src.utils import checkpoint, schema
+from src.utils import checkpoint
 from src.utils.common import compare_variant, create_network
-from src.utils.config_builder import with_image_size
 from src.utils.evaluation import evaluation_protocol
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import ConfigError
+from src.config import schema
+from src.config.schema_base import EVAL
 from src.offline.models import SUFFIXES
-from src.utils import schema
 from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.local_adapter import discover_rank
-from src.utils.schema_base import EVAL
 
 logger = logging.getLogger(__name__)
 

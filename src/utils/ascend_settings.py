@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 
 from src.base.errors import UserError
-from src.utils import local_adapter, schema
+from src.config import schema
+from src.utils import local_adapter
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import mindspore as ms
 
 from src.base.errors import ConfigError, UserError
+from src.config import schema, yaml_files
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.utils import config as config_module
-from src.utils import modelarts, schema, yaml_files
+from src.utils import modelarts
 from src.utils.ascend_settings import apply_settings
 from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.communicator import Communicator

@@ -1,4 +1,4 @@
-"""Read YAML with ``__BASE__``, apply the command line, build the typed configuration of `src/utils/schema.py`.
+"""Read YAML with ``__BASE__``, apply the command line, build the typed configuration of `src/config/schema.py`.
 
 Precedence: ``a.b=value`` overrides, then command-line options, then the YAML file, then its bases (later ones win),
 then the defaults of the schema. This is the only module that parses command lines.
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from src.base.errors import ConfigError
-from src.utils import schema
-from src.utils.config_builder import Text, build_config, nearest, to_bool
-from src.utils.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
-from src.utils.yaml_files import dump, read_yaml, set_path
+from src.config import schema
+from src.config.builder import Text, build_config, nearest, to_bool
+from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
+from src.config.yaml_files import dump, read_yaml, set_path
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from src.base.progress import Progress
+from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
-from src.utils import schema
 from src.utils.communicator import Communicator
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
 

@@ -20,12 +20,12 @@ from src.cloud.archives import archives_in, is_archive, unpack
 from src.cloud.mirror import Mirror
 from src.cloud.object_store import ObjectStore, is_remote, join, within
 from src.cloud.once_per_host import once_per_host, tell_others, wait_for_upload
-from src.utils import schema
+from src.config import schema
+from src.config.schema_base import EVAL, EXPORT, TRAIN
 from src.utils.checkpoint_names import exported_names, newest_name
 from src.utils.local_adapter import discover_rank, expect_slow_start, job_identity, scratch_folder
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime
-from src.utils.schema_base import EVAL, EXPORT, TRAIN
 
 logger = logging.getLogger(__name__)
 

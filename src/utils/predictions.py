@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from src.config import schema
 from src.data.cityscapes import CITYSCAPES, CLASSES, map_label, train_id_to_label_id
 from src.data.eval_samples import EvalSample
 from src.data.image_files import read_image
-from src.utils import schema
 from src.visual.visualize import comparison, generic_palette, write_png
 
 

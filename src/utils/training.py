@@ -6,9 +6,9 @@ import math
 
 from mindspore import Model
 
+from src.config import schema
 from src.data.dataset_factory import create_train_dataset, data_error_from
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import schema
 from src.utils.runtime import Runtime
 from src.utils.train_state import TrainState
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.config import schema
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.ohem import OhemCrossEntropy
 from src.modules.tensor_ops import MeanOverRanks
-from src.utils import schema
 
 
 def create_criterion(

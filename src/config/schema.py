@@ -1,6 +1,6 @@
 """Every configuration key: its type, default, meaning and the values it accepts.
 
-One frozen dataclass per section; those of the data set are in `src/utils/schema_data.py`. `src/utils/config.py` fills
+One frozen dataclass per section; those of the data set are in `src/config/schema_data.py`. `src/utils/config.py` fills
 them from YAML and the command line; nothing else makes a default. `Optional[...]` instead of `X | None`: the
 annotations are evaluated at run time, on Python 3.9 too.
 """
@@ -8,7 +8,7 @@ annotations are evaluated at run time, on Python 3.9 too.
 from dataclasses import dataclass
 from typing import Optional
 
-from src.utils.schema_base import (
+from src.config.schema_base import (
     EVAL,
     EXPORT,
     PREPROCESS,
@@ -23,7 +23,7 @@ from src.utils.schema_base import (
     positive,
     require,
 )
-from src.utils.schema_data import (  # noqa: F401 - one name for all sections
+from src.config.schema_data import (  # noqa: F401 - one name for all sections
     TRANSFORM_ARGS,
     Data,
     EvalTransforms,
@@ -36,7 +36,7 @@ from src.utils.schema_data import (  # noqa: F401 - one name for all sections
     TransformArgs,
     TransposeImage,
 )
-from src.utils.schema_loss import Loss
+from src.config.schema_loss import Loss
 
 
 @dataclass(frozen=True)

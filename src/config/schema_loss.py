@@ -1,9 +1,9 @@
-"""The configuration keys of the loss; part of `src/utils/schema.py`."""
+"""The configuration keys of the loss; part of `src/config/schema.py`."""
 
 from dataclasses import dataclass
 from typing import Optional
 
-from src.utils.schema_base import Section, at_least, inside, key, require
+from src.config.schema_base import Section, at_least, inside, key, require
 
 THRESH = 0.7  # of the published PyTorch training
 UNUSED = "does nothing without loss.type=ohem"

@@ -1,4 +1,4 @@
-"""Turn merged YAML values and command-line texts into the typed sections of `src/utils/schema.py`."""
+"""Turn merged YAML values and command-line texts into the typed sections of `src/config/schema.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Union
 import yaml
 
 from src.base.errors import ConfigError
-from src.utils import schema
-from src.utils.schema_base import field_problems, refuse
+from src.config import schema
+from src.config.schema_base import field_problems, refuse
 
 
 class Text(str):

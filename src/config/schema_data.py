@@ -1,9 +1,9 @@
-"""The configuration keys of the data set and its transforms; part of `src/utils/schema.py`."""
+"""The configuration keys of the data set and its transforms; part of `src/config/schema.py`."""
 
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from src.utils.schema_base import Section, at_least, between, key, ordered_range, positive, require
+from src.config.schema_base import Section, at_least, between, key, ordered_range, positive, require
 
 
 @dataclass(frozen=True)

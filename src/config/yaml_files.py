@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from src.base.errors import ConfigError
-from src.utils.config_builder import nearest
+from src.config.builder import nearest
 
 BASE_KEY = "__BASE__"
 
