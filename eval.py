@@ -16,10 +16,10 @@ from src.config import schema
 from src.config.schema_base import EVAL
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
+from src.distributed.communicator import Communicator
 from src.modules.base_modules import MultiScaleInfer
 from src.utils import checkpoint, modelarts
 from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
-from src.utils.communicator import Communicator
 from src.utils.config import load_config
 from src.utils.entry import run_entry
 from src.utils.evaluation import Evaluation, Unscored, evaluate, evaluation_protocol, log_protocol, predict_unlabelled

@@ -17,9 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
-from src.utils.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent
+from src.distributed.scheduler import scheduler_module
 from src.utils.local_adapter import discover_rank, is_scheduler
-from src.utils.scheduler import scheduler_module
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN_LINES = 5

@@ -9,9 +9,9 @@ import pytest
 from mindspore import nn
 
 from src.base.errors import ConfigError, UserError
+from src.distributed.placement import RANK_TABLE, Placement
 from src.utils import ascend_settings, local_adapter, profiling
 from src.utils.config import load_config
-from src.utils.placement import RANK_TABLE, Placement
 from src.utils.train_state import TrainState
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.base.errors import TrainingError
-from src.utils.communicator import Communicator
+from src.distributed.communicator import Communicator
 from src.utils.train_state import TrainState
 
 

@@ -11,7 +11,7 @@ from tests.run_helpers import ROOT
 
 SCRIPT = """
 import atexit
-from src.utils.job_end import end_process, leave_by
+from src.distributed.job_end import end_process, leave_by
 atexit.register(lambda: print("farewell of MindSpore's"))
 {}
 print("told")

@@ -14,11 +14,11 @@ import pytest
 
 from scripts import launch_ranks
 from src.base.errors import UserError
+from src.distributed import scheduler
 from src.launch import job as job_module
 from src.launch import launchers
 from src.launch.job import Job, check_job
 from src.launch.processes import run_together
-from src.utils import scheduler
 from tests.run_helpers import ROOT
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"

@@ -8,8 +8,17 @@ import os
 import pytest
 
 from src.base.errors import UserError
+from src.distributed.placement import (
+    CLUSTER,
+    MPIRUN,
+    RANK_TABLE,
+    SINGLE,
+    Placement,
+    job_identity,
+    place,
+    read_rank_table,
+)
 from src.utils import local_adapter
-from src.utils.placement import CLUSTER, MPIRUN, RANK_TABLE, SINGLE, Placement, job_identity, place, read_rank_table
 
 
 def mpi(rank: int, size: int, local_rank: int, local_size: int) -> dict[str, str]:

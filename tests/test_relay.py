@@ -14,9 +14,10 @@ import pytest
 
 from scripts import run_rank
 from src.base.errors import UserError
-from src.utils import entry, local_adapter, scheduler
+from src.distributed import scheduler
+from src.distributed.scheduler import LOOPBACK, free_port
+from src.utils import entry, local_adapter
 from src.utils.relay import relay
-from src.utils.scheduler import LOOPBACK, free_port
 from tests.run_helpers import ROOT
 
 
@@ -130,7 +131,7 @@ def test_who_leaves_is_missed_on_the_other_side():
 
 @pytest.mark.parametrize(
     ("version", "module"),
-    [((2, 0), "src.utils.relay"), ((2, 7), "src.utils.scheduler"), ((2, 10), "src.utils.scheduler")],
+    [((2, 0), "src.utils.relay"), ((2, 7), "src.distributed.scheduler"), ((2, 10), "src.distributed.scheduler")],
 )
 def test_which_versions_have_a_relay(monkeypatch, tmp_path, version, module):
     """What is started is a program that writes down its arguments and ends."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from src.base.cores import usable_cores
 from src.base.errors import ConfigError, UserError
-from src.utils.placement import read_rank_table
-from src.utils.scheduler import LOOPBACK
+from src.distributed.placement import read_rank_table
+from src.distributed.scheduler import LOOPBACK
 
 DEFAULT_PORT = 8118  # msrun's own
 

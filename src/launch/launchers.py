@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.distributed.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
+from src.distributed.scheduler import start_scheduler, stop_scheduler
 from src.launch.job import Job
 from src.launch.processes import run_together
-from src.utils.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
-from src.utils.scheduler import start_scheduler, stop_scheduler
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_RANK = ROOT / "scripts" / "run_rank.py"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from src.utils.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 15.0  # from the failure of one process to the end of the others by force

@@ -15,13 +15,13 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError
+from src.distributed.communicator import Communicator
 from src.utils.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
     checkpoint_name,
     list_checkpoints,
     step_of,
 )
-from src.utils.communicator import Communicator
 
 logger = logging.getLogger(__name__)
 

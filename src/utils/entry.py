@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.distributed.job_end import end_process
+from src.distributed.scheduler import scheduler_module
 from src.utils import modelarts
-from src.utils.job_end import end_process
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
 from src.utils.logger import has_logging, keep_early_records
-from src.utils.scheduler import scheduler_module
 
 ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)

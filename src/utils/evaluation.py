@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 from src.base.progress import Progress
 from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
-from src.utils.communicator import Communicator
+from src.distributed.communicator import Communicator
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
 
 logger = logging.getLogger(__name__)

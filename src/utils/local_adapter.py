@@ -17,10 +17,10 @@ from pathlib import Path
 
 from src.base.cores import cpu_has_avx512, divide_cores, threads_in_turn
 from src.base.errors import UserError
-from src.utils import placement as placement_module
-from src.utils.early_imports import hold_signals
-from src.utils.job_end import leave_by
-from src.utils.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
+from src.distributed import placement as placement_module
+from src.distributed.early_imports import hold_signals
+from src.distributed.job_end import leave_by
+from src.distributed.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ def join_job(placement: Placement, device_target: str) -> int:
 
     if placement.launcher == MPIRUN and device_target == "CPU":
         # MindSpore needs a scheduler on the CPU, and mpirun does not know of one.
-        from src.utils.mpi_cluster import meet
+        from src.distributed.mpi_cluster import meet
 
         os.environ.update(meet(placement, os.environ))
     elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):

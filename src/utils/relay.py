@@ -19,10 +19,10 @@ import sys
 from collections.abc import Awaitable
 
 from src.base.errors import UserError
-from src.utils.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent
+from src.distributed.placement import scheduler_place
+from src.distributed.scheduler import LOOPBACK, free_port, start_scheduler
 from src.utils.local_adapter import scheduler_answer_delay
-from src.utils.placement import scheduler_place
-from src.utils.scheduler import LOOPBACK, free_port, start_scheduler
 
 CHUNK = 1 << 16
 

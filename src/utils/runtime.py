@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from src.base.cores import ranks_sharing_cores, usable_threads
 from src.base.errors import UserError
+from src.distributed.placement import SINGLE
 from src.utils.local_adapter import (
     choose_device,
     discover_rank,
@@ -19,7 +20,6 @@ from src.utils.local_adapter import (
     set_cpu_threads,
     set_device,
 )
-from src.utils.placement import SINGLE
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.utils.communicator import Communicator
+from src.distributed.communicator import Communicator
 
 logger = logging.getLogger(__name__)
 

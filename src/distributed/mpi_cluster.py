@@ -6,9 +6,9 @@ import socket
 from collections.abc import Mapping
 
 from src.base.errors import UserError
-from src.utils.job_end import leave_by
-from src.utils.placement import Placement
-from src.utils.scheduler import LOOPBACK, free_port, start_scheduler, stop_scheduler
+from src.distributed.job_end import leave_by
+from src.distributed.placement import Placement
+from src.distributed.scheduler import LOOPBACK, free_port, start_scheduler, stop_scheduler
 
 
 def meet(placement: Placement, environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The scheduler of a job on the CPU: the process at whose address the ranks find each other. It trains nothing.
 
-Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.utils.scheduler``, with MS_ROLE=MS_SCHED,
-MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. They end it, and it never outlives them; msrun's ends after the ranks.
+Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.distributed.scheduler``, with
+MS_ROLE=MS_SCHED, MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. They end it, and it never outlives them; msrun's ends
+after the ranks.
 On MindSpore 2.0 a relay stands before it (see relay.py).
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from src.base.errors import UserError
-from src.utils.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent
 from src.utils.local_adapter import init_cluster, scheduler_answer_delay, set_device
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def scheduler_module(relayed: bool | None = None) -> str:
     """Return the module to run as the scheduler, with a relay where this MindSpore needs one or as `relayed` tells."""
     if relayed is None:
         relayed = scheduler_answer_delay() > 0
-    return "src.utils.relay" if relayed else "src.utils.scheduler"
+    return "src.utils.relay" if relayed else "src.distributed.scheduler"
 
 
 def start_scheduler(
