@@ -18,7 +18,8 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.modules.base_modules import MultiScaleInfer
-from src.utils import checkpoint, modelarts
+from src.state import checkpoint
+from src.utils import modelarts
 from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
 from src.utils.config import load_config
 from src.utils.entry import run_entry

@@ -15,7 +15,8 @@ from src.config.schema_base import EXPORT
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
-from src.utils import checkpoint, local_adapter, modelarts
+from src.state import checkpoint
+from src.utils import local_adapter, modelarts
 from src.utils.common import compare_variant, create_network, start
 from src.utils.config import load_config
 from src.utils.entry import run_entry

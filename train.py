@@ -23,7 +23,9 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.loss.loss import WithLossCell, create_criterion
 from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import callback, checkpoint, modelarts
+from src.state import checkpoint
+from src.state.train_state import TrainState, catch_signals
+from src.utils import callback, modelarts
 from src.utils.common import (
     compare_variant,
     create_network,
@@ -37,7 +39,6 @@ from src.utils.entry import run_entry
 from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime
-from src.utils.train_state import TrainState, catch_signals
 from src.utils.training import run_training
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from src.base.errors import ConfigError
 from src.base.files import require_new, write_whole
 from src.convert import converting
 from src.convert.families import FAMILIES
-from src.utils import checkpoint
+from src.state import checkpoint
 from src.utils.config import Parser
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging

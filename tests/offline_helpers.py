@@ -9,7 +9,7 @@ import numpy as np
 
 import export as export_script
 from src.modules.bisenetv2 import BiSeNetV2
-from src.utils import checkpoint
+from src.state import checkpoint
 from tests.golden_weights import load_seeded
 from tests.runner_helpers import Programs, convert_to_lite
 

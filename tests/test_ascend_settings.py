@@ -10,9 +10,9 @@ from mindspore import nn
 
 from src.base.errors import ConfigError, UserError
 from src.distributed.placement import RANK_TABLE, Placement
+from src.state.train_state import TrainState
 from src.utils import ascend_settings, local_adapter, profiling
 from src.utils.config import load_config
-from src.utils.train_state import TrainState
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from mindspore import Tensor
 from src.base.errors import TrainingError
 from src.base.json_lines import read_json_lines
 from src.base.progress import format_seconds
-from src.utils import callback, checkpoint
+from src.state import checkpoint
+from src.state.train_state import TrainState, catch_signals
+from src.utils import callback
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError
-from src.utils.train_state import TrainState, catch_signals
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = np.linspace(0.05, 0.0, 100)
@@ -257,7 +258,7 @@ def test_json_lines_keep_the_last_of_a_step_and_leave_out_a_torn_line(tmp_path):
 
 
 SIGNAL_SCRIPT = """
-import os, signal, src.utils.train_state as c
+import os, signal, src.state.train_state as c
 number = signal.Signals[{name!r}]
 state = c.TrainState(0, 1)
 with c.catch_signals(state):

@@ -15,7 +15,7 @@ from src.config import schema
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.optimizer import create_optimizer
 from src.modules.train_warpper import TrainOneStepCell
-from src.utils import checkpoint
+from src.state import checkpoint
 
 INFO = checkpoint.RunInfo(step=7, total_step=20, total_batch=8, seed=3)
 

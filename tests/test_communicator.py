@@ -10,7 +10,7 @@ import pytest
 
 from src.base.errors import TrainingError
 from src.distributed.communicator import Communicator
-from src.utils.train_state import TrainState
+from src.state.train_state import TrainState
 
 
 class Threads(Communicator):
@@ -88,7 +88,7 @@ def test_a_signal_of_one_rank_stops_all():
 
 def test_ranks_that_drift_apart_are_stopped():
     ms = pytest.importorskip("mindspore")
-    from src.utils.checkpoint import average_statistics, check_equal_weights
+    from src.state.checkpoint import average_statistics, check_equal_weights
 
     def compare(ranks: Communicator) -> str:
         same = ms.Parameter(ms.Tensor(np.ones(3, np.float32)), name="weight")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.utils import checkpoint
+from src.state import checkpoint
 from src.utils.local_adapter import mindspore_version
 from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.utils import checkpoint
+from src.state import checkpoint
 from tests.dataset_helpers import write_cityscapes
 from tests.official_evaluation import official_scores
 from tests.run_helpers import ROOT, command, keep_graphs, read_metrics, run_script, tiny_options

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.utils import checkpoint
+from src.state import checkpoint
 from tests.cloud_helpers import REPLACEMENT
 from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import SETTINGS_OF_RANKS, command, keep_graphs, read_metrics, tiny_options

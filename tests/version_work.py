@@ -23,7 +23,7 @@ import eval as eval_script
 import export as export_script
 from src.offline.models import load_model
 from src.offline.tensors import ModelError
-from src.utils import checkpoint
+from src.state import checkpoint
 from src.utils.common import create_network
 from src.utils.config import load_config
 from tests.golden_weights import load_seeded

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from src.base.errors import UserError
 from src.cloud.object_store import ObjectStore, join, within
-from src.utils.checkpoint_names import step_of
+from src.state.checkpoint_names import step_of
 
 logger = logging.getLogger(__name__)
 

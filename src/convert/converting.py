@@ -19,7 +19,7 @@ from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from src.modules.bisenetv2 import BiSeNetV2
-from src.utils import checkpoint
+from src.state import checkpoint
 from src.utils.config import RUN_KEYS, load_config, to_dict
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from src.base.errors import ConfigError, UserError
 from src.base.files import write_whole
 from src.offline import onnx_model
 from src.offline.tensors import input_size
-from src.utils.checkpoint_names import description_name
+from src.state.checkpoint_names import description_name
 
 logger = logging.getLogger(__name__)
 

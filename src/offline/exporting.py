@@ -24,8 +24,8 @@ from src.offline import onnx_export, onnx_model
 from src.offline.models import load_model
 from src.offline.preparing import normalization
 from src.offline.tensors import Model
-from src.utils import checkpoint
-from src.utils.checkpoint_names import exported_names
+from src.state import checkpoint
+from src.state.checkpoint_names import exported_names
 from src.utils.common import create_network
 from src.utils.predictions import class_names, class_palette
 from src.utils.runtime import Runtime

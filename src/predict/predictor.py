@@ -20,7 +20,7 @@ from src.modules.base_modules import MultiScaleInfer
 from src.offline.models import load_model
 from src.offline.preparing import match_model
 from src.offline.tensors import ModelError, input_size
-from src.utils import checkpoint
+from src.state import checkpoint
 from src.utils.common import compare_variant, create_network
 from src.utils.evaluation import evaluation_protocol
 

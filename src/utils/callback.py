@@ -17,7 +17,7 @@ from mindspore.train.callback import Callback
 from src.base.errors import CheckpointError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
-from src.utils.checkpoint import (
+from src.state.checkpoint import (
     BEST_NAME,
     RunInfo,
     average_statistics,
@@ -27,9 +27,9 @@ from src.utils.checkpoint import (
     training_parameters,
     write_atomically,
 )
+from src.state.train_state import TrainState
 from src.utils.evaluation import Evaluation, EvaluationInterruptedError
 from src.utils.metrics import evaluation_lines
-from src.utils.train_state import TrainState
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
 

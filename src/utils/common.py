@@ -16,10 +16,10 @@ from src.config import schema, yaml_files
 from src.distributed.communicator import Communicator
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
+from src.state.checkpoint import list_checkpoints, require_file
 from src.utils import config as config_module
 from src.utils import modelarts
 from src.utils.ascend_settings import apply_settings
-from src.utils.checkpoint import list_checkpoints, require_file
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime, init_device

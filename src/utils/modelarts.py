@@ -22,7 +22,7 @@ from src.cloud.object_store import ObjectStore, is_remote, join, within
 from src.cloud.once_per_host import once_per_host, tell_others, wait_for_upload
 from src.config import schema
 from src.config.schema_base import EVAL, EXPORT, TRAIN
-from src.utils.checkpoint_names import exported_names, newest_name
+from src.state.checkpoint_names import exported_names, newest_name
 from src.utils.local_adapter import discover_rank, expect_slow_start, job_identity, scratch_folder
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime

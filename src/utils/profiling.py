@@ -9,8 +9,8 @@ from typing import Any
 
 from mindspore.train.callback import Callback
 
+from src.state.train_state import TrainState
 from src.utils.local_adapter import start_profiler
-from src.utils.train_state import TrainState
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from mindspore import Model
 from src.config import schema
 from src.data.dataset_factory import create_train_dataset, data_error_from
 from src.modules.train_warpper import TrainOneStepCell
+from src.state.train_state import TrainState
 from src.utils.runtime import Runtime
-from src.utils.train_state import TrainState
 
 
 def sink_segments(first: int, last: int, sink_size: int) -> list[tuple[int, int, int]]:

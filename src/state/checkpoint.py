@@ -16,7 +16,7 @@ from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError
 from src.distributed.communicator import Communicator
-from src.utils.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
+from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
     checkpoint_name,
     list_checkpoints,
