@@ -17,15 +17,22 @@ from src.config.schema_base import EVAL
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
+from src.evaluation.evaluator import (
+    Evaluation,
+    Unscored,
+    evaluate,
+    evaluation_protocol,
+    log_protocol,
+    predict_unlabelled,
+)
+from src.evaluation.predictions import PredictionWriter, class_names
 from src.modules.base_modules import MultiScaleInfer
 from src.state import checkpoint
 from src.utils import modelarts
 from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
 from src.utils.config import load_config
 from src.utils.entry import run_entry
-from src.utils.evaluation import Evaluation, Unscored, evaluate, evaluation_protocol, log_protocol, predict_unlabelled
 from src.utils.metrics import class_table, evaluation_lines
-from src.utils.predictions import PredictionWriter, class_names
 
 logger = logging.getLogger(__name__)
 

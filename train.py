@@ -18,6 +18,7 @@ from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
+from src.evaluation.evaluator import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.loss.loss import WithLossCell, create_criterion
@@ -36,7 +37,6 @@ from src.utils.common import (
 )
 from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
-from src.utils.evaluation import Evaluation, evaluate, evaluation_protocol, log_protocol
 from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime
 from src.utils.training import run_training

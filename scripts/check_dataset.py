@@ -23,9 +23,9 @@ from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_report import report_tree, split_lines, weight_lines
 from src.data.preflight import suspect_train_ids
+from src.evaluation.predictions import class_names
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
-from src.utils.predictions import class_names
 
 _REPORT_EVERY = 5.0  # seconds
 

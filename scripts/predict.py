@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import ConfigError
 from src.config import schema
+from src.evaluation.predictions import class_names, class_palette
 from src.offline.models import check_suffix
 from src.predict.images import predict_images
 from src.predict.inputs import check_output, list_inputs, silence_opencv
@@ -28,7 +29,6 @@ from src.utils.common import start
 from src.utils.config import Parser, boolean, positive_number, whole_number
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
-from src.utils.predictions import class_names, class_palette
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from src.config import schema
 from src.config.builder import with_image_size
 from src.config.schema_base import TRAIN
 from src.data.eval_samples import EvalSamples
+from src.evaluation.evaluator import evaluate, evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer, scaled_size
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
@@ -28,7 +29,6 @@ from src.offline import exporting
 from src.offline.mindir import MindIRModel
 from src.utils.common import create_network
 from src.utils.config import load_config
-from src.utils.evaluation import evaluate, evaluation_protocol
 from src.utils.runtime import init_device
 
 

@@ -16,6 +16,7 @@ from mindspore import Tensor, nn
 from src.base.errors import ConfigError, UserError
 from src.config import schema
 from src.data.transforms_factory import create_transforms
+from src.evaluation.predictions import class_names, class_palette
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.folding import fold_batch_norm
@@ -27,7 +28,6 @@ from src.offline.tensors import Model
 from src.state import checkpoint
 from src.state.checkpoint_names import exported_names
 from src.utils.common import create_network
-from src.utils.predictions import class_names, class_palette
 from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)

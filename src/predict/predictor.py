@@ -16,13 +16,13 @@ from src.config.builder import with_image_size
 from src.data.eval_samples import restore_class_map
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
+from src.evaluation.evaluator import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer
 from src.offline.models import load_model
 from src.offline.preparing import match_model
 from src.offline.tensors import ModelError, input_size
 from src.state import checkpoint
 from src.utils.common import compare_variant, create_network
-from src.utils.evaluation import evaluation_protocol
 
 logger = logging.getLogger(__name__)
 

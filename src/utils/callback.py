@@ -17,6 +17,7 @@ from mindspore.train.callback import Callback
 from src.base.errors import CheckpointError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
+from src.evaluation.evaluator import Evaluation, EvaluationInterruptedError
 from src.state.checkpoint import (
     BEST_NAME,
     RunInfo,
@@ -28,7 +29,6 @@ from src.state.checkpoint import (
     write_atomically,
 )
 from src.state.train_state import TrainState
-from src.utils.evaluation import Evaluation, EvaluationInterruptedError
 from src.utils.metrics import evaluation_lines
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
