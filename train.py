@@ -26,6 +26,8 @@ from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
+from src.training.loop import run_training
+from src.training.profiling import ProfileSteps
 from src.utils import callback, modelarts
 from src.utils.common import (
     compare_variant,
@@ -37,9 +39,7 @@ from src.utils.common import (
 )
 from src.utils.config import differences, load_config, to_dict
 from src.utils.entry import run_entry
-from src.utils.profiling import ProfileSteps
 from src.utils.runtime import Runtime
-from src.utils.training import run_training
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from mindspore import nn
 from src.base.errors import ConfigError, UserError
 from src.distributed.placement import RANK_TABLE, Placement
 from src.state.train_state import TrainState
-from src.utils import ascend_settings, local_adapter, profiling
+from src.training import profiling
+from src.utils import ascend_settings, local_adapter
 from src.utils.config import load_config
 
 

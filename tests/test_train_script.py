@@ -14,10 +14,10 @@ from mindspore import nn
 from src.base.errors import CheckpointError, ConfigError
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
+from src.training.loop import sink_segments
 from src.utils.common import dated_folder, training_folder, write_config
 from src.utils.config import load_config
 from src.utils.runtime import Runtime
-from src.utils.training import sink_segments
 from tests.ascend_graphs import on_ascend
 from tests.run_helpers import ROOT, run_script, tiny_options
 from train import synchronizes

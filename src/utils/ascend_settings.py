@@ -1,6 +1,6 @@
 """What is set on an Ascend beside device and rank, all in one place, each with its source.
 
-- Data sink: `src/utils/training.py`; as long as the distance of logs and checkpoints allows, on graph mode alone
+- Data sink: `src/training/loop.py`; as long as the distance of logs and checkpoints allows, on graph mode alone
   (Model.train's documentation: the CPU runs without one in every version).
 - Time for the ranks to meet: `HCCL_CONNECT_TIMEOUT`, `local_adapter.init_cluster` and `expect_slow_start`. CANN's
   documentation says 120 s by default, MindSpore's error pages 600 s: so it is set.
