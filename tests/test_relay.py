@@ -16,8 +16,8 @@ from scripts import run_rank
 from src.base.errors import UserError
 from src.distributed import scheduler
 from src.distributed.scheduler import LOOPBACK, free_port
+from src.launch.relay import relay
 from src.utils import entry, local_adapter
-from src.utils.relay import relay
 from tests.run_helpers import ROOT
 
 
@@ -131,7 +131,7 @@ def test_who_leaves_is_missed_on_the_other_side():
 
 @pytest.mark.parametrize(
     ("version", "module"),
-    [((2, 0), "src.utils.relay"), ((2, 7), "src.distributed.scheduler"), ((2, 10), "src.distributed.scheduler")],
+    [((2, 0), "src.launch.relay"), ((2, 7), "src.distributed.scheduler"), ((2, 10), "src.distributed.scheduler")],
 )
 def test_which_versions_have_a_relay(monkeypatch, tmp_path, version, module):
     """What is started is a program that writes down its arguments and ends."""
@@ -163,12 +163,12 @@ def test_a_script_in_the_schedulers_role_has_a_relay_too(monkeypatch, start):
     monkeypatch.setattr(os, "execv", execute)
     with pytest.raises(SystemExit):
         start()
-    assert started == [[sys.executable, "-m", "src.utils.relay"]]
+    assert started == [[sys.executable, "-m", "src.launch.relay"]]
 
 
 def test_what_the_relay_lacks_is_one_line():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MS_")}
-    words = [sys.executable, "-m", "src.utils.relay"]
+    words = [sys.executable, "-m", "src.launch.relay"]
     with socket.create_server((LOOPBACK, 0)) as taken:
         told = {"MS_SCHED_HOST": LOOPBACK, "MS_SCHED_PORT": str(taken.getsockname()[1]), "MS_WORKER_NUM": "2"}
         for more, reason in (({}, "a scheduler needs the variables MS_SCHED_HOST"), (told, "Address already in use")):

@@ -39,7 +39,7 @@ def scheduler_module(relayed: bool | None = None) -> str:
     """Return the module to run as the scheduler, with a relay where this MindSpore needs one or as `relayed` tells."""
     if relayed is None:
         relayed = scheduler_answer_delay() > 0
-    return "src.utils.relay" if relayed else "src.distributed.scheduler"
+    return "src.launch.relay" if relayed else "src.distributed.scheduler"
 
 
 def start_scheduler(

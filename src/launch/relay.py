@@ -4,7 +4,7 @@ A rank of MindSpore 2.0 that asks the scheduler something misses an answer that 
 gives up after half a minute. So it goes where the scheduler is quicker than the rank, as on a busy machine. Here an
 answer is passed on only after a while; what the ranks say is passed on at once.
 
-Started in the scheduler's place: ``python -m src.utils.relay``, with the same variables. It starts the scheduler, on
+Started in the scheduler's place: ``python -m src.launch.relay``, with the same variables. It starts the scheduler, on
 this host alone, and ends with it; the scheduler never outlives the relay.
 """
 
