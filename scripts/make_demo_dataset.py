@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.cores import usable_cores
 from src.base.errors import UserError
-from src.demo.dataset import DemoOptions, make_scenes, missing_scenes
 from src.utils.config import Parser
+from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes
 
 _REPORT_EVERY = 5.0  # seconds
 

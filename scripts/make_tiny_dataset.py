@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.demo.shapes import COUNTS, SIZE, write_data_set
 from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
+from tools.streets.shapes import COUNTS, SIZE, write_data_set
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,12 +12,12 @@ import pytest
 
 from src.data.cityscapes import CLASSES, IMAGE_SUFFIX, LABEL_SUFFIX, label_id_to_train_id, list_samples, map_label
 from src.data.preflight import preflight
-from src.demo.camera import Camera
-from src.demo.canvas import Canvas
-from src.demo.dataset import DemoOptions, make_scenes, missing_scenes, pair_paths
-from src.demo.layout import Item, far_to_near, rectangle
-from src.demo.scene import render_scene
 from tests.dataset_helpers import make_data
+from tools.streets.camera import Camera
+from tools.streets.canvas import Canvas
+from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes, pair_paths
+from tools.streets.layout import Item, far_to_near, rectangle
+from tools.streets.scene import render_scene
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "make_demo_dataset.py"
 spec = importlib.util.spec_from_file_location("make_demo_dataset", SCRIPT)

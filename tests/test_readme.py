@@ -15,8 +15,8 @@ import pytest
 
 from scripts import draw_architecture, launch_ranks
 from src.config import schema
-from src.demo.dataset import DemoOptions
 from src.utils.config import DEFAULT_CONFIG, load_config, nested_keys
+from tools.streets.dataset import DemoOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README_CN.md")

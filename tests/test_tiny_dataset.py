@@ -13,9 +13,9 @@ from scripts import make_tiny_dataset
 from src.base.errors import DataError, UserError
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
-from src.demo.shapes import DISC, SQUARE, Shape, draw_pair
 from src.utils.config import load_config, to_yaml
 from tests.run_helpers import ROOT, run_script
+from tools.streets.shapes import DISC, SQUARE, Shape, draw_pair
 
 CONFIG = "config/bisenetv2_tiny.yml"
 

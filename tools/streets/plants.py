@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo import noise
-from src.demo.canvas import Sprite, Stage
-from src.demo.light import Color, dim, hsv, leaves
+from tools.streets import noise
+from tools.streets.canvas import Sprite, Stage
+from tools.streets.light import Color, dim, hsv, leaves
 
 _VEGETATION = 21
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from src.demo import noise
-from src.demo.canvas import Stage
-from src.demo.light import Color, blend, hsv, leaves, masonry
-from src.demo.street import GROUND_LABELS, KERB, ROAD, SIDEWALK, TERRAIN, TRACK_BED, TRACK_GAUGE, Street
+from tools.streets import noise
+from tools.streets.canvas import Stage
+from tools.streets.light import Color, blend, hsv, leaves, masonry
+from tools.streets.street import GROUND_LABELS, KERB, ROAD, SIDEWALK, TERRAIN, TRACK_BED, TRACK_GAUGE, Street
 
 # Contrast of fine and coarse noise by kind of ground.
 _FINE = np.array([0.07, 0.05, 0.2, 0.05, 0.3], np.float32)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo.canvas import Sprite, Stage, circle
-from src.demo.light import dim, lacquer, usual
-from src.demo.people import draw_rider, draw_rider_ahead
+from tools.streets.canvas import Sprite, Stage, circle
+from tools.streets.light import dim, lacquer, usual
+from tools.streets.people import draw_rider, draw_rider_ahead
 
 _RIDER, _MOTORCYCLE, _BICYCLE = 25, 32, 33
 _BLACK, _STEEL = (26, 26, 28), (165, 166, 170)

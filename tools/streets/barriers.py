@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from src.demo import noise
-from src.demo.buildings import pixels_a_metre, upright
-from src.demo.canvas import Stage
-from src.demo.light import Color, dim, hsv, lacquer, leaves, masonry, usual
-from src.demo.materials import KINDS, fill, masonry_texture
+from tools.streets import noise
+from tools.streets.buildings import pixels_a_metre, upright
+from tools.streets.canvas import Stage
+from tools.streets.light import Color, dim, hsv, lacquer, leaves, masonry, usual
+from tools.streets.materials import KINDS, fill, masonry_texture
 
 _WALL, _FENCE, _VEGETATION = 12, 13, 21
 _RGBA = 4

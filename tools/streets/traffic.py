@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from src.demo.canvas import Stage
-from src.demo.cars import draw_car, random_shape
-from src.demo.large_vehicles import (
+from tools.streets.canvas import Stage
+from tools.streets.cars import draw_car, random_shape
+from tools.streets.large_vehicles import (
     BUS_SIZE,
     TRAM_HEIGHT,
     TRAM_MODULE,
@@ -20,10 +20,10 @@ from src.demo.large_vehicles import (
     draw_truck,
     draw_wire,
 )
-from src.demo.layout import Item, Layout, rectangle, visible
-from src.demo.solids import Pose
-from src.demo.street import Street
-from src.demo.two_wheelers import (
+from tools.streets.layout import Item, Layout, rectangle, visible
+from tools.streets.solids import Pose
+from tools.streets.street import Street
+from tools.streets.two_wheelers import (
     draw_bicycle,
     draw_bicycle_ahead,
     draw_motorcycle,

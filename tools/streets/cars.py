@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.demo.canvas import Stage
-from src.demo.light import blend, dim, lacquer
-from src.demo.solids import DARK, Pose, Solid, glass
+from tools.streets.canvas import Stage
+from tools.streets.light import blend, dim, lacquer
+from tools.streets.solids import DARK, Pose, Solid, glass
 
 _CAR = 26
 

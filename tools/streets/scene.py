@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.demo.camera import random_camera
-from src.demo.canvas import Canvas, Stage, circle
-from src.demo.frontage import line_street, plant_street
-from src.demo.ground import Ground
-from src.demo.layout import Layout, far_to_near
-from src.demo.light import lacquer, random_light
-from src.demo.photo import develop
-from src.demo.roadside import Roadside
-from src.demo.sky import paint_sky, paint_skyline
-from src.demo.street import random_street
-from src.demo.traffic import Traffic
+from tools.streets.camera import random_camera
+from tools.streets.canvas import Canvas, Stage, circle
+from tools.streets.frontage import line_street, plant_street
+from tools.streets.ground import Ground
+from tools.streets.layout import Layout, far_to_near
+from tools.streets.light import lacquer, random_light
+from tools.streets.photo import develop
+from tools.streets.roadside import Roadside
+from tools.streets.sky import paint_sky, paint_skyline
+from tools.streets.street import random_street
+from tools.streets.traffic import Traffic
 
 _FACTOR = 2  # painted larger than the photograph by this factor, against jagged edges
 _EGO_VEHICLE = 1

@@ -19,8 +19,8 @@ import cv2
 
 from src.base.errors import DataError, UserError
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
-from src.demo.scene import render_scene
 from src.visual.visualize import write_png
+from tools.streets.scene import render_scene
 
 MANIFEST = "demo_dataset.json"
 VERSION = 1  # to be raised whenever the same options give other pictures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo.canvas import Sprite, Stage, circle
-from src.demo.light import Color, dim, hsv, lacquer, usual
+from tools.streets.canvas import Sprite, Stage, circle
+from tools.streets.light import Color, dim, hsv, lacquer, usual
 
 _PERSON, _DYNAMIC = 24, 5
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from src.demo import noise
-from src.demo.canvas import Stage
-from src.demo.light import blend, dim, hsv, leaves, masonry
+from tools.streets import noise
+from tools.streets.canvas import Stage
+from tools.streets.light import blend, dim, hsv, leaves, masonry
 
 _SKY, _BUILDING, _VEGETATION = 23, 11, 21
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from src.demo.camera import FAR, Camera
-from src.demo.light import Color, Light
+from tools.streets.camera import FAR, Camera
+from tools.streets.light import Color, Light
 
 _SHIFT = 4  # bits of sub-pixel positions
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo.canvas import Stage
-from src.demo.light import Color, blend, dim, lacquer, usual
-from src.demo.solids import DARK, RUBBER, Pose, Profile, Solid, glass
+from tools.streets.canvas import Stage
+from tools.streets.light import Color, blend, dim, lacquer, usual
+from tools.streets.solids import DARK, RUBBER, Pose, Profile, Solid, glass
 
 _TRUCK, _BUS, _TRAIN, _STATIC = 27, 28, 31, 4
 BUS_SIZE = (10.5, 2.5, 3.1)  # length, width, height in metres

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo.canvas import Sprite, Stage, circle
-from src.demo.light import Color, dim, lacquer, metal
+from tools.streets.canvas import Sprite, Stage, circle
+from tools.streets.light import Color, dim, lacquer, metal
 
 _STATIC, _POLE, _LIGHT, _SIGN = 4, 17, 19, 20
 _SHAPES = ((24, 0.0), (3, np.pi / 2), (3, -np.pi / 2), (4, np.pi / 4), (8, np.pi / 8), (4, 0.0))  # corners, turn

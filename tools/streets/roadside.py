@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from src.demo.barriers import draw_fence
-from src.demo.canvas import Stage
-from src.demo.furniture import (
+from tools.streets.barriers import draw_fence
+from tools.streets.canvas import Stage
+from tools.streets.furniture import (
     draw_board,
     draw_clutter,
     draw_lamp_post,
@@ -16,10 +16,10 @@ from src.demo.furniture import (
     draw_sign,
     draw_traffic_light,
 )
-from src.demo.layout import Item, Layout, rectangle, visible
-from src.demo.people import draw_person
-from src.demo.street import SIDEWALK, Street
-from src.demo.two_wheelers import draw_bicycle, draw_motorcycle, random_squash
+from tools.streets.layout import Item, Layout, rectangle, visible
+from tools.streets.people import draw_person
+from tools.streets.street import SIDEWALK, Street
+from tools.streets.two_wheelers import draw_bicycle, draw_motorcycle, random_squash
 
 _TRIES = 30
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from src.demo.camera import FAR
-from src.demo.canvas import Stage
-from src.demo.sky import reflect
+from tools.streets.camera import FAR
+from tools.streets.canvas import Stage
+from tools.streets.sky import reflect
 
 _SKY = 23
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.demo.canvas import Stage, circle
-from src.demo.light import Color, blend, dim
+from tools.streets.canvas import Stage, circle
+from tools.streets.light import Color, blend, dim
 
 Profile = Sequence[tuple[float, float]]  # side view in metres, x forward and h up, from the lower rear over the roof
 RUBBER, DARK = (24, 24, 26), (38, 38, 42)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from src.demo.canvas import Stage
-from src.demo.light import Color, blend, dim, hsv, lacquer, masonry
-from src.demo.materials import KINDS, fill, masonry_texture
-from src.demo.solids import glass
+from tools.streets.canvas import Stage
+from tools.streets.light import Color, blend, dim, hsv, lacquer, masonry
+from tools.streets.materials import KINDS, fill, masonry_texture
+from tools.streets.solids import glass
 
 _BUILDING = 11
 _MOST_PIXELS = 560  # a side of a texture

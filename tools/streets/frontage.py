@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from src.demo.barriers import draw_fence, draw_hedge, draw_wall
-from src.demo.buildings import Facade, draw_house
-from src.demo.canvas import Stage
-from src.demo.layout import Item, Layout, rectangle
-from src.demo.plants import draw_bush, draw_tree
-from src.demo.street import SIDEWALK, TERRAIN, Side, Street
+from tools.streets.barriers import draw_fence, draw_hedge, draw_wall
+from tools.streets.buildings import Facade, draw_house
+from tools.streets.canvas import Stage
+from tools.streets.layout import Item, Layout, rectangle
+from tools.streets.plants import draw_bush, draw_tree
+from tools.streets.street import SIDEWALK, TERRAIN, Side, Street
 
 _END = 62.0  # metres
 # Shares of house, wall, fence, hedge and open ground in each kind of neighbourhood.

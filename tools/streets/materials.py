@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.demo import noise
-from src.demo.light import Color, dim
+from tools.streets import noise
+from tools.streets.light import Color, dim
 
 KINDS = ("plaster", "brick", "concrete", "stone")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.demo.camera import Camera
+from tools.streets.camera import Camera
 
 
 @dataclass(frozen=True)
