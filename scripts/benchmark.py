@@ -25,10 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
-from src.benchmark import machine, runtimes, sections
-from src.benchmark.report import render
-from src.benchmark.sections import SECTIONS, Settings
 from src.utils.config import Parser
+from tools.benchmark import machine, runtimes, sections
+from tools.benchmark.report import render
+from tools.benchmark.sections import SECTIONS, Settings
 
 SMALLEST = 32  # pixels, what the network takes
 QUICK = {

@@ -17,10 +17,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.cores import usable_cores
-from src.benchmark.pipeline import measure_decoding, measure_pipeline, write_pairs
 from src.config import schema
 from src.config.schema_base import TRAIN
 from src.utils.config import load_config
+from tools.benchmark.pipeline import measure_decoding, measure_pipeline, write_pairs
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from scripts import benchmark
-from src.benchmark import machine, report, sections
 from src.utils import local_adapter
 from tests.run_helpers import ROOT, run_script
+from tools.benchmark import machine, report, sections
 
 SCRIPT = "scripts/benchmark.py"
 

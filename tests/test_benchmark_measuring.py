@@ -10,12 +10,12 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.base.errors import UserError
-from src.benchmark import mindspore_work, samples, sections
-from src.benchmark.onednn import parse_line, sum_by_kind
-from src.benchmark.worker import Worker, peak_memory_mb
 from src.utils.config import load_config
 from tests.run_helpers import ROOT
 from tests.runner_helpers import torch_python
+from tools.benchmark import mindspore_work, samples, sections
+from tools.benchmark.onednn import parse_line, sum_by_kind
+from tools.benchmark.worker import Worker, peak_memory_mb
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_multiply_adds_equal_those_of_pytorch():
 CHILD = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from src.benchmark.worker import serve, step_commands
+from tools.benchmark.worker import serve, step_commands
 from src.base.errors import UserError
 
 LINE = {V2.format("forward_training", "mb1_ic3oc16_", "2.5")!r}

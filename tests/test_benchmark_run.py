@@ -7,10 +7,10 @@ import json
 import pytest
 
 from src.base.cores import usable_cores
-from src.benchmark import report, runtimes
 from src.utils import local_adapter
 from tests.run_helpers import run_script
 from tests.runner_helpers import build_environment
+from tools.benchmark import report, runtimes
 
 
 @pytest.mark.slow

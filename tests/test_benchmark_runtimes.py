@@ -11,11 +11,11 @@ import pytest
 
 from scripts import benchmark
 from src.base.errors import UserError
-from src.benchmark import lite_work, mindspore_work, onnx_work, runtimes, sections
 from src.modules.tensor_ops import Resize, ResizeByProducts
 from src.utils import local_adapter
 from src.utils.config import load_config
 from tests.quantizing_helpers import require_packages, write_model
+from tools.benchmark import lite_work, mindspore_work, onnx_work, runtimes, sections
 
 SHAPE = (1, 3, 64, 96)
 

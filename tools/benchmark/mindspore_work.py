@@ -1,4 +1,4 @@
-"""MindSpore's side of the benchmark: a child process, see `src/benchmark/worker.py`.
+"""MindSpore's side of the benchmark: a child process, see `tools/benchmark/worker.py`.
 
 The steps are those of the entry scripts, built by the same functions.
 """
@@ -15,8 +15,6 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.benchmark.pipeline import measure_decoding, measure_pipeline
-from src.benchmark.worker import Commands, serve, step_commands, timed
 from src.config import schema
 from src.config.builder import with_image_size
 from src.config.schema_base import TRAIN
@@ -30,6 +28,8 @@ from src.offline.mindir import MindIRModel
 from src.utils.common import create_network
 from src.utils.config import load_config
 from src.utils.runtime import init_device
+from tools.benchmark.pipeline import measure_decoding, measure_pipeline
+from tools.benchmark.worker import Commands, serve, step_commands, timed
 
 
 def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Commands]:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from src.benchmark.worker import ROOT, Worker
 from src.offline.onnx_model import INSTALL
 from src.utils import local_adapter
+from tools.benchmark.worker import ROOT, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ def start(framework: str, folder: Path, *, threads: int, shape: Sequence[int]) -
     if framework == LITE:
         model = folder / ("model.mindir" if lite_reads_mindir() else "lite.mindir")
         runner = ["bash", str(RUNNER / "run.sh"), str(folder / "runner")]
-        command = [sys.executable, "-m", "src.benchmark.lite_work"]
+        command = [sys.executable, "-m", "tools.benchmark.lite_work"]
         return Worker(command, {"runner": runner, "path": str(model), **spec})
     kind = "int8" if framework == ONNX_INT8 else "float"
-    command = [sys.executable, "-m", "src.benchmark.onnx_work"]
+    command = [sys.executable, "-m", "tools.benchmark.onnx_work"]
     return Worker(command, {"kind": kind, "path": str(folder / "model.onnx"), **spec})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from src.benchmark.samples import median_by_kind, ratio_of_medians, summarize
+from tools.benchmark.samples import median_by_kind, ratio_of_medians, summarize
 
 EVALUATION_NETWORK = "evaluation network without auxiliary heads"
 TRAIN_STEP = "five heads, loss, backward, SGD"

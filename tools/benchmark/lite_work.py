@@ -1,4 +1,4 @@
-"""MindSpore Lite's side of the benchmark: a child process, see `src/benchmark/worker.py`, that runs the C++ runner.
+"""MindSpore Lite's side of the benchmark: a child process, see `tools/benchmark/worker.py`, that runs the C++ runner.
 
 Every sample is a process of the runner's own, with the time that the runner prints.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import UserError
-from src.benchmark.worker import Commands, serve
+from tools.benchmark.worker import Commands, serve
 
 WARMUP = 2  # inferences before the one that is timed
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")

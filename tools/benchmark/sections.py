@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from src.base.cores import usable_cores, usable_threads
-from src.benchmark import runtimes
-from src.benchmark.machine import torch_environment
-from src.benchmark.onednn import VERBOSE
-from src.benchmark.pipeline import write_list, write_pairs
-from src.benchmark.report import FORMER
-from src.benchmark.worker import Worker
 from src.config.schema_base import TRAIN
 from src.utils.config import load_config
+from tools.benchmark import runtimes
+from tools.benchmark.machine import torch_environment
+from tools.benchmark.onednn import VERBOSE
+from tools.benchmark.pipeline import write_list, write_pairs
+from tools.benchmark.report import FORMER
+from tools.benchmark.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def start_mindspore(
     settings: Settings, overrides: Iterable[str] = (), environment: dict[str, str] | None = None, **spec: Any
 ) -> Worker:
     """Start a process of `mindspore_work`."""
-    command = [sys.executable, "-m", "src.benchmark.mindspore_work"]
+    command = [sys.executable, "-m", "tools.benchmark.mindspore_work"]
     return Worker(command, {"config": [*settings.config, *overrides], **spec}, environment)
 
 
@@ -112,7 +112,7 @@ def start_torch(settings: Settings, environment: dict[str, str] | None = None, *
     """Start a process of `torch_work`."""
     arguments = load_config([], TRAIN).net_args
     network = {"inner_upsample": arguments.inner_upsample, "bn_epsilon": arguments.bn_epsilon}
-    command = [settings.torch_python, "-m", "src.benchmark.torch_work"]
+    command = [settings.torch_python, "-m", "tools.benchmark.torch_work"]
     spec = {"threads": settings.num_threads, "network": network, **spec}
     return Worker(command, spec, {**torch_environment(), **(environment or {})})
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's side of the benchmark: a child process, see `src/benchmark/worker.py`. It needs no MindSpore."""
+"""ONNX Runtime's side of the benchmark: a child process, see `tools/benchmark/worker.py`. It needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from src.benchmark.worker import Commands, serve, step_commands
 from src.offline import onnx_model, quantizing
 from src.offline.onnx_model import OnnxModel
+from tools.benchmark.worker import Commands, serve, step_commands
 
 CALIBRATION = 2  # pictures
 

@@ -1,4 +1,4 @@
-"""PyTorch's side of the benchmark: a child process, see `src/benchmark/worker.py`. It needs no MindSpore.
+"""PyTorch's side of the benchmark: a child process, see `tools/benchmark/worker.py`. It needs no MindSpore.
 
 The network is that of the golden values in tests/golden; it runs eagerly.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from src.benchmark.worker import ROOT, Commands, serve, step_commands
+from tools.benchmark.worker import ROOT, Commands, serve, step_commands
 
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
 

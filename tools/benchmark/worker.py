@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import UserError
-from src.benchmark.onednn import OutputCollector
+from tools.benchmark.onednn import OutputCollector
 
 ROOT = Path(__file__).resolve().parents[2]
 Commands = dict[str, Callable[..., dict]]
