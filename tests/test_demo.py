@@ -36,7 +36,7 @@ def test_wrong_arguments_get_the_usage(arguments, tmp_path):
 def out(tmp_path) -> Iterator[Path]:
     """The demo's folder; another run gets the pictures that the same code has rendered before."""
     folder, code = tmp_path / "out dir", hashlib.sha256()
-    for path in sorted((ROOT / "src" / "demo").glob("*.py")):
+    for path in sorted((ROOT / "tools" / "streets").glob("*.py")):
         code.update(path.read_bytes())
     kept = CACHE.parent / f"demo-{code.hexdigest()[:16]}"
     if kept.is_dir():
