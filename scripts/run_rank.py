@@ -18,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
 from src.distributed.child_process import end_with_parent
-from src.distributed.scheduler import scheduler_module
-from src.utils.local_adapter import discover_rank, is_scheduler
+from src.distributed.scheduler import become_scheduler
+from src.utils.local_adapter import discover_rank, is_scheduler, scheduler_answer_delay
 
-ROOT = Path(__file__).resolve().parents[1]
 SHOWN_LINES = 5
 STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes of a rank that did what it was asked
 
@@ -30,8 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the rank to its end; return its exit code, 128 + number if a signal ended it."""
     end_with_parent(signal.SIGTERM)  # msrun leaves its workers behind when it is told to stop
     if is_scheduler():
-        os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", scheduler_module()])
+        become_scheduler(scheduler_answer_delay())
     child = subprocess.Popen(
         [sys.executable, *argv], start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL)
     )

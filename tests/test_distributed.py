@@ -163,7 +163,7 @@ def processes_of(save_dir: Path) -> dict[int, str]:
                 words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if str(save_dir) in words or "src.distributed.scheduler" in words or "src.launch.relay" in words:
+            if str(save_dir) in words or "src.launch.scheduler_process" in words or "src.launch.relay" in words:
                 found[int(entry.name)] = words
     return found
 

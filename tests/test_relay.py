@@ -131,7 +131,7 @@ def test_who_leaves_is_missed_on_the_other_side():
 
 @pytest.mark.parametrize(
     ("version", "module"),
-    [((2, 0), "src.launch.relay"), ((2, 7), "src.distributed.scheduler"), ((2, 10), "src.distributed.scheduler")],
+    [((2, 0), "src.launch.relay"), ((2, 7), "src.launch.scheduler_process"), ((2, 10), "src.launch.scheduler_process")],
 )
 def test_which_versions_have_a_relay(monkeypatch, tmp_path, version, module):
     """What is started is a program that writes down its arguments and ends."""
@@ -141,7 +141,9 @@ def test_which_versions_have_a_relay(monkeypatch, tmp_path, version, module):
     monkeypatch.setattr(scheduler.sys, "executable", str(program))
     monkeypatch.setattr(local_adapter, "mindspore_version", lambda: version)
     with pytest.raises(UserError, match="did not start"):
-        scheduler.start_scheduler(LOOPBACK, free_port(), 2, {})
+        scheduler.start_scheduler(
+            LOOPBACK, free_port(), 2, {}, answer_delay=local_adapter.scheduler_answer_delay()
+        )
     assert (tmp_path / "arguments").read_text().split() == ["-m", module]
 
 

@@ -11,7 +11,7 @@ from src.distributed.placement import Placement
 from src.distributed.scheduler import LOOPBACK, free_port, start_scheduler, stop_scheduler
 
 
-def meet(placement: Placement, environment: Mapping[str, str]) -> dict[str, str]:
+def meet(placement: Placement, environment: Mapping[str, str], answer_delay: float) -> dict[str, str]:
     """Return the variables that make this rank a worker of the scheduler; rank 0 starts it first.
 
     At its end rank 0 waits for the others, which need the scheduler. A rank that fails ends the job.
@@ -19,6 +19,7 @@ def meet(placement: Placement, environment: Mapping[str, str]) -> dict[str, str]
     Args:
         placement: which process of its job this is.
         environment: this process's; MS_SCHED_HOST and MS_SCHED_PORT in it name the address of the scheduler.
+        answer_delay: seconds by which the scheduler's answers are held up.
 
     Raises:
         UserError: mpi4py is missing, or other hosts cannot reach rank 0.
@@ -30,7 +31,7 @@ def meet(placement: Placement, environment: Mapping[str, str]) -> dict[str, str]
     told = None
     if placement.rank == 0:
         try:
-            told = _start(placement, environment)
+            told = _start(placement, environment, answer_delay)
         except UserError as err:
             told = str(err)
     told = MPI.COMM_WORLD.bcast(told, root=0)
@@ -50,7 +51,7 @@ def meet(placement: Placement, environment: Mapping[str, str]) -> dict[str, str]
     }  # fmt: skip
 
 
-def _start(placement: Placement, environment: Mapping[str, str]) -> tuple[str, int, int]:
+def _start(placement: Placement, environment: Mapping[str, str], answer_delay: float) -> tuple[str, int, int]:
     """Start the scheduler; return its host and port, and the port at which rank 0 waits for the end of the others."""
     host = LOOPBACK
     if placement.local_size < placement.rank_size:
@@ -66,7 +67,7 @@ def _start(placement: Placement, environment: Mapping[str, str]) -> tuple[str, i
                 f"{name} is {host}, which other hosts cannot reach; set MS_SCHED_HOST on rank 0 to its address"
             )
     port = int(environment.get("MS_SCHED_PORT") or free_port())
-    scheduler = start_scheduler(host, port, placement.rank_size, environment)
+    scheduler = start_scheduler(host, port, placement.rank_size, environment, answer_delay=answer_delay)
     others = socket.create_server((host, 0), backlog=placement.rank_size)
 
     def leave() -> None:

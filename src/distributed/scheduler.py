@@ -1,26 +1,23 @@
-"""The scheduler of a job on the CPU: the process at whose address the ranks find each other. It trains nothing.
+"""How the scheduler of a job on the CPU is started and ended: the process at whose address the ranks find each other.
 
-Started by rank 0 under mpirun and by scripts/launch_ranks.py: ``python -m src.distributed.scheduler``, with
-MS_ROLE=MS_SCHED, MS_SCHED_HOST, MS_SCHED_PORT and MS_WORKER_NUM. They end it, and it never outlives them; msrun's ends
-after the ranks.
-On MindSpore 2.0 a relay stands before it (see relay.py).
+Rank 0 under mpirun starts it, or scripts/launch_ranks.py; they end it, and it never outlives them. What it does is in
+`src/launch/scheduler_process.py`; where its answers have to be held up, a relay stands before it
+(`src/launch/relay.py`).
 """
 
 from __future__ import annotations
 
 import errno
-import signal
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from src.base.errors import UserError
-from src.distributed.child_process import end_with_parent
-from src.utils.local_adapter import init_cluster, scheduler_answer_delay, set_device
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "RANK_")
@@ -35,11 +32,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def scheduler_module(relayed: bool | None = None) -> str:
-    """Return the module to run as the scheduler, with a relay where this MindSpore needs one or as `relayed` tells."""
-    if relayed is None:
-        relayed = scheduler_answer_delay() > 0
-    return "src.launch.relay" if relayed else "src.distributed.scheduler"
+def _command(answer_delay: float) -> list[str]:
+    """Return the command of the scheduler's process, with a relay before it where answers have to be held up."""
+    return [sys.executable, "-m", "src.launch.relay" if answer_delay else "src.launch.scheduler_process"]
+
+
+def become_scheduler(answer_delay: float) -> NoReturn:
+    """Let this process, which a launcher started in that role, go on as the scheduler of its job.
+
+    Args:
+        answer_delay: seconds by which its answers are held up.
+    """
+    os.chdir(ROOT)
+    command = _command(answer_delay)
+    os.execv(command[0], command)
 
 
 def start_scheduler(
@@ -48,8 +54,8 @@ def start_scheduler(
     rank_size: int,
     environment: Mapping[str, str],
     *,
+    answer_delay: float = 0.0,
     output: BinaryIO | int | None = subprocess.DEVNULL,
-    relayed: bool | None = None,
 ) -> subprocess.Popen:
     """Start the scheduler process of a job of `rank_size` ranks.
 
@@ -60,8 +66,8 @@ def start_scheduler(
         port: the port there.
         rank_size: number of ranks of the job.
         environment: variables of the new process, those of launchers left out.
+        answer_delay: seconds by which its answers are held up; MindSpore 2.0 needs it.
         output: where what it prints goes, as `subprocess` takes it.
-        relayed: whether a relay stands before it; where this MindSpore needs one, if not given.
 
     Raises:
         UserError: it does not listen.
@@ -69,7 +75,7 @@ def start_scheduler(
     environment = {k: v for k, v in environment.items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
     process = subprocess.Popen(
-        [sys.executable, "-m", scheduler_module(relayed)], cwd=ROOT, env=environment,
+        _command(answer_delay), cwd=ROOT, env=environment,
         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         start_new_session=True,  # a terminal's Ctrl-C is for the ranks, which need it until they have ended
     )  # fmt: skip
@@ -98,12 +104,3 @@ def stop_scheduler(process: subprocess.Popen) -> None:
     """End the scheduler, when all ranks have ended or are about to."""
     process.kill()
     process.wait()
-
-
-if __name__ == "__main__":
-    end_with_parent(signal.SIGKILL)
-    import mindspore as ms
-
-    set_device("CPU", 0)
-    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 connects processes in no other mode
-    init_cluster()  # some versions end the process here, when the job is over

@@ -14,6 +14,7 @@ from src.distributed.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.distributed.scheduler import start_scheduler, stop_scheduler
 from src.launch.job import Job
 from src.launch.processes import run_together
+from src.utils.local_adapter import scheduler_answer_delay
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_RANK = ROOT / "scripts" / "run_rank.py"
@@ -146,7 +147,9 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
     scheduler = None
     if job.node_rank == 0:
         with (_log_folder(job) / "scheduler.log").open("wb") as log:
-            scheduler = start_scheduler(job.address, job.port, job.device_num, environment, output=log)
+            scheduler = start_scheduler(
+                job.address, job.port, job.device_num, environment, answer_delay=scheduler_answer_delay(), output=log
+            )
     try:
         # All share the console: MindSpore 2.0 numbers the ranks itself, so that nobody knows here which one will log.
         return run_together([rank_command(job)] * len(ranks), variables)

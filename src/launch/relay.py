@@ -72,7 +72,7 @@ async def main() -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))  # nobody else gets it while the scheduler starts; heard are the ranks afterwards
         own = free_port()
-        process = start_scheduler(LOOPBACK, own, rank_size, os.environ, output=None, relayed=False)
+        process = start_scheduler(LOOPBACK, own, rank_size, os.environ, output=None)
         await relay(listener, own, delay=scheduler_answer_delay(), end=asyncio.to_thread(process.wait))
 
 

@@ -8,16 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from src.base.errors import UserError
 from src.distributed.job_end import end_process
-from src.distributed.scheduler import scheduler_module
+from src.distributed.scheduler import become_scheduler
 from src.utils import modelarts
-from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler
+from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler, scheduler_answer_delay
 from src.utils.logger import has_logging, keep_early_records
 
-ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)
 
 
@@ -29,8 +27,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """
     if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
         expect_slow_start()
-        os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", scheduler_module()])
+        become_scheduler(scheduler_answer_delay())
     gc.freeze()  # what MindSpore's import made stays: going through it at the end takes a third of a second
     keep_early_records()
     try:

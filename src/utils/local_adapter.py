@@ -20,6 +20,7 @@ from src.base.errors import UserError
 from src.distributed import placement as placement_module
 from src.distributed.early_imports import hold_signals
 from src.distributed.job_end import leave_by
+from src.distributed.mpi_cluster import meet
 from src.distributed.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
 
 logger = logging.getLogger(__name__)
@@ -282,9 +283,7 @@ def join_job(placement: Placement, device_target: str) -> int:
 
     if placement.launcher == MPIRUN and device_target == "CPU":
         # MindSpore needs a scheduler on the CPU, and mpirun does not know of one.
-        from src.distributed.mpi_cluster import meet
-
-        os.environ.update(meet(placement, os.environ))
+        os.environ.update(meet(placement, os.environ, scheduler_answer_delay()))
     elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):
         leave_by(lambda: None)
     try:
