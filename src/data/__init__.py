@@ -1,0 +1,5 @@
+"""Files to samples."""
+
+from src.base.early_imports import import_without_signals
+
+import_without_signals("cv2")  # before any module of this room does

@@ -1,0 +1,1 @@
+"""Which process of its job this is, and how it talks to the others. Needs no MindSpore to be imported."""

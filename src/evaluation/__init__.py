@@ -1,0 +1,1 @@
+"""One evaluator for eval.py and for training."""

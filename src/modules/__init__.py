@@ -1,0 +1,1 @@
+"""Network, loss, train cell, optimizer."""

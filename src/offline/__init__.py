@@ -1,0 +1,1 @@
+"""Deployment: exports, and inference with exported models."""

@@ -1,0 +1,5 @@
+"""Predictions for the user's own pictures."""
+
+from src.base.early_imports import import_without_signals
+
+import_without_signals("cv2")  # before any module of this room does

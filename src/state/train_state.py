@@ -65,8 +65,9 @@ def catch_signals(state: TrainState) -> Iterator[None]:
     """Let SIGTERM and Ctrl-C ask `state` for a stop, as long as the block runs.
 
     SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
-    own for it, which turns it into SIGTERM. A thread that does not hold it back (see `hold_signals`) would still
-    run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a stop.
+    own for it, which turns it into SIGTERM. A thread that does not hold it back (see `import_without_signals`) would
+    still run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a
+    stop.
     """
     handlers = {number: signal.signal(number, state.note_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,0 +1,1 @@
+"""The set-up of a run, its command line, its log, its callbacks."""

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.base.cores import cpu_has_avx512, divide_cores, threads_in_turn
+from src.base.early_imports import import_without_signals
 from src.base.errors import UserError
 from src.distributed import placement as placement_module
-from src.distributed.early_imports import hold_signals
 from src.distributed.job_end import leave_by
 from src.distributed.mpi_cluster import meet
 from src.distributed.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
@@ -48,7 +48,7 @@ def prepare_environment() -> None:
     """Do what must be done before MindSpore loads; environment variables that the user has set stay."""
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
         divide_cores(*discover_rank().local_place)  # before NumPy starts threads
-    hold_signals()
+    import_without_signals("numpy")
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():

@@ -1,4 +1,4 @@
-"""What has to be imported before anything else of this package."""
+"""Modules that start threads while they load, and what such threads must not receive."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import importlib
 import signal
 
 
-def hold_signals() -> None:
-    """Import NumPy and OpenCV so that the threads they start never receive SIGINT.
+def import_without_signals(name: str) -> None:
+    """Import the module `name`, if it is there, so that the threads it starts never receive SIGINT.
 
     It is for the main thread alone, which takes it between two training steps. On any other thread MindSpore's own
     handler, which is in force while a graph runs, would turn it into SIGTERM.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for name in ("numpy", "cv2"):
-            with contextlib.suppress(ImportError):  # not every module of this package needs both
-                importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # told where it is used
+            importlib.import_module(name)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
