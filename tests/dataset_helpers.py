@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from src.config import schema
+from src.data.transforms.common import Normalize, RandomColor, RandomFlip, TransposeImage
+from src.data.transforms.resize import RandomResizeCrop, Resize
 
 # Label ids of Cityscapes that the generated labels use; 0 and 4 belong to no class.
 LABEL_IDS = (0, 4, 7, 8, 11, 17, 21, 23, 24, 26, 33)
@@ -69,16 +71,16 @@ def make_data(  # noqa: PLR0913 - every test varies another part of the section
     ignore_label: int = 255,
 ) -> schema.Data:
     """Build the data section with all the published transforms."""
-    tail = (schema.Normalize(mean=MEAN, std=STD), schema.TransposeImage())
-    crop = schema.RandomResizeCrop(crop_size=crop_size, base_size=base_size)
-    color = schema.RandomColor(contrast_range=(0.4, 1.6))
-    resize = schema.Resize(target_size=target_size, keep_ratio=keep_ratio)
+    tail = (Normalize(mean=MEAN, std=STD), TransposeImage())
+    crop = RandomResizeCrop(crop_size=crop_size, base_size=base_size)
+    color = RandomColor(contrast_range=(0.4, 1.6))
+    resize = Resize(target_size=target_size, keep_ratio=keep_ratio)
     return schema.Data(
         dataset_dir=str(root),
         name=name,
         num_parallel_workers=workers,
         ignore_label=ignore_label,
-        train_transforms=schema.TrainTransforms(item_transforms=(crop, schema.RandomFlip(), color, *tail)),
+        train_transforms=schema.TrainTransforms(item_transforms=(crop, RandomFlip(), color, *tail)),
         eval_transforms=schema.EvalTransforms(item_transforms=(resize, *tail)),
     )
 

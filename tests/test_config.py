@@ -12,6 +12,7 @@ from src.base.errors import ConfigError
 from src.config import schema
 from src.config.builder import build_config
 from src.config.yaml_files import read_yaml
+from src.data.transforms.resize import RandomResizeCrop
 from src.utils.config import differences, load_config, make_parser, nested_keys, to_dict, to_yaml
 from tests.config_values import published_class_weights
 
@@ -31,7 +32,7 @@ def write(path: Path, text: str) -> Path:
 def test_published_values_are_the_default():
     config = load_config([], "train")
     assert config.data.map_label == tuple(published_class_weights())
-    assert config.data.train_transforms.item_transforms[0] == schema.RandomResizeCrop((1024, 1024), True, 2048, 16, 255)
+    assert config.data.train_transforms.item_transforms[0] == RandomResizeCrop((1024, 1024), True, 2048, 16, 255)
     assert config.data.train_transforms.item_transforms[2].contrast_range == (0.4, 1.6)
     assert config.data.eval_transforms.img_ratios == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     assert config.data.eval_transforms.item_transforms[0].target_size == (1024, 2048)

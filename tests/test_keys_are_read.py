@@ -16,6 +16,7 @@ import export as export_script
 import preprocess
 import train as train_script
 from src.config import builder, schema, schema_base, schema_data, schema_loss
+from src.config.registry import TRANSFORMS
 from src.offline.mindir import read_mindir_info
 from src.utils import common, config
 from tests.dataset_helpers import write_generic
@@ -99,7 +100,7 @@ def job(tmp_path_factory, reads, patches) -> Path:
 @pytest.mark.usefixtures("job")
 def test_every_key_is_read(reads):
     expected = {(cls.__name__, field) for cls in SECTIONS for field in cls.__dataclass_fields__}
-    for section in schema.TRANSFORM_ARGS.values():
+    for section in TRANSFORMS.values():
         expected |= {(section.__name__, field) for field in section.__dataclass_fields__}
     unread = expected - reads - {("Config", "single_scale")}
     assert not unread, f"never read: {sorted(unread)}"

@@ -15,6 +15,7 @@ import pytest
 
 from scripts import draw_architecture, launch_ranks
 from src.config import schema
+from src.config.registry import TRANSFORMS
 from src.utils.config import DEFAULT_CONFIG, load_config, nested_keys
 from tools.streets.dataset import DemoOptions
 
@@ -46,7 +47,7 @@ def table(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", READMES)
 def test_every_key_is_in_the_reference_with_its_default(name):
     expected = {path: shown_default(field, name) for path, field in nested_keys(schema.Config)}
-    for transform, section in schema.TRANSFORM_ARGS.items():
+    for transform, section in TRANSFORMS.items():
         expected |= {path: shown_default(f, name) for path, f in nested_keys(section, f"{transform}.")}
     assert table(name) == expected
 

@@ -13,6 +13,7 @@ import yaml
 
 from src.base.errors import ConfigError
 from src.config import schema
+from src.config.registry import TRANSFORMS
 from src.config.schema_base import field_problems, refuse
 
 
@@ -89,7 +90,7 @@ def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str])
     if not isinstance(value, (list, tuple)):
         problems.append(f"{where}: expected a list, got {value!r}")
         return None
-    if hints[0] == schema.TransformArgs:
+    if hints[0] is schema.Transform:
         return tuple(_convert_transform(entry, where, problems) for entry in value)
     if hints[-1] is not Ellipsis and len(value) != len(hints):
         problems.append(f"{where}: expected {len(hints)} values, got {value!r}")
@@ -100,17 +101,17 @@ def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str])
 
 
 def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:
-    """Make the argument dataclass of an entry such as ``RandomFlip: {prob: 0.5}``."""
+    """Make the transform of an entry such as ``RandomFlip: {prob: 0.5}``."""
     if isinstance(entry, str):
         entry = {entry: None}
     if not isinstance(entry, dict) or len(entry) != 1:
         problems.append(f"{where}: an entry needs exactly one name, got {entry!r}")
         return None
     name, arguments = next(iter(entry.items()))
-    if name not in schema.TRANSFORM_ARGS:
-        problems.append(f"{where}.{name}: unknown transform{nearest(str(name), list(schema.TRANSFORM_ARGS))}")
+    if name not in TRANSFORMS:
+        problems.append(f"{where}.{name}: unknown transform{nearest(str(name), list(TRANSFORMS))}")
         return None
-    return build_section(schema.TRANSFORM_ARGS[name], arguments, f"{where}.{name}", problems)
+    return build_section(TRANSFORMS[name], arguments, f"{where}.{name}", problems)
 
 
 def to_bool(value: Any) -> bool:

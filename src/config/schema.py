@@ -24,17 +24,10 @@ from src.config.schema_base import (
     require,
 )
 from src.config.schema_data import (  # noqa: F401 - one name for all sections
-    TRANSFORM_ARGS,
     Data,
     EvalTransforms,
-    Normalize,
-    RandomColor,
-    RandomFlip,
-    RandomResizeCrop,
-    Resize,
     TrainTransforms,
-    TransformArgs,
-    TransposeImage,
+    Transform,
 )
 from src.config.schema_loss import Loss
 

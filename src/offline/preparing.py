@@ -12,6 +12,7 @@ from src.base.files import write_whole
 from src.config import schema
 from src.config.builder import with_image_size
 from src.data.eval_samples import EvalSample, EvalSamples
+from src.data.transforms.common import Normalize
 from src.evaluation.predictions import class_names, class_palette
 from src.offline.descriptions import description_path, read_description
 from src.offline.manifest import Manifest, ManifestSample, input_name
@@ -45,10 +46,10 @@ def match_model(config: schema.Config) -> schema.Config:
     return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
 
 
-def normalization(config: schema.Config) -> schema.Normalize:
+def normalization(config: schema.Config) -> Normalize:
     """Return how evaluation pictures are normalised."""
     transforms = config.data.eval_transforms.item_transforms
-    return next(transform for transform in transforms if isinstance(transform, schema.Normalize))
+    return next(transform for transform in transforms if isinstance(transform, Normalize))
 
 
 def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.builder import Text, build_config, nearest, to_bool
+from src.config.registry import TRANSFORMS
 from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
 from src.config.yaml_files import dump, read_yaml, set_path
 
@@ -92,7 +93,7 @@ def to_dict(section: Any) -> Any:
     """Return the configuration as plain mappings and lists that YAML can hold and `build_config` can read."""
     if isinstance(section, tuple):
         return [
-            {type(v).__name__: to_dict(v)} if isinstance(v, tuple(schema.TRANSFORM_ARGS.values())) else v
+            {type(v).__name__: to_dict(v)} if isinstance(v, schema.Transform) else v
             for v in section
         ]
     if dataclasses.is_dataclass(section):
@@ -145,7 +146,7 @@ def _epilog() -> str:
     lines = ["keys set by name=value at the end of the command line, e.g. optimizer.lr_init=0.02:"]
     lines += [f"  {path}: {_describe(field)}" for path, field in nested_keys(schema.Config) if "." in path]
     lines.append("arguments of transforms, e.g. data.train_transforms.item_transforms.RandomFlip.prob=0.5:")
-    for name, section in schema.TRANSFORM_ARGS.items():
+    for name, section in TRANSFORMS.items():
         lines += [f"  {path}: {_describe(field)}" for path, field in nested_keys(section, name + ".")]
     return "\n".join(line.replace("%", "%%") for line in lines)
 

@@ -1,23 +1,27 @@
-"""Transforms that keep the size: flip, colour, normalisation, layout."""
+"""Transforms that keep the size: flip, colour, normalisation, layout.
 
-from __future__ import annotations
+`Optional[...]` instead of `X | None`: the annotations of fields are evaluated at run time, on Python 3.9 too.
+"""
 
-from collections.abc import Sequence
+import functools
+from dataclasses import dataclass
+from typing import Optional
 
 import cv2
 import numpy as np
+
+from src.config.schema import Transform
+from src.config.schema_base import between, key, ordered_range, positive
 
 LEVELS = np.arange(256, dtype=np.float64)
 HUES = 180  # OpenCV stores hue as 0..179 in uint8
 
 
-class RandomFlip:
+@dataclass(frozen=True)
+class RandomFlip(Transform):
     """Mirror image and label left to right with probability `prob`."""
 
-    def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"RandomFlip: prob must lie in 0..1, got {prob}")
-        self.prob = prob
+    prob: float = key(0.5, "probability of mirroring", check=between(0, 1))
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if rng.random() >= self.prob:
@@ -25,30 +29,19 @@ class RandomFlip:
         return cv2.flip(image, 1), cv2.flip(label, 1)
 
 
-class RandomColor:
+@dataclass(frozen=True)
+class RandomColor(Transform):
     """Distort brightness, contrast, saturation and hue, each with probability one half.
 
     Brightness comes first; contrast follows it or comes last, at random; saturation and hue share one trip through
-    OpenCV's uint8 HSV (hue in 0..179). Every effect rounds and saturates to uint8.
-
-    Args:
-        brightness_delta: largest shift in grey levels, both signs; the shift is a whole number.
-        contrast_range: lowest and highest factor around 0.
-        saturation_range: lowest and highest factor of the saturation.
-        hue_delta: largest shift of the hue, both signs, modulo 180; a whole number.
+    OpenCV's uint8 HSV (hue in 0..179). Every effect rounds and saturates to uint8. Shifts are whole numbers of either
+    sign; the hue's is modulo 180.
     """
 
-    def __init__(
-        self,
-        brightness_delta: int = 32,
-        contrast_range: Sequence[float] = (0.5, 1.5),
-        saturation_range: Sequence[float] = (0.5, 1.5),
-        hue_delta: int = 18,
-    ) -> None:
-        self.brightness_delta = brightness_delta
-        self.contrast_range = tuple(contrast_range)
-        self.saturation_range = tuple(saturation_range)
-        self.hue_delta = hue_delta
+    brightness_delta: int = key(32, "brightness is shifted by up to this, grey levels", check=between(0, 255))
+    contrast_range: tuple[float, float] = key((0.5, 1.5), "lowest and highest contrast factor", check=ordered_range)
+    saturation_range: tuple[float, float] = key((0.5, 1.5), "lowest and highest saturation factor", check=ordered_range)
+    hue_delta: int = key(18, "hue is shifted by up to this, in OpenCV's 0..179 (2 degrees each)", check=between(0, 90))
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         tone, late_tone = self._draw_tone(rng)
@@ -58,9 +51,9 @@ class RandomColor:
             image = _shift_color(image, saturation, hue)
         return _look_up(image, late_tone), label
 
-    def _draw_tone(self, rng: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _draw_tone(self, rng: np.random.Generator) -> tuple[Optional[np.ndarray], Optional[np.ndarray]]:
         """Draw brightness and contrast; return the tables to apply before and after the colour shift."""
-        tables: list[np.ndarray | None] = [None, None]
+        tables: list[Optional[np.ndarray]] = [None, None]
         if rng.random() < 0.5:
             shift = rng.integers(-self.brightness_delta, self.brightness_delta + 1)
             tables[0] = _to_uint8(LEVELS + shift)
@@ -79,44 +72,47 @@ class RandomColor:
         return saturation, hue
 
 
-class Normalize:
+@dataclass(frozen=True)
+class Normalize(Transform):
     """Turn uint8 RGB (H, W, 3) into float32 ``(x / 255 - mean) / std``; without `is_scale` the division is left out.
 
     The 256 possible results a channel are computed once, in float64, and looked up. The result is a channels-last view
     of a channels-first buffer: `TransposeImage`, which follows, costs nothing.
     """
 
-    def __init__(
-        self,
-        mean: Sequence[float] = (0.3257, 0.3690, 0.3223),
-        std: Sequence[float] = (0.2112, 0.2148, 0.2115),
-        is_scale: bool = True,
-        norm_type: str = "mean_std",
-    ) -> None:
-        if norm_type != "mean_std":
-            raise ValueError(f"Normalize: norm_type must be 'mean_std', got {norm_type!r}")
-        levels = LEVELS / 255 if is_scale else LEVELS
-        self.tables = [((levels - m) / s).astype(np.float32) for m, s in zip(mean, std)]
+    in_evaluation = True
+
+    mean: tuple[float, float, float] = key((0.3257, 0.3690, 0.3223), "RGB mean, of values / 255 when is_scale")
+    std: tuple[float, float, float] = key((0.2112, 0.2148, 0.2115), "RGB standard deviation", check=positive)
+    is_scale: bool = key(True, "divide by 255 first")
+    norm_type: str = key("mean_std", "the formula", choices=("mean_std",))
+
+    @functools.cached_property
+    def tables(self) -> list[np.ndarray]:
+        """The results by grey level, (256,) float32 for each channel."""
+        levels = LEVELS / 255 if self.is_scale else LEVELS
+        return [((levels - m) / s).astype(np.float32) for m, s in zip(self.mean, self.std)]
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, image: np.ndarray, label: Optional[np.ndarray], rng: np.random.Generator
+    ) -> tuple[np.ndarray, Optional[np.ndarray]]:
         planes = np.empty((3, *image.shape[:2]), np.float32)
         for plane, channel, table in zip(planes, cv2.split(image), self.tables):
             cv2.LUT(channel, table, dst=plane)
         return planes.transpose(1, 2, 0), label  # to (H, W, 3)
 
 
-class TransposeImage:
+@dataclass(frozen=True)
+class TransposeImage(Transform):
     """Bring an image (H, W, 3) to the network's layout (3, H, W), contiguous in memory."""
 
-    def __init__(self, hwc2chw: bool = True) -> None:
-        if not hwc2chw:
-            raise ValueError("TransposeImage: hwc2chw must be True, the network reads (N, 3, H, W)")
+    in_evaluation = True
+
+    hwc2chw: bool = key(True, "(H, W, 3) to (3, H, W), the layout the network reads", choices=(True,))
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, image: np.ndarray, label: Optional[np.ndarray], rng: np.random.Generator
+    ) -> tuple[np.ndarray, Optional[np.ndarray]]:
         return np.ascontiguousarray(image.transpose(2, 0, 1)), label  # to (3, H, W)
 
 
@@ -125,7 +121,7 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
+def _look_up(image: np.ndarray, table: Optional[np.ndarray]) -> np.ndarray:
     return image if table is None else cv2.LUT(image, table)
 
 

@@ -1,44 +1,35 @@
-"""Transforms that change the size: random scale and crop for training, a fixed size for evaluation."""
+"""Transforms that change the size: random scale and crop for training, a fixed size for evaluation.
 
-from __future__ import annotations
+`Optional[...]` instead of `X | None`: the annotations of fields are evaluated at run time, on Python 3.9 too.
+"""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
 
 import cv2
 import numpy as np
 
+from src.config.schema import Transform
+from src.config.schema_base import at_least, key
 
-class RandomResizeCrop:
+
+@dataclass(frozen=True)
+class RandomResizeCrop(Transform):
     """Scale image and label at random, pad right and bottom, cut one random window.
 
     The long side becomes ``int(base_size * (0.5 + k / 10) + 0.5)`` with k uniform in 0 ... scale_factor - 1 and the
     short side follows in proportion, rounded half up, at least 1. The image is resized bilinearly, the label by nearest
     neighbour; what is smaller than the window is padded with zeros and `ignore_label`. Every window position is equally
     likely, the last one included.
-
-    Args:
-        crop_size: height and width of the window.
-        multi_scale: draw a scale; False keeps the size.
-        base_size: long side at scale 1.
-        scale_factor: number of scales.
-        ignore_label: label of the padding.
     """
 
-    def __init__(
-        self,
-        crop_size: Sequence[int],
-        multi_scale: bool = True,
-        base_size: int = 2048,
-        scale_factor: int = 16,
-        ignore_label: int = 255,
-    ) -> None:
-        if min(crop_size) < 1:
-            raise ValueError(f"RandomResizeCrop: crop_size must be positive, got {tuple(crop_size)}")
-        self.crop_size = tuple(crop_size)
-        self.multi_scale = multi_scale
-        self.base_size = base_size
-        self.scale_factor = scale_factor
-        self.ignore_label = ignore_label
+    crop_size: tuple[int, int] = key(help="height and width of the window, pixels", check=at_least(32))
+    multi_scale: bool = key(True, "draw a scale; False keeps the image's size")
+    base_size: int = key(2048, "long side at scale 1, pixels", check=at_least(1))
+    scale_factor: int = key(
+        16, "number of scales: long side = base_size * (0.5 + k / 10), k = 0 ... scale_factor - 1", check=at_least(1)
+    )
+    ignore_label: Optional[int] = key(None, "label of the padding; null = data.ignore_label")
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         size = self._draw_size(label.shape, rng)
@@ -46,7 +37,8 @@ class RandomResizeCrop:
         end = (min(top + self.crop_size[0], size[0]), min(left + self.crop_size[1], size[1]))
         image = resize_corner(image, size, end, cv2.INTER_LINEAR)[top:, left:]
         label = resize_corner(label, size, end, cv2.INTER_NEAREST)[top:, left:]
-        return pad(image, self.crop_size, 0), pad(label, self.crop_size, self.ignore_label)
+        ignored = 255 if self.ignore_label is None else self.ignore_label  # None: outside of a configuration
+        return pad(image, self.crop_size, 0), pad(label, self.crop_size, ignored)
 
     def _draw_size(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
         """Draw the height and width to resize to."""
@@ -57,7 +49,8 @@ class RandomResizeCrop:
         return scaled_size(size, long_side / max(size))
 
 
-class Resize:
+@dataclass(frozen=True)
+class Resize(Transform):
     """Bring the image to `target_size` bilinearly; the label stays as it is.
 
     With `keep_ratio` the image is made as large as fits into the target and padded with zeros at the right and bottom;
@@ -65,12 +58,14 @@ class Resize:
     touched: the class map is brought to the label's size, not the other way round, so `ignore_label` pads nothing.
     """
 
-    def __init__(self, target_size: Sequence[int], keep_ratio: bool = True, ignore_label: int = 255) -> None:
-        if min(target_size) < 1:
-            raise ValueError(f"Resize: target_size must be positive, got {tuple(target_size)}")
-        self.target_size = tuple(target_size)
-        self.keep_ratio = keep_ratio
-        self.ignore_label = ignore_label
+    in_training = False
+    in_evaluation = True
+
+    target_size: tuple[int, int] = key(help="height and width, pixels", check=at_least(32))
+    keep_ratio: bool = key(True, "fit inside target_size and pad right and bottom; False stretches")
+    ignore_label: Optional[int] = key(
+        None, "pads nothing, as labels keep their size here; null, or data.ignore_label as published"
+    )
 
     def fitted_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width inside `target_size` that an image of this size covers."""
@@ -81,8 +76,8 @@ class Resize:
         return min(fitted[0], self.target_size[0]), min(fitted[1], self.target_size[1])
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, image: np.ndarray, label: Optional[np.ndarray], rng: np.random.Generator
+    ) -> tuple[np.ndarray, Optional[np.ndarray]]:
         fitted = self.fitted_size(*image.shape[:2])
         return pad(resize_corner(image, fitted, fitted, cv2.INTER_LINEAR), self.target_size, 0), label
 

@@ -1,0 +1,67 @@
+"""What the configuration can name, and where each of it is.
+
+The rooms above fill these dictionaries by the place of what they offer, which is imported when it is first asked for:
+neither reading a configuration nor ``--help`` loads MindSpore. Code of your own adds to them in the same way::
+
+    from src.config.registry import NETWORKS
+
+    NETWORKS["MyNet"] = MyNet  # or "my_package.networks:MyNet"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+from src.base.errors import ConfigError
+
+
+class Registry(MutableMapping[str, Any]):
+    """A dictionary whose values may be given by their place, ``"package.module:name"``.
+
+    Args:
+        what: what the names stand for, in messages.
+        entries: what there is, or where.
+    """
+
+    def __init__(self, what: str, entries: Mapping[str, Any]) -> None:
+        self.what, self._entries = what, dict(entries)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return what `name` stands for; a ConfigError names what there is instead."""
+        if name not in self._entries:
+            raise ConfigError(f"unknown {self.what} {name!r}; known: {', '.join(sorted(self._entries))}")
+        if isinstance(self._entries[name], str):
+            module, _, attribute = self._entries[name].partition(":")
+            self._entries[name] = getattr(importlib.import_module(module), attribute)
+        return self._entries[name]
+
+    def __setitem__(self, name: str, entry: Any) -> None:
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+# Frozen dataclasses derived from `src.config.schema_data.Transform`.
+TRANSFORMS = Registry(
+    "transform",
+    {
+        "RandomResizeCrop": "src.data.transforms.resize:RandomResizeCrop",
+        "RandomFlip": "src.data.transforms.common:RandomFlip",
+        "RandomColor": "src.data.transforms.common:RandomColor",
+        "Resize": "src.data.transforms.resize:Resize",
+        "Normalize": "src.data.transforms.common:Normalize",
+        "TransposeImage": "src.data.transforms.common:TransposeImage",
+    },
+)
