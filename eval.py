@@ -14,6 +14,7 @@ from pathlib import Path
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.schema_base import EVAL
+from src.data.classes import class_names
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
@@ -25,7 +26,7 @@ from src.evaluation.evaluator import (
     log_protocol,
     predict_unlabelled,
 )
-from src.evaluation.predictions import PredictionWriter, class_names
+from src.evaluation.predictions import PredictionWriter
 from src.modules.base_modules import MultiScaleInfer
 from src.state import checkpoint
 from src.utils import modelarts

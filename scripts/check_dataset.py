@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base.errors import DataError
 from src.base.files import require_new, write_new
 from src.config import schema
+from src.config.registry import DATASETS
 from src.config.schema_base import CHECK_DATASET
 from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
+from src.data.classes import class_names
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_report import report_tree, split_lines, weight_lines
 from src.data.preflight import suspect_train_ids
-from src.evaluation.predictions import class_names
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         problems[split] = splits[split].problems
         print_all(split_lines(split, splits[split], names))
-        if config.data.name == CITYSCAPES and not problems[split]:
+        if DATASETS[config.data.name] is CITYSCAPES and not problems[split]:
             print_all(filter(None, [suspect_train_ids(split, splits[split].values.nonzero()[0].tolist())]))
     if "train" in splits:
         print_all(weight_lines(splits["train"]))

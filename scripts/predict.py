@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import ConfigError
 from src.config import schema
-from src.evaluation.predictions import class_names, class_palette
+from src.data.classes import class_names, class_palette
 from src.offline.models import check_suffix
 from src.predict.images import predict_images
 from src.predict.inputs import check_output, list_inputs, silence_opencv

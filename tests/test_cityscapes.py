@@ -7,14 +7,13 @@ import pytest
 
 from src.base.errors import DataError
 from src.data.cityscapes import (
+    CITYSCAPES,
     CLASSES,
     LabelCoding,
     Samples,
-    label_id_to_train_id,
     list_samples,
     map_label,
     read_pair,
-    train_id_to_label_id,
 )
 from tests.dataset_helpers import write_cityscapes, write_generic, write_png
 
@@ -28,7 +27,7 @@ BY_HAND = {int(pair.split("→")[0]): int(pair.split("→")[1]) for pair in MAPP
 
 @pytest.mark.parametrize("ignore_label", [255, 19, 200])
 def test_every_label_id_maps_as_published(ignore_label):
-    table = label_id_to_train_id(ignore_label)
+    table = CITYSCAPES.train_id_table(ignore_label)
     assert table.dtype == np.uint8
     assert {value: int(table[value]) for value in range(256)} == {
         value: BY_HAND.get(value, ignore_label) for value in range(256)
@@ -36,7 +35,7 @@ def test_every_label_id_maps_as_published(ignore_label):
 
 
 def test_train_ids_map_back():
-    table = train_id_to_label_id()
+    table = CITYSCAPES.label_id_table()
     assert {train_id: int(table[train_id]) for train_id in range(19)} == {v: k for k, v in BY_HAND.items()}
     assert (table[19:] == 0).all()
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.data.cityscapes import CLASSES, IMAGE_SUFFIX, LABEL_SUFFIX, label_id_to_train_id, list_samples, map_label
+from src.data.cityscapes import CITYSCAPES, CLASSES, IMAGE_SUFFIX, LABEL_SUFFIX, list_samples, map_label
 from src.data.preflight import preflight
 from tests.dataset_helpers import make_data
 from tools.streets.camera import Camera
@@ -62,7 +62,7 @@ def contents(folder):
 
 
 def train_ids(labels):
-    return map_label(labels.reshape(len(labels), -1), label_id_to_train_id(IGNORED)).reshape(labels.shape)
+    return map_label(labels.reshape(len(labels), -1), CITYSCAPES.train_id_table(IGNORED)).reshape(labels.shape)
 
 
 def test_files_are_8_bit_pairs_in_the_layout_of_cityscapes(root, pairs):

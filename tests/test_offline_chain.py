@@ -15,7 +15,7 @@ import postprocess
 import preprocess
 from scripts import infer_model
 from src.base.errors import ConfigError, DataError, UserError
-from src.data.cityscapes import train_id_to_label_id
+from src.data.cityscapes import CITYSCAPES
 from src.data.eval_samples import restore_class_map
 from src.offline import inference
 from src.offline.manifest import read_manifest
@@ -90,7 +90,7 @@ def differing_pixels(folder: Path, predictions: Path) -> int:
         name = sample.stem.replace("_leftImg8bit", "_pred_labelIds.png")
         expected = cv2.imread(str(predictions / name), cv2.IMREAD_UNCHANGED)
         assert len(np.unique(expected)) > 1
-        count += int((train_id_to_label_id()[class_map] != expected).sum())
+        count += int((CITYSCAPES.label_id_table()[class_map] != expected).sum())
     return count
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from src.base.errors import UserError
+from src.data.classes import generic_palette
 from src.visual.drawing import shorten, text_width
 from src.visual.visualize import (
     accuracy_text,
     colorize,
     comparison,
     error_map,
-    generic_palette,
     hatch,
     overlay,
     with_legend,

@@ -65,3 +65,8 @@ TRANSFORMS = Registry(
         "TransposeImage": "src.data.transforms.common:TransposeImage",
     },
 )
+
+# `Dataset` of `src/data/classes.py`, by the name in ``data.name``.
+DATASETS = Registry(
+    "data set", {"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"}
+)

@@ -8,6 +8,7 @@ annotations are evaluated at run time, on Python 3.9 too.
 from dataclasses import dataclass
 from typing import Optional
 
+from src.config.registry import DATASETS
 from src.config.schema_base import (
     EVAL,
     EXPORT,
@@ -263,10 +264,12 @@ class Config(Section):
             "data.ignore_label",
             f"{data.ignore_label} is one of the {classes} classes; take a value outside 0..{classes - 1}, e.g. 255",
         )
-        if data.name == "cityscapes":
-            problems += require(
-                classes == 19, "num_classes", f"Cityscapes has 19, got {classes}; other data: data.name=generic"
-            )
+        dataset = DATASETS[data.name]
+        problems += require(
+            len(dataset.classes) in (0, classes),
+            "num_classes",
+            f"{dataset.title} has {len(dataset.classes)}, got {classes}; other data: data.name=generic",
+        )
         for name in ("map_label", "class_names"):
             values = getattr(data, name)
             problems += require(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
+from src.config.registry import DATASETS
 from src.config.schema_base import Section, at_least, between, key, require
 
 
@@ -72,7 +73,7 @@ class Data(Section):
     name: str = key(
         "cityscapes",
         "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids",
-        choices=("cityscapes", "generic"),
+        choices=DATASETS,
     )
     num_parallel_workers: int = key(8, "threads that decode and augment; cut to the number of cores", check=at_least(1))
     map_label: Optional[tuple[float, ...]] = key(

@@ -4,66 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.config.registry import DATASETS
+from src.data.classes import Dataset, Folders, LabelClass
 from src.data.image_files import read_image, read_label
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
 LABELLED_SPLITS = ("train", "val")
-CITYSCAPES, GENERIC = "cityscapes", "generic"
-LABEL_IDS = 34  # Cityscapes label ids are 0..33, and -1 (license plate), which is 255 in a file
-LICENSE_PLATE = 255
-
-
-class CityscapesClass(NamedTuple):
-    """One evaluated class; its train id is its position in `CLASSES`, the colour is RGB."""
-
-    name: str
-    label_id: int
-    color: tuple[int, int, int]
-
 
 CLASSES = (
-    CityscapesClass("road", 7, (128, 64, 128)),
-    CityscapesClass("sidewalk", 8, (244, 35, 232)),
-    CityscapesClass("building", 11, (70, 70, 70)),
-    CityscapesClass("wall", 12, (102, 102, 156)),
-    CityscapesClass("fence", 13, (190, 153, 153)),
-    CityscapesClass("pole", 17, (153, 153, 153)),
-    CityscapesClass("traffic light", 19, (250, 170, 30)),
-    CityscapesClass("traffic sign", 20, (220, 220, 0)),
-    CityscapesClass("vegetation", 21, (107, 142, 35)),
-    CityscapesClass("terrain", 22, (152, 251, 152)),
-    CityscapesClass("sky", 23, (70, 130, 180)),
-    CityscapesClass("person", 24, (220, 20, 60)),
-    CityscapesClass("rider", 25, (255, 0, 0)),
-    CityscapesClass("car", 26, (0, 0, 142)),
-    CityscapesClass("truck", 27, (0, 0, 70)),
-    CityscapesClass("bus", 28, (0, 60, 100)),
-    CityscapesClass("train", 31, (0, 80, 100)),
-    CityscapesClass("motorcycle", 32, (0, 0, 230)),
-    CityscapesClass("bicycle", 33, (119, 11, 32)),
+    LabelClass("road", 7, (128, 64, 128)),
+    LabelClass("sidewalk", 8, (244, 35, 232)),
+    LabelClass("building", 11, (70, 70, 70)),
+    LabelClass("wall", 12, (102, 102, 156)),
+    LabelClass("fence", 13, (190, 153, 153)),
+    LabelClass("pole", 17, (153, 153, 153)),
+    LabelClass("traffic light", 19, (250, 170, 30)),
+    LabelClass("traffic sign", 20, (220, 220, 0)),
+    LabelClass("vegetation", 21, (107, 142, 35)),
+    LabelClass("terrain", 22, (152, 251, 152)),
+    LabelClass("sky", 23, (70, 130, 180)),
+    LabelClass("person", 24, (220, 20, 60)),
+    LabelClass("rider", 25, (255, 0, 0)),
+    LabelClass("car", 26, (0, 0, 142)),
+    LabelClass("truck", 27, (0, 0, 70)),
+    LabelClass("bus", 28, (0, 60, 100)),
+    LabelClass("train", 31, (0, 80, 100)),
+    LabelClass("motorcycle", 32, (0, 0, 230)),
+    LabelClass("bicycle", 33, (119, 11, 32)),
 )
 
 
-def label_id_to_train_id(ignore_label: int) -> np.ndarray:
-    """Return a (256,) uint8 table: Cityscapes label id to train id, `ignore_label` where there is none."""
-    table = np.full(256, ignore_label, np.uint8)
-    for train_id, cls in enumerate(CLASSES):
-        table[cls.label_id] = train_id
-    return table
-
-
-def train_id_to_label_id() -> np.ndarray:
-    """Return a (256,) uint8 table: train id to Cityscapes label id, 0 ("unlabeled") for everything else."""
-    table = np.zeros(256, np.uint8)
-    table[: len(CLASSES)] = [cls.label_id for cls in CLASSES]
-    return table
+CITYSCAPES = Dataset(
+    "Cityscapes",
+    CLASSES,
+    label_ids=34,
+    void=255,  # a license plate is -1, which is 255 in a file
+    folders=Folders("leftImg8bit", IMAGE_SUFFIX, "gtFine", LABEL_SUFFIX),
+    hint="no Cityscapes label ids (0..33 and 255); give *_gtFine_labelIds.png, or data.name=generic for train ids of "
+    "your own",
+)
 
 
 def map_label(label: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -72,15 +57,16 @@ def map_label(label: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 class LabelCoding:
-    """What the values in label files mean: Cityscapes label ids, or train ids for any other data set."""
+    """What the values in label files mean: the label ids of the data set called `name`, or train ids."""
 
     def __init__(self, name: str, num_classes: int, ignore_label: int) -> None:
-        self.name = name
+        self.dataset = DATASETS[name]
         self.num_classes = num_classes
         self.ignore_label = ignore_label
-        is_cityscapes = name == CITYSCAPES
-        self.table = label_id_to_train_id(ignore_label) if is_cityscapes else None
-        self.num_values, self.void = (LABEL_IDS, LICENSE_PLATE) if is_cityscapes else (num_classes, ignore_label)
+        self.table = self.dataset.train_id_table(ignore_label)
+        self.num_values, self.void = num_classes, ignore_label
+        if self.dataset.classes:
+            self.num_values, self.void = self.dataset.label_ids, self.dataset.void
 
     def invalid_values(self, label: np.ndarray) -> list[int]:
         """Return the values in a (H, W) uint8 label that mean nothing, sorted."""
@@ -101,13 +87,10 @@ class LabelCoding:
         return label if self.table is None else map_label(label, self.table)
 
     def _explain(self, values: list[int]) -> str:
-        if self.name == CITYSCAPES:
-            return (
-                "no Cityscapes label ids (0..33 and 255); give *_gtFine_labelIds.png, "
-                "or data.name=generic for train ids of your own"
-            )
+        if self.dataset.classes:
+            return self.dataset.hint
         text = f"outside 0..{self.num_classes - 1} and ignore_label {self.ignore_label}"
-        if self.num_classes == len(CLASSES) and values[-1] < LABEL_IDS:
+        if self.num_classes == len(CLASSES) and values[-1] < CITYSCAPES.label_ids:
             text += "; if these are Cityscapes label ids, set data.name=cityscapes"
         return text
 
@@ -150,40 +133,41 @@ def check_same_size(image_path: str, image_size: tuple[int, int], label_path: st
         raise DataError(f"{image_path} has {height}x{width} pixels but {label_path} {label_height}x{label_width}")
 
 
-def list_samples(dataset_dir: str, split: str, name: str = CITYSCAPES, *, labelled: bool = True) -> Samples:
-    """List the pairs of a split: by ``{split}.lst`` in the root if there is one, else by scanning Cityscapes folders.
+def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labelled: bool = True) -> Samples:
+    """List the pairs of a split: by ``{split}.lst`` in the root if there is one, else by scanning its folders.
 
     Args:
         dataset_dir: root of the data set.
         split: 'train', 'val', or another one, which need not have labels.
-        name: 'cityscapes' or 'generic'; the latter needs the list.
+        name: the data set's in `DATASETS`; one without folders of its own, as 'generic', needs the list.
         labelled: False leaves out every label, listed or found.
 
     Raises:
         DataError: nothing is there, or the list is malformed. Whether each file exists is not checked.
     """
-    root = Path(dataset_dir).expanduser()
+    root, dataset = Path(dataset_dir).expanduser(), DATASETS[name]
     if not root.is_dir():
-        raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, name)}")
+        raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, dataset)}")
     list_file = root / f"{split}.lst"
-    if not list_file.is_file() and name == GENERIC:
-        raise DataError(f"{list_file}: no such file; {_expected(split, name)}")
     if list_file.is_file():
-        return Samples(split, _read_list(list_file, split, name, labelled))
-    return Samples(split, _scan_folders(root, split, labelled))
+        return Samples(split, _read_list(list_file, split, dataset, labelled))
+    if dataset.folders is None:
+        raise DataError(f"{list_file}: no such file; {_expected(split, dataset)}")
+    return Samples(split, _scan_folders(root, split, dataset, labelled))
 
 
-def _expected(split: str, name: str) -> str:
+def _expected(split: str, dataset: Dataset) -> str:
     is_labelled = split in LABELLED_SPLITS
     line = "'image<TAB>label'" if is_labelled else "image"
     text = f"it must hold {split}.lst with one {line} a line, relative to it"
-    if name == CITYSCAPES:
-        text += f", or leftImg8bit/{split}/<city>/*{IMAGE_SUFFIX}"
-        text += f" and gtFine/{split}/<city>/*{LABEL_SUFFIX}" if is_labelled else ""
+    if dataset.folders:
+        images, image_suffix, labels, label_suffix = dataset.folders
+        text += f", or {images}/{split}/<city>/*{image_suffix}"
+        text += f" and {labels}/{split}/<city>/*{label_suffix}" if is_labelled else ""
     return text
 
 
-def _read_list(path: Path, split: str, name: str, labelled: bool) -> list[tuple[str, str | None]]:
+def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list[tuple[str, str | None]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as err:
@@ -193,12 +177,12 @@ def _read_list(path: Path, split: str, name: str, labelled: bool) -> list[tuple[
         if line.strip() and not line.lstrip().startswith("#"):
             image, label = _parse_line(line, f"{path}, line {number}", split)
             label = label if labelled else None
-            if name == CITYSCAPES and label is not None and "labelTrainIds" in label:
+            if dataset is CITYSCAPES and label is not None and "labelTrainIds" in label:
                 hint = f"list *{LABEL_SUFFIX}, or set data.name=generic"
                 raise DataError(f"{path}, line {number}: {label} holds train ids already; {hint}")
             pairs.append((str(path.parent / image), label and str(path.parent / label)))
     if not pairs:
-        raise DataError(f"{path}: the list is empty; {_expected(split, name)}")
+        raise DataError(f"{path}: the list is empty; {_expected(split, dataset)}")
     return pairs
 
 
@@ -216,20 +200,23 @@ def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
     return fields[0], None
 
 
-def _scan_folders(root: Path, split: str, labelled: bool) -> list[tuple[str, str | None]]:
-    image_root, label_root = root / "leftImg8bit" / split, root / "gtFine" / split
-    images = _names(image_root, IMAGE_SUFFIX)
-    labels = _names(label_root, LABEL_SUFFIX) if labelled else set()
+def _scan_folders(root: Path, split: str, dataset: Dataset, labelled: bool) -> list[tuple[str, str | None]]:
+    image_folder, image_suffix, label_folder, label_suffix = dataset.folders
+    image_root, label_root = root / image_folder / split, root / label_folder / split
+    images = _names(image_root, image_suffix)
+    labels = _names(label_root, label_suffix) if labelled else set()
     if not images:
-        raise DataError(f"{root}: no images of the {split} split; {_expected(split, CITYSCAPES)}")
+        raise DataError(f"{root}: no images of the {split} split; {_expected(split, dataset)}")
     if split in LABELLED_SPLITS and not label_root.is_dir():
-        raise DataError(f"{label_root}: no such folder, but leftImg8bit/{split} has images; unpack gtFine, too")
+        raise DataError(
+            f"{label_root}: no such folder, but {image_folder}/{split} has images; unpack {label_folder}, too"
+        )
     pairs = []
     # A label without its image is a pair as well, a broken one: the check before training names it.
     for name in sorted(images | labels):
-        label = f"{label_root / name}{LABEL_SUFFIX}"
+        label = f"{label_root / name}{label_suffix}"
         has_label = split in LABELLED_SPLITS or name in labels
-        pairs.append((f"{image_root / name}{IMAGE_SUFFIX}", label if has_label else None))
+        pairs.append((f"{image_root / name}{image_suffix}", label if has_label else None))
     return pairs
 
 

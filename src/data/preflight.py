@@ -11,7 +11,7 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.config import schema
-from src.data.cityscapes import CITYSCAPES, CLASSES, LICENSE_PLATE, LabelCoding, Samples, check_same_size, list_samples
+from src.data.cityscapes import CITYSCAPES, LabelCoding, Samples, check_same_size, list_samples
 from src.data.image_files import check_image_header, check_label_header, read_image, read_label, read_png_header
 from src.data.prefetch import map_ahead, usable_workers
 
@@ -80,7 +80,7 @@ def _problems_of_values(samples: Samples, coding: LabelCoding, seed: int, worker
     seen = np.zeros(256, bool)
     check = partial(_check_values, coding=coding, seen=seen)
     problems = list(_problems(check, labels, workers))
-    if coding.name == CITYSCAPES and not problems:
+    if coding.dataset is CITYSCAPES and not problems:
         suspicion = suspect_train_ids(samples.split, np.flatnonzero(seen).tolist())
         if suspicion:
             logger.warning("%s", suspicion)
@@ -121,7 +121,7 @@ def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
 
 def suspect_train_ids(split: str, values: Sequence[int]) -> str:
     """Return a warning if labels that should hold Cityscapes label ids look like train ids, which are label ids too."""
-    if values and all(value < len(CLASSES) or value == LICENSE_PLATE for value in values):
+    if values and all(value < len(CITYSCAPES.classes) or value == CITYSCAPES.void for value in values):
         return (
             f"{split}: the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, "
             "...); if these are train ids, set data.name=generic"

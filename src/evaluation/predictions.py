@@ -7,26 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from src.config import schema
-from src.data.cityscapes import CITYSCAPES, CLASSES, map_label, train_id_to_label_id
+from src.config.registry import DATASETS
+from src.data.cityscapes import map_label
+from src.data.classes import class_names, class_palette
 from src.data.eval_samples import EvalSample
 from src.data.image_files import read_image
-from src.visual.visualize import comparison, generic_palette, write_png
-
-
-def class_names(config: schema.Config) -> tuple[str, ...]:
-    """Return the names of the classes, by train id."""
-    if config.data.class_names:
-        return config.data.class_names
-    if config.data.name == CITYSCAPES:
-        return tuple(cls.name for cls in CLASSES)
-    return tuple(f"class {number}" for number in range(config.num_classes))
-
-
-def class_palette(config: schema.Config) -> np.ndarray:
-    """Return the RGB colour of each class, (num_classes, 3) uint8."""
-    if config.data.name == CITYSCAPES:
-        return np.array([cls.color for cls in CLASSES], np.uint8)
-    return generic_palette(config.num_classes)
+from src.visual.visualize import comparison, write_png
 
 
 class PredictionWriter:
@@ -39,9 +25,7 @@ class PredictionWriter:
             folder.mkdir(parents=True, exist_ok=True)
         self.names, self.palette = class_names(config), class_palette(config)
         self.ignore_label = config.data.ignore_label
-        self.to_file_values = (
-            train_id_to_label_id() if config.data.name == CITYSCAPES else np.arange(256, dtype=np.uint8)
-        )
+        self.to_file_values = DATASETS[config.data.name].label_id_table()
 
     def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
         """Write the pictures of one sample; `prediction` (H, W) uint8 has the label's size."""

@@ -15,8 +15,8 @@ from mindspore import Tensor, nn
 
 from src.base.errors import ConfigError, UserError
 from src.config import schema
+from src.data.classes import class_names, class_palette
 from src.data.transforms_factory import create_transforms
-from src.evaluation.predictions import class_names, class_palette
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.folding import fold_batch_norm

@@ -11,9 +11,9 @@ from src.base.errors import ConfigError, UserError
 from src.base.files import write_whole
 from src.config import schema
 from src.config.builder import with_image_size
+from src.data.classes import class_names, class_palette
 from src.data.eval_samples import EvalSample, EvalSamples
 from src.data.transforms.common import Normalize
-from src.evaluation.predictions import class_names, class_palette
 from src.offline.descriptions import description_path, read_description
 from src.offline.manifest import Manifest, ManifestSample, input_name
 

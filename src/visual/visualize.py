@@ -24,23 +24,6 @@ _PANEL_MIN, _PANEL_MAX = 640, 1024  # longest side of a panel, pixels
 _MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels around panels, above them, and across a colour of the legend
 
 
-def generic_palette(num_classes: int) -> np.ndarray:
-    """Return (num_classes, 3) uint8 RGB colours that are easy to tell apart, the same ones every time.
-
-    Every next colour is the one of a fixed grid that is farthest from black (the ignored label), white and all before.
-    """
-    levels = np.array([0, 36, 73, 109, 146, 182, 219, 255])
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    chosen, distance = [np.array([0, 0, 0]), np.array([255, 255, 255])], np.full(len(grid), np.inf)
-    for _ in range(num_classes):
-        for color in chosen[-2:]:
-            red = (grid[:, 0] + color[0]) / 512  # the eye weighs red more and blue less in bright red colours
-            weights = np.stack([2 + red, np.full_like(red, 4), 3 - red], axis=1)
-            distance = np.minimum(distance, (weights * (grid - color) ** 2).sum(axis=1))
-        chosen.append(grid[distance.argmax()])
-    return np.array(chosen[2:], np.uint8).reshape(-1, 3)
-
-
 def colorize(class_map: np.ndarray, palette: Sequence, ignore_label: int | None) -> np.ndarray:
     """Paint a class map (H, W): class i in `palette[i]`, `ignore_label` in black; None = there is no ignored label."""
     colors = np.asarray(palette, np.uint8).reshape(-1, 3)

@@ -1,0 +1,103 @@
+"""The classes of a data set: their names, their colours, and what stands for them in label files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from src.config import schema
+from src.config.registry import DATASETS
+
+
+class LabelClass(NamedTuple):
+    """One evaluated class; its train id is its position among the classes, the colour is RGB."""
+
+    name: str
+    label_id: int
+    color: tuple[int, int, int]
+
+
+class Folders(NamedTuple):
+    """Where a split is without a list: ``{images}/{split}/<city>/<name>{image_suffix}``, the labels likewise."""
+
+    images: str
+    image_suffix: str
+    labels: str
+    label_suffix: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What ``data.name`` stands for.
+
+    Args:
+        title: the data set in messages.
+        classes: the evaluated classes by train id; without any the configuration numbers them, and label files hold
+            train ids.
+        label_ids: with `classes`, label files hold 0 ... label_ids - 1 and `void`, everything else is a mistake.
+        void: further value of label files that stands for no class.
+        folders: where a split is without a list; None = a list is required.
+        hint: with `classes`, what to say where a label file holds other values.
+    """
+
+    title: str
+    classes: tuple[LabelClass, ...] = ()
+    label_ids: int = 256
+    void: int = 255
+    folders: Folders | None = None
+    hint: str = "no label ids of this data set"
+
+    def train_id_table(self, ignore_label: int) -> np.ndarray | None:
+        """Return a (256,) uint8 table: label id to train id, `ignore_label` where there is none; None = they agree."""
+        if not self.classes:
+            return None
+        table = np.full(256, ignore_label, np.uint8)
+        for train_id, cls in enumerate(self.classes):
+            table[cls.label_id] = train_id
+        return table
+
+    def label_id_table(self) -> np.ndarray:
+        """Return a (256,) uint8 table: train id to label id, 0 for everything else; without classes as they are."""
+        if not self.classes:
+            return np.arange(256, dtype=np.uint8)
+        table = np.zeros(256, np.uint8)
+        table[: len(self.classes)] = [cls.label_id for cls in self.classes]
+        return table
+
+
+GENERIC = Dataset("generic")  # classes of one's own, listed in train.lst and val.lst
+
+
+def class_names(config: schema.Config) -> tuple[str, ...]:
+    """Return the names of the classes, by train id."""
+    classes = DATASETS[config.data.name].classes
+    if config.data.class_names:
+        return config.data.class_names
+    if classes:
+        return tuple(cls.name for cls in classes)
+    return tuple(f"class {number}" for number in range(config.num_classes))
+
+
+def class_palette(config: schema.Config) -> np.ndarray:
+    """Return the RGB colour of each class, (num_classes, 3) uint8."""
+    classes = DATASETS[config.data.name].classes
+    return np.array([cls.color for cls in classes], np.uint8) if classes else generic_palette(config.num_classes)
+
+
+def generic_palette(num_classes: int) -> np.ndarray:
+    """Return (num_classes, 3) uint8 RGB colours that are easy to tell apart, the same ones every time.
+
+    Every next colour is the one of a fixed grid that is farthest from black (the ignored label), white and all before.
+    """
+    levels = np.array([0, 36, 73, 109, 146, 182, 219, 255])
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    chosen, distance = [np.array([0, 0, 0]), np.array([255, 255, 255])], np.full(len(grid), np.inf)
+    for _ in range(num_classes):
+        for color in chosen[-2:]:
+            red = (grid[:, 0] + color[0]) / 512  # the eye weighs red more and blue less in bright red colours
+            weights = np.stack([2 + red, np.full_like(red, 4), 3 - red], axis=1)
+            distance = np.minimum(distance, (weights * (grid - color) ** 2).sum(axis=1))
+        chosen.append(grid[distance.argmax()])
+    return np.array(chosen[2:], np.uint8).reshape(-1, 3)
