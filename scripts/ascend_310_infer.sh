@@ -55,11 +55,11 @@ lite=${MS_LITE_HOME:-${LITE_HOME:-}}
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
 if [[ $model == *.onnx ]]; then
-  find_python requirements-infer.txt requirements/onnx.txt
+  find_python requirements/infer.txt requirements/onnx.txt
 elif [[ $device_type == CPU && -z $lite ]]; then
   find_python requirements.txt
 else # the runner brings its own MindSpore
-  find_python requirements-infer.txt
+  find_python requirements/infer.txt
 fi
 model=$(realpath "$model")
 data=$(realpath "$data")

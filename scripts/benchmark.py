@@ -65,7 +65,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser("scripts/benchmark.py", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="sections")
-    parser.add_argument("--torch", action="store_true", help="compare with PyTorch (requirements-torch.txt)")
+    parser.add_argument("--torch", action="store_true", help="compare with PyTorch (requirements/torch.txt)")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
     parser.add_argument("--profile", action="store_true", help="add where forward pass and training step spend time")
     parser.add_argument("--json", type=Path, default=None, help="file to write everything to, with every sample")

@@ -1,6 +1,6 @@
 """Say which lines of requirements files the current interpreter does not satisfy; exit code 1 if there are any.
 
-Usage: python scripts/check_requirements.py [--missing] requirements.txt [requirements-dev.txt]
+Usage: python scripts/check_requirements.py [--missing] requirements.txt [requirements/dev.txt]
 --missing prints the unmet lines for pip to install; the exit code is then 0.
 """
 

@@ -11,11 +11,11 @@ cd "$(dirname "$0")/.."
 selection=()
 if [[ ${1-} == --mindspore ]]; then
   [[ -n ${2-} ]] || { echo "error: --mindspore needs a version, e.g. 2.0.0" >&2 && exit 2; }
-  setup_version "$2" requirements.txt requirements-dev.txt requirements/onnx.txt
+  setup_version "$2" requirements.txt requirements/dev.txt requirements/onnx.txt
   selection=(-m mindspore)
   shift 2
 else
-  setup_python requirements.txt requirements-dev.txt requirements/onnx.txt
+  setup_python requirements.txt requirements/dev.txt requirements/onnx.txt
 fi
 setup_torch
 parallel=(--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)

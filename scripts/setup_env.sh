@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
-# Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements-dev.txt]
+# Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements/dev.txt]
 #    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
 #    or: . scripts/setup_env.sh; setup_torch    (makes .venv-torch)
-#    or: . scripts/setup_env.sh; setup_version 2.10.0 requirements.txt [requirements-dev.txt]    (makes .venv-2.10.0)
+#    or: . scripts/setup_env.sh; setup_version 2.10.0 requirements.txt [requirements/dev.txt]    (makes .venv-2.10.0)
 # The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
 # its own MindSpore, as Ascend images do, that one is seen through it.
 
@@ -95,7 +95,7 @@ setup_version() { # MindSpore version, requirements files relative to the reposi
     missing+=("mindspore==$version")
   fi
   [[ ${#missing[@]} -gt 0 ]] || return 0
-  [[ $version != 2.0.* ]] || pins=(--constraint "$repo_root/requirements-2.0-pins.txt")
+  [[ $version != 2.0.* ]] || pins=(--constraint "$repo_root/requirements/pins-2.0.txt")
   echo "installing: ${missing[*]}"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check ${pins[@]+"${pins[@]}"} "${missing[@]}" ||
     _fail "pip install failed, see above"
@@ -114,7 +114,7 @@ setup_torch() { # makes .venv-torch with PyTorch and nothing of this repository,
     echo "making $venv (once) with $base"
     "$base" -m venv "$venv" || _fail "cannot make a virtual environment with $base -m venv"
   fi
-  mapfile -t missing < <("$venv/bin/python" "$repo_root/scripts/check_requirements.py" --missing "$repo_root/requirements-torch.txt")
+  mapfile -t missing < <("$venv/bin/python" "$repo_root/scripts/check_requirements.py" --missing "$repo_root/requirements/torch.txt")
   [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "installing: ${missing[*]}"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${missing[@]}" ||

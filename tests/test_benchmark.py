@@ -132,7 +132,7 @@ def test_an_interpreter_without_pytorch_gives_one_line_and_2(tmp_path):
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     done = run_script(SCRIPT, "--quick", "--torch", "--torch_python", python, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "pip install -r requirements-torch.txt" in done.stderr
+    assert "pip install -r requirements/torch.txt" in done.stderr
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path):

@@ -157,7 +157,7 @@ def test_nothing_is_overwritten_and_torch_is_asked_for(published, torch_python, 
     assert (tmp_path / "own.yml").read_text(encoding="utf-8") == "mine\n"
     done = run_script(SCRIPT, *words(sys.executable, source, tmp_path / "other.ckpt"), check=False)
     assert done.returncode == 2
-    assert "pip install -r requirements-torch.txt" in done.stderr
+    assert "pip install -r requirements/torch.txt" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -18,8 +18,7 @@ def bare(tmp_path) -> Path:
     """A copy of the scripts, and a folder of programs without any Python."""
     (tmp_path / "repo").mkdir()
     shutil.copytree(ROOT / "scripts", tmp_path / "repo" / "scripts")
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-2.0-pins.txt"):
-        shutil.copy(ROOT / name, tmp_path / "repo")
+    shutil.copy(ROOT / "requirements.txt", tmp_path / "repo")
     shutil.copytree(ROOT / "requirements", tmp_path / "repo" / "requirements")
     (tmp_path / "bin").mkdir()
     for name in ("bash", "dirname", "grep", "sed", "cat"):

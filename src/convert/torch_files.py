@@ -90,7 +90,7 @@ if __name__ == "__main__":
         import torch  # noqa: F401
     except ImportError:
         sys.exit(
-            f"{sys.executable} has no PyTorch: pip install -r requirements-torch.txt, "
+            f"{sys.executable} has no PyTorch: pip install -r requirements/torch.txt, "
             "or name an interpreter that has it with --torch_python"
         )
     {"read": read, "write": write}[what](Path(source), Path(target))

@@ -1,6 +1,6 @@
 """Compute the golden values of the network, loss and optimizer tests with PyTorch.
 
-    pip install -r requirements-torch.txt
+    pip install -r requirements/torch.txt
     python tests/golden/make_golden.py [--output DIR]
 
 The network lies in torch_network.py. Weights, images and labels come from seeded.py, so a file holds seeds, settings

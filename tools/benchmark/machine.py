@@ -68,7 +68,7 @@ def torch_version(python: str) -> str:
         raise UserError(f"--torch_python {python}: {err.strerror}") from err
     if done.returncode:
         raise UserError(
-            f"{python} has no PyTorch: pip install -r requirements-torch.txt, "
+            f"{python} has no PyTorch: pip install -r requirements/torch.txt, "
             "or name an interpreter that has it with --torch_python"
         )
     return done.stdout.strip()
