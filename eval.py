@@ -29,9 +29,7 @@ from src.evaluation.evaluator import (
 from src.evaluation.predictions import PredictionWriter
 from src.modules.base_modules import MultiScaleInfer
 from src.state import checkpoint
-from src.utils import modelarts
-from src.utils.common import compare_variant, create_network, dated_folder, start, write_config
-from src.utils.config import load_config
+from src.utils.common import compare_variant, configure, create_network, dated_folder, start, write_config
 from src.utils.entry import run_entry
 from src.utils.metrics import class_table, evaluation_lines
 
@@ -40,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
-    config = modelarts.begin(load_config(argv, EVAL), EVAL)
+    config = configure(argv, EVAL)
     config, runtime, others = start(config, results_folder)
     if runtime.local_rank == 0:
         splits, labelled = (config.split,), is_scored(config)

@@ -16,9 +16,8 @@ from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
 from src.state import checkpoint
-from src.utils import local_adapter, modelarts
-from src.utils.common import compare_variant, create_network, start
-from src.utils.config import load_config
+from src.utils import local_adapter
+from src.utils.common import compare_variant, configure, create_network, start
 from src.utils.entry import run_entry
 
 logger = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the command line says; return 0."""
-    config = modelarts.begin(load_config(argv, EXPORT), EXPORT)
+    config = configure(argv, EXPORT)
     if not config.checkpoint_file:
         raise ConfigError("--checkpoint_file: required")
     target = exporting.check_target(config)

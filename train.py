@@ -28,16 +28,17 @@ from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
-from src.utils import callback, modelarts
+from src.utils import callback
 from src.utils.common import (
     compare_variant,
+    configure,
     create_network,
     resumes_itself,
     start,
     training_folder,
     write_config,
 )
-from src.utils.config import differences, load_config, to_dict
+from src.utils.config import differences, to_dict
 from src.utils.entry import run_entry
 from src.utils.runtime import Runtime
 
@@ -46,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
-    config = modelarts.begin(load_config(argv, TRAIN), TRAIN)
+    config = configure(argv, TRAIN)
     config, runtime, others = start(config, training_folder)
     config = continue_run(config, others)
     if has_finished(config):

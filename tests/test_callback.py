@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.base.errors import TrainingError
+from src.base.errors import EvaluationInterruptedError, TrainingError
 from src.base.json_lines import read_json_lines
 from src.base.progress import format_seconds
-from src.evaluation.evaluator import Evaluation, EvaluationInterruptedError
+from src.evaluation.evaluator import Evaluation
 from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
 from src.utils import callback

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: shown as one line, without a traceback."""
+"""Errors that are the user's to mend: shown as one line, without a traceback. Further down: what is no mistake."""
 
 
 class UserError(Exception):
@@ -19,3 +19,11 @@ class CheckpointError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on, e.g. because the loss stays non-finite."""
+
+
+class EvaluationInterruptedError(Exception):
+    """The evaluation was abandoned because its caller asked for it."""
+
+
+class TerminatedError(BaseException):
+    """SIGTERM, outside of the training loop, which has its own way to stop."""

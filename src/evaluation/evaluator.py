@@ -10,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.base.errors import EvaluationInterruptedError
 from src.base.progress import Progress
 from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
@@ -36,10 +37,6 @@ class Unscored:
 
     images: int
     images_per_second: float
-
-
-class EvaluationInterruptedError(Exception):
-    """The evaluation was abandoned because its caller asked for it."""
 
 
 def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:

@@ -14,10 +14,10 @@ import numpy as np
 from mindspore import nn
 from mindspore.train.callback import Callback
 
-from src.base.errors import CheckpointError, TrainingError
+from src.base.errors import CheckpointError, EvaluationInterruptedError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
-from src.evaluation.evaluator import Evaluation, EvaluationInterruptedError
+from src.evaluation.evaluator import Evaluation
 from src.state.checkpoint import (
     BEST_NAME,
     RunInfo,

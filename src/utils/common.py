@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -18,7 +18,6 @@ from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state.checkpoint import list_checkpoints, require_file
 from src.utils import config as config_module
-from src.utils import modelarts
 from src.utils.ascend_settings import apply_settings
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
@@ -29,6 +28,20 @@ logger = logging.getLogger(__name__)
 NETWORKS = {"BiSeNetV2": BiSeNetV2}
 # Options of the network that change what weights mean, but not their names and shapes, or only some.
 VARIANT = ("inner_upsample", "bn_epsilon", "bga_pointwise_bias")
+
+
+def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
+    """Read the command line of an entry script; in a cloud job, fetch what it names.
+
+    Raises:
+        UserError: see `load_config`, and `begin` of `src/utils/modelarts.py`.
+    """
+    config = config_module.load_config(argv, script)
+    if not config.modelarts:
+        return config
+    from src.utils import modelarts  # what it takes to talk to an object store loads in cloud jobs alone
+
+    return modelarts.begin(config, script)
 
 
 def start(
@@ -61,7 +74,10 @@ def start(
         others.wait_for_all()
         _open_log(save_dir, runtime.rank)
         logger.info("rank %d of %d on %s, by %s", *others.place, platform.node(), runtime.launcher)
-    modelarts.watch(runtime, others.text_of_rank_0(platform.node()) == platform.node())
+    if config.modelarts:
+        from src.utils import modelarts
+
+        modelarts.watch(runtime.local_rank, others.text_of_rank_0(platform.node()) == platform.node())
     ms.set_seed(config.seed)
     config = dataclasses.replace(
         config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)

@@ -9,21 +9,27 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from src.base.errors import UserError
+from src.base.errors import TerminatedError, UserError
 from src.distributed.job_end import end_process
 from src.distributed.scheduler import become_scheduler
-from src.utils import modelarts
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler, scheduler_answer_delay
 from src.utils.logger import has_logging, keep_early_records
 
 logger = logging.getLogger(__name__)
+_last: list[Callable[[int], int]] = []
+
+
+def end_with(hook: Callable[[int], int]) -> None:
+    """Let `run_entry` call `hook` as its last thing: with the exit code, and it returns the one to end with."""
+    if hook not in _last:
+        _last.append(hook)
 
 
 def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run an entry script and exit with its code.
 
     A mistake of the user's or a file that cannot be written gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
-    As the last thing a cloud job's results are uploaded, whatever happened before.
+    As the last thing what `end_with` was given is called, whatever happened before.
     """
     if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
         expect_slow_start()
@@ -33,19 +39,25 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     try:
         code = main(None)
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
-        code = modelarts.finish(_tell(err))
+        code = _finish(_tell(err))
         if _belongs_to_a_job():
             logging.shutdown()
             os._exit(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
-    end_process(modelarts.finish(code))
+    end_process(_finish(code))
+
+
+def _finish(code: int) -> int:
+    for hook in _last:
+        code = hook(code)
+    return code
 
 
 def _tell(err: BaseException) -> int:
     """Write what went wrong where users look for it; return the exit code."""
     if isinstance(err, KeyboardInterrupt):
         return 128 + signal.SIGINT
-    if isinstance(err, modelarts.TerminatedError):
+    if isinstance(err, TerminatedError):
         logger.info("%s", err)
         return 128 + signal.SIGTERM
     if isinstance(err, UserError):
