@@ -19,11 +19,11 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.evaluation.evaluator import (
-    Evaluation,
     Unscored,
     evaluate,
     evaluation_protocol,
     log_protocol,
+    log_scores,
     predict_unlabelled,
 )
 from src.evaluation.predictions import PredictionWriter
@@ -31,7 +31,7 @@ from src.modules.base_modules import MultiScaleInfer
 from src.state import checkpoint
 from src.utils.common import compare_variant, configure, create_network, dated_folder, start, write_config
 from src.utils.entry import run_entry
-from src.utils.metrics import class_table, evaluation_lines
+from src.utils.metrics import Evaluation, class_table
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def check_outputs(config: schema.Config) -> Path:
 
 def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config) -> None:
     """Log the scores, if there are any, with their protocol and write ``{save_dir}/eval.json``."""
-    log = log_unscored if isinstance(result, Unscored) else log_scores
+    log = log_unscored if isinstance(result, Unscored) else log_evaluation
     scores = log(result, protocol, config)
     record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
     path = Path(config.save_dir) / "eval.json"
@@ -123,11 +123,9 @@ def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config)
     logger.info("results: %s", path)
 
 
-def log_scores(result: Evaluation, protocol: dict, config: schema.Config) -> dict:
+def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) -> dict:
     """Log the scores; return them as ``eval.json`` holds them."""
-    for line in evaluation_lines(result.images, result.iou):
-        logger.info("%s", line)
-    log_protocol(protocol)
+    log_scores(result, protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
     logger.info("pixel accuracy: %.6f, %.2f images/s", result.pixel_accuracy, result.images_per_second)
     return {

@@ -18,7 +18,7 @@ from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
-from src.evaluation.evaluator import Evaluation, evaluate, evaluation_protocol, log_protocol
+from src.evaluation.evaluator import evaluate, evaluation_protocol, log_scores
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.loss.loss import WithLossCell, create_criterion
@@ -40,6 +40,7 @@ from src.utils.common import (
 )
 from src.utils.config import differences, to_dict
 from src.utils.entry import run_entry
+from src.utils.metrics import Evaluation
 from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -210,7 +211,8 @@ def make_evaluation(
         infer.set_train(False)
         try:
             result = evaluate(infer, samples, should_stop=should_stop, **settings)
-            log_protocol(evaluation_protocol(quick))
+            if others is None or others.rank == 0:
+                log_scores(result, evaluation_protocol(quick))
             return result
         finally:
             network.set_train(True)

@@ -20,10 +20,10 @@ from mindspore import Tensor
 from src.base.errors import EvaluationInterruptedError, TrainingError
 from src.base.json_lines import read_json_lines
 from src.base.progress import format_seconds
-from src.evaluation.evaluator import Evaluation
 from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
 from src.utils import callback
+from src.utils.metrics import Evaluation
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = np.linspace(0.05, 0.0, 100)

@@ -15,20 +15,9 @@ from src.base.progress import Progress
 from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
 from src.distributed.communicator import Communicator
-from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
+from src.utils.metrics import ConfusionMatrix, Evaluation, evaluation_lines, iou, mean_iou, pixel_accuracy
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of one evaluation; `iou` is NaN for classes absent from prediction and ground truth."""
-
-    images: int
-    miou: float
-    iou: np.ndarray
-    pixel_accuracy: float
-    images_per_second: float
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,13 @@ def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
         "flip": transforms.flip,
         "image_size": list(transforms.item_transforms[0].target_size),
     }
+
+
+def log_scores(result: Evaluation, protocol: dict) -> None:
+    """Log the published lines of a result and the settings that it depends on."""
+    for line in evaluation_lines(result.images, result.iou):
+        logger.info("%s", line)
+    log_protocol(protocol)
 
 
 def log_protocol(protocol: dict) -> None:

@@ -17,7 +17,6 @@ from mindspore.train.callback import Callback
 from src.base.errors import CheckpointError, EvaluationInterruptedError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
-from src.evaluation.evaluator import Evaluation
 from src.state.checkpoint import (
     BEST_NAME,
     RunInfo,
@@ -29,7 +28,7 @@ from src.state.checkpoint import (
     write_atomically,
 )
 from src.state.train_state import TrainState
-from src.utils.metrics import evaluation_lines
+from src.utils.metrics import Evaluation
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
 
@@ -237,8 +236,6 @@ class Evaluator(Callback):
             return
         if self.state.others.rank > 0:
             return
-        for line in evaluation_lines(result.images, result.iou):
-            logger.info("%s", line)
         miou = None if math.isnan(result.miou) else result.miou
         append_json(self.results_path, {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy})
         if result.miou > self.best:

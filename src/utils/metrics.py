@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from src.base.errors import DataError
 
 _VALUES = 256  # a label or a prediction is a uint8
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one evaluation; `iou` is NaN for classes absent from prediction and ground truth."""
+
+    images: int
+    miou: float
+    iou: np.ndarray
+    pixel_accuracy: float
+    images_per_second: float
 
 
 class ConfusionMatrix:
