@@ -12,12 +12,13 @@ from pathlib import Path
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.schema_base import EXPORT
+from src.modules.factory import compare_variant, create_network
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
 from src.state import checkpoint
 from src.utils import local_adapter
-from src.utils.common import compare_variant, configure, create_network, start
+from src.utils.common import configure, start
 from src.utils.entry import run_entry
 
 logger = logging.getLogger(__name__)

@@ -19,10 +19,8 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.evaluation.evaluator import evaluate, evaluation_protocol, log_scores
-from src.modules.base_modules import MultiScaleInfer
-from src.modules.bisenetv2 import BiSeNetV2
-from src.modules.loss.loss import WithLossCell, create_criterion
-from src.modules.optimizer import create_optimizer, learning_rates
+from src.modules.base_modules import MultiScaleInfer, Network
+from src.modules.factory import compare_variant, create_network, create_train_cell, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
@@ -30,9 +28,7 @@ from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
 from src.utils import callback
 from src.utils.common import (
-    compare_variant,
     configure,
-    create_network,
     resumes_itself,
     start,
     training_folder,
@@ -59,11 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
 
     network = create_network(config, aux_heads=True, sync_bn=synchronizes(config, runtime))
-    train_cell = create_train_cell(network, config, runtime.rank_size)
+    rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
+    train_cell = create_train_cell(network, config, runtime.rank_size, rates)
     state = TrainState(restore(network, train_cell, config, runtime), config.total_step, others)
     if runtime.rank == 0:
         write_config(config, save_dir)
-    callbacks = create_callbacks(state, network, train_cell, config)
+    callbacks = create_callbacks(state, network, train_cell, rates, config)
     total_batch = config.batch_size * runtime.rank_size
     logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
     logger.info("Start Training")
@@ -109,24 +106,7 @@ def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
     return config.sync_bn and possible
 
 
-def create_train_cell(network: BiSeNetV2, config: schema.Config, rank_size: int = 1) -> TrainOneStepCell:
-    """Make the cell of one training step: network, loss, optimizer, loss scale, mean over the ranks."""
-    criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
-    rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
-    train_cell = TrainOneStepCell(
-        WithLossCell(network, criterion, config.loss_weight, rank_size),
-        create_optimizer(network, config.optimizer, rates),
-        loss_scaler=config.ms_loss_scaler or ("dynamic" if config.mix else "none"),
-        loss_scale=config.ms_loss_scaler_value,
-        scale_window=config.ms_loss_scaler_window,
-        clip_grad_norm=config.clip_grad_norm,
-        force_update=config.force_update,
-        rank_size=rank_size,
-    )
-    return train_cell.set_train(True)
-
-
-def restore(network: BiSeNetV2, train_cell: TrainOneStepCell, config: schema.Config, runtime: Runtime) -> int:
+def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Config, runtime: Runtime) -> int:
     """Load the checkpoint to resume or to fine-tune from, if any; return the steps already done.
 
     Raises:
@@ -172,16 +152,18 @@ def checkpoint_folder(config: schema.Config) -> Path:
 
 def create_callbacks(
     state: TrainState,
-    network: BiSeNetV2,
+    network: Network,
     train_cell: TrainOneStepCell,
+    rates: Sequence[float],
     config: schema.Config,
 ) -> list:
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
     save_dir, first = Path(config.save_dir), state.others.rank == 0
-    rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     total_batch = config.batch_size * state.others.rank_size
     metrics = save_dir / "metrics.jsonl" if first else None
-    step_logger = callback.StepLogger(state, rates, total_batch, config.log_interval, metrics)
+    step_logger = callback.StepLogger(
+        state, rates, total_batch, config.log_interval, metrics, head_names=network.head_names
+    )
     saver = callback.CheckpointSaver(
         state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
         keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
@@ -199,7 +181,7 @@ def create_callbacks(
 
 
 def make_evaluation(
-    network: BiSeNetV2, config: schema.Config, others: Communicator | None
+    network: Network, config: schema.Config, others: Communicator | None
 ) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return a function that evaluates `network` single-scale, as ``eval.py --single_scale True`` does."""
     infer = MultiScaleInfer(network)

@@ -15,10 +15,9 @@ from mindspore.nn.layer import normalization
 from mindspore.train import mind_ir_pb2
 
 from src.modules import overflow, tensor_ops
+from src.modules.factory import create_network, create_train_cell
 from src.modules.inference_graph import InferenceGraph, NormalizeRGB
-from src.utils.common import create_network
 from src.utils.config import load_config
-from train import create_train_cell
 
 # Nodes of the compiler: control flow, tuples, order, copies. They are no operators of a device.
 COMPILER = {

@@ -27,6 +27,7 @@ from src.utils.metrics import Evaluation
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = np.linspace(0.05, 0.0, 100)
+HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
 
 
 class RunContext:
@@ -60,7 +61,7 @@ def drive(callbacks: list, contexts: list[RunContext]) -> None:
 
 def make_logger(tmp_path: Path, *, start: int = 0, total: int = 100, interval: int = 10) -> tuple[list, Path]:
     state, path = TrainState(start, total), tmp_path / "metrics.jsonl"
-    return [callback.StepCounter(state), callback.StepLogger(state, RATES, 8, interval, path)], path
+    return [callback.StepCounter(state), callback.StepLogger(state, RATES, 8, interval, path, head_names=HEADS)], path
 
 
 def test_log_line_has_the_published_shape(tmp_path, caplog):
@@ -224,7 +225,7 @@ def test_what_callbacks_take_is_no_training_time(tmp_path, monkeypatch):
         return result(0.1)
 
     evaluator = callback.Evaluator(state, saver, slow, tmp_path / "e.jsonl")
-    counter, step_logger = callback.StepCounter(state), callback.StepLogger(state, RATES, 8, 10, path)
+    counter, step_logger = callback.StepCounter(state), callback.StepLogger(state, RATES, 8, 10, path, head_names=HEADS)
     callbacks = [counter, step_logger, saver, evaluator, callback.StepEnd(state, saver)]
     counter.on_train_begin(RunContext(0))
     for step in range(1, 21):
@@ -242,7 +243,7 @@ def test_what_callbacks_take_is_no_training_time(tmp_path, monkeypatch):
 def test_curves_are_drawn_with_each_checkpoint(tmp_path):
     state = TrainState(0, 100)
     saver = make_saver(tmp_path / "checkpoints", state)
-    step_logger = callback.StepLogger(state, RATES, 8, 2, tmp_path / "metrics.jsonl")
+    step_logger = callback.StepLogger(state, RATES, 8, 2, tmp_path / "metrics.jsonl", head_names=HEADS)
     plotter = callback.CurvePlotter(state, saver, tmp_path)
     drive([callback.StepCounter(state), step_logger, saver, plotter], [RunContext(step) for step in range(1, 5)])
     assert not (tmp_path / "curves.png").exists()

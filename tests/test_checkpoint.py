@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn
 from src.base.errors import CheckpointError
 from src.config import schema
 from src.modules.bisenetv2 import BiSeNetV2
-from src.modules.optimizer import create_optimizer
+from src.modules.factory import create_optimizer
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
 

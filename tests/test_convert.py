@@ -18,9 +18,9 @@ from scripts import convert_torch_checkpoint
 from src.base.errors import UserError
 from src.convert.families import FAMILIES
 from src.modules.bisenetv2 import BiSeNetV2
+from src.modules.factory import create_network
 from src.state import checkpoint
 from src.utils import config
-from src.utils.common import create_network
 from tests import runner_helpers
 from tests.golden.seeded import seeded_image
 from tests.run_helpers import ROOT, run_script

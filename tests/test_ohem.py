@@ -11,8 +11,9 @@ from mindspore import Tensor, nn, ops
 
 from src.config.schema import Loss
 from src.modules import tensor_ops
+from src.modules.factory import create_criterion
 from src.modules.loss.cross_entropy import CrossEntropy
-from src.modules.loss.loss import WithLossCell, create_criterion
+from src.modules.loss.loss import WithLossCell
 from src.modules.loss.ohem import OhemCrossEntropy
 from tests.dataset_helpers import write_cityscapes
 from tests.golden.seeded import seeded_image, seeded_label

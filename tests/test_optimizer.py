@@ -8,7 +8,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from src.config import schema
-from src.modules.optimizer import create_optimizer, learning_rates
+from src.modules.factory import create_optimizer, learning_rates
 
 
 def test_published_learning_rates():

@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config import schema
 from src.modules import overflow
-from src.modules.optimizer import create_optimizer
+from src.modules.factory import create_optimizer
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import local_adapter
 

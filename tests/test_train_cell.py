@@ -12,9 +12,9 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.config import schema
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
+from src.modules.factory import create_optimizer, learning_rates
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
-from src.modules.optimizer import create_optimizer, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils.local_adapter import mindspore_version
 from tests.golden.seeded import seeded_image, seeded_label

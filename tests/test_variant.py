@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from src.utils.common import compare_variant
+from src.modules.factory import compare_variant
 from src.utils.config import load_config
 
 NEAREST = "net_args: {inner_upsample: nearest, bn_epsilon: 1.0e-05, bga_pointwise_bias: false, dropout: 0.1}\n"

@@ -21,14 +21,13 @@ import numpy as np
 
 import eval as eval_script
 import export as export_script
+from src.modules.factory import create_network, create_train_cell
 from src.offline.models import load_model
 from src.offline.tensors import ModelError
 from src.state import checkpoint
-from src.utils.common import create_network
 from src.utils.config import load_config
 from tests.golden_weights import load_seeded
 from tests.run_helpers import tiny_options
-from train import create_train_cell
 
 SIZE = (64, 96)
 MODELS = {

@@ -70,3 +70,16 @@ TRANSFORMS = Registry(
 DATASETS = Registry(
     "data set", {"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"}
 )
+
+# Classes derived from `Network`, called with the number of classes, ``aux_heads=``, ``seed=``, ``sync_bn=`` and the
+# keys of `NetArgs`. Each of the heads that they announce has a weight in `loss_weight`.
+NETWORKS = Registry("network", {"BiSeNetV2": "src.modules.bisenetv2:BiSeNetV2"})
+
+# Cells like `CrossEntropy`, which announce the keys of the section `loss` that they take as `settings`.
+LOSSES = Registry(
+    "loss",
+    {"ce": "src.modules.loss.cross_entropy:CrossEntropy", "ohem": "src.modules.loss.ohem:OhemCrossEntropy"},
+)
+
+# Functions like `create_sgd`, of the network, the learning rate of each step and the other keys of `Optimizer`.
+OPTIMIZERS = Registry("optimizer", {"sgd": "src.modules.optimizer:create_sgd"})

@@ -8,7 +8,7 @@ annotations are evaluated at run time, on Python 3.9 too.
 from dataclasses import dataclass
 from typing import Optional
 
-from src.config.registry import DATASETS
+from src.config.registry import DATASETS, NETWORKS, OPTIMIZERS
 from src.config.schema_base import (
     EVAL,
     EXPORT,
@@ -37,7 +37,7 @@ from src.config.schema_loss import Loss
 class Optimizer(Section):
     """Optimizer and learning-rate schedule."""
 
-    type: str = key("sgd", "the optimizer", choices=("sgd",))
+    type: str = key("sgd", "the optimizer", choices=OPTIMIZERS)
     momentum: float = key(0.9, "momentum, as PyTorch's SGD defines it", check=between(0, 0.9999))
     weight_decay: float = key(0.0005, "L2 penalty added to the gradient", check=at_least(0))
     nesterov: bool = key(False, "Nesterov momentum")
@@ -86,9 +86,9 @@ class Config(Section):
     optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")
     net_args: NetArgs = key(NetArgs(), "variants of the network")
     loss: Loss = key(Loss(), "loss of each head")
-    net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=("BiSeNetV2",))
+    net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=NETWORKS)
     num_classes: int = key(19, "number of classes, without the ignored one", check=between(2, 255))
-    loss_weight: tuple[float, float, float, float, float] = key(
+    loss_weight: tuple[float, ...] = key(
         (1.0,) * 5,
         "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4",
         scripts=(TRAIN,),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from src.config.registry import LOSSES
 from src.config.schema_base import Section, at_least, inside, key, require
 
 THRESH = 0.7  # of the published PyTorch training
@@ -16,7 +17,7 @@ class Loss(Section):
     type: str = key(
         "ce",
         "cross entropy of all valid pixels, or of the hard ones (online hard example mining)",
-        choices=("ce", "ohem"),
+        choices=LOSSES,
     )
     ohem_thresh: float = key(
         THRESH, "with ohem: a pixel is hard if its class gets a probability below this", check=inside(0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -11,6 +12,16 @@ from mindspore import Tensor, nn, ops
 from src.modules.tensor_ops import OverChannels, pad_one, resize
 
 NormFactory = Callable[[int], nn.Cell]
+
+
+class Network(nn.Cell):
+    """Base of the networks, which `NETWORKS` in `src/config/registry.py` names.
+
+    Inputs: image (N, 3, H, W) float32. Output: logits (N, num_classes, H, W) float32; in training, if made with
+    auxiliary heads, a tuple of logits of that size, one for each of `head_names`, in that order.
+    """
+
+    head_names: ClassVar[tuple[str, ...]] = ("main",)
 
 
 def conv2d(

@@ -17,6 +17,7 @@ from src.modules.base_modules import (
     AvgPoolPadded,
     ConvBNReLU,
     MaxPoolPadded,
+    Network,
     NormFactory,
     RepeatedDepthwiseConv,
     conv2d,
@@ -210,7 +211,7 @@ class SegmentHead(nn.Cell):
         return self.resize(ops.cast(logits, ms.float32), size)
 
 
-class BiSeNetV2(nn.Cell):
+class BiSeNetV2(Network):
     """The whole network: (N, 3, H, W) float32, at least 32x32, to logits (N, num_classes, H, W) float32.
 
     In training mode, with auxiliary heads, it returns ``(logits, aux2, aux3, aux4, aux5_4)``, all of the input's size.
@@ -227,6 +228,8 @@ class BiSeNetV2(nn.Cell):
         sync_bn: batch statistics over all devices; Ascend only. Parameter names are the same.
         seed: seed of the initial weights.
     """
+
+    head_names = ("main", *AUX_HEADS)
 
     def __init__(  # noqa: PLR0913 - the published variants
         self, num_classes: int = 19, *, aux_heads: bool = True, inner_upsample: str = "bilinear",

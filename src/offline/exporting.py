@@ -19,6 +19,7 @@ from src.data.classes import class_names, class_palette
 from src.data.transforms_factory import create_transforms
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
+from src.modules.factory import create_network
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import NormalizeRGB, resize_by_products
 from src.offline import onnx_export, onnx_model
@@ -27,7 +28,6 @@ from src.offline.preparing import normalization
 from src.offline.tensors import Model
 from src.state import checkpoint
 from src.state.checkpoint_names import exported_names
-from src.utils.common import create_network
 from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
 from src.evaluation.evaluator import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer
+from src.modules.factory import compare_variant, create_network
 from src.offline.models import load_model
 from src.offline.preparing import match_model
 from src.offline.tensors import ModelError, input_size
 from src.state import checkpoint
-from src.utils.common import compare_variant, create_network
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,21 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.distributed.communicator import Communicator
 
 logger = logging.getLogger(__name__)
+
+
+class StepOutputs(NamedTuple):
+    """What the train cell returns of a step, in this order; the callbacks find it as `net_outputs`."""
+
+    loss: Any  # scalar float32, the weighted sum over the heads
+    head_losses: Any  # (number of heads,) float32
+    loss_scale: Any  # scalar float32, the one of this step
+    overflows: Any  # scalar int32, steps so far whose gradients were not finite
+    bad_streak: Any  # scalar int32, consecutive steps up to this one whose loss or gradients were not finite
 
 
 @dataclass

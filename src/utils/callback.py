@@ -6,11 +6,10 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mindspore import nn
 from mindspore.train.callback import Callback
 
@@ -27,14 +26,13 @@ from src.state.checkpoint import (
     training_parameters,
     write_atomically,
 )
-from src.state.train_state import TrainState
+from src.state.train_state import StepOutputs, TrainState
 from src.utils.metrics import Evaluation
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
 
 logger = logging.getLogger(__name__)
 
-HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
 MAX_BAD_STREAK = 50
 PROGRESS_SECONDS = 60.0
 
@@ -59,7 +57,7 @@ class StepCounter(Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()
-        self.state.bad_streak = int(arguments.net_outputs[4].asnumpy())  # waits for the device
+        self.state.bad_streak = int(StepOutputs(*arguments.net_outputs).bad_streak.asnumpy())  # waits for the device
         self.state.step = self.state.segment_start + arguments.cur_step_num
         self.state.agree()
         self.state.elapsed += time.monotonic() - self.state.callbacks_done
@@ -74,12 +72,15 @@ class StepLogger(Callback):
         total_batch: images a step over all devices.
         log_interval: steps between two lines.
         metrics_path: the JSON lines file, appended to; None writes none.
+        head_names: the network's heads.
     """
 
     def __init__(
-        self, state: TrainState, rates: np.ndarray, total_batch: int, log_interval: int, metrics_path: Path | None
-    ) -> None:
+        self, state: TrainState, rates: Sequence[float], total_batch: int, log_interval: int, metrics_path: Path | None,
+        *, head_names: Sequence[str],
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.head_names = head_names
         self.state, self.rates, self.total_batch = state, rates, total_batch
         self.log_interval, self.metrics_path = log_interval, metrics_path
         self.overflows = 0 if state.step == 0 else None  # a resumed run does not report old ones
@@ -90,9 +91,9 @@ class StepLogger(Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.state.step % self.log_interval == 0 or self.state.step == self.state.total_step:
-            self._report([output.asnumpy() for output in run_context.original_args().net_outputs])
+            self._report(StepOutputs(*(output.asnumpy() for output in run_context.original_args().net_outputs)))
 
-    def _report(self, outputs: list[np.ndarray]) -> None:
+    def _report(self, outputs: StepOutputs) -> None:
         loss, heads, scale, overflows, _ = outputs
         step, first, elapsed, waited = self.state.step, *self.window
         self.window = (step, self.state.elapsed, self.state.data_wait)
@@ -103,7 +104,7 @@ class StepLogger(Callback):
             step, self.state.total_step, float(loss), rate, 1000 * per_step,
         )  # fmt: skip
         record = {"step": step, "loss": float(loss)}
-        record.update({f"loss_{name}": float(value) for name, value in zip(HEADS, heads)})
+        record.update({f"loss_{name}": float(value) for name, value in zip(self.head_names, heads)})
         record.update(
             lr=float(rate),
             ms_per_step=1000 * per_step,

@@ -14,8 +14,6 @@ import mindspore as ms
 from src.base.errors import ConfigError, UserError
 from src.config import schema, yaml_files
 from src.distributed.communicator import Communicator
-from src.modules.base_modules import to_mixed_precision
-from src.modules.bisenetv2 import BiSeNetV2
 from src.state.checkpoint import list_checkpoints, require_file
 from src.utils import config as config_module
 from src.utils.ascend_settings import apply_settings
@@ -25,9 +23,6 @@ from src.utils.runtime import Runtime, init_device
 
 logger = logging.getLogger(__name__)
 
-NETWORKS = {"BiSeNetV2": BiSeNetV2}
-# Options of the network that change what weights mean, but not their names and shapes, or only some.
-VARIANT = ("inner_upsample", "bn_epsilon", "bga_pointwise_bias")
 
 
 def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
@@ -148,33 +143,3 @@ def write_config(config: schema.Config, save_dir: Path) -> None:
     values = config_module.to_dict(config)
     lines = [f"# {name}: {values.pop(name)}\n" for name in config_module.RUN_KEYS]
     path.write_text("".join(lines) + yaml_files.dump(values), encoding="utf-8")
-
-
-def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = False) -> BiSeNetV2:
-    """Make the configured network, in mixed precision if so configured."""
-    arguments = {**dataclasses.asdict(config.net_args), "seed": config.seed, "sync_bn": sync_bn}
-    network = NETWORKS[config.net](config.num_classes, aux_heads=aux_heads, **arguments)
-    if config.mix:
-        to_mixed_precision(network)
-    return network
-
-
-def compare_variant(config: schema.Config, path: str | Path) -> None:
-    """Warn where the configuration beside a checkpoint names another variant of the network than `config`.
-
-    A file of that name that cannot be read as a configuration gives a warning and stops nothing.
-    """
-    beside = Path(path).with_suffix(".yml")
-    if not beside.is_file():
-        return
-    try:
-        theirs = yaml_files.read_yaml(beside).get("net_args")
-    except ConfigError as err:
-        logger.warning("%s", err)
-        return
-    if not isinstance(theirs, dict):
-        return
-    own = dataclasses.asdict(config.net_args)
-    other = [f"net_args.{name}={theirs[name]}" for name in VARIANT if theirs.get(name, own[name]) != own[name]]
-    if other:
-        logger.warning("%s: weights of another variant of the network; give %s", path, " ".join(other))

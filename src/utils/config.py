@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.builder import Text, build_config, nearest, to_bool
-from src.config.registry import TRANSFORMS
-from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK
+from src.config.registry import NETWORKS, TRANSFORMS
+from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK, refuse, require
 from src.config.yaml_files import dump, read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -219,6 +219,17 @@ def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> 
     return found
 
 
+def _head_problems(config: schema.Config) -> list[str]:
+    """Check that each head of the network has a weight; which heads it has is only looked up where it matters."""
+    usual = schema.Config.__dataclass_fields__
+    if config.net == usual["net"].default and len(config.loss_weight) == len(usual["loss_weight"].default):
+        return []  # MindSpore, which the network needs, stays out of it
+    heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
+    return require(
+        len(weights) == len(heads), "loss_weight", f"expected {len(heads)} values, {', '.join(heads)}; got {weights}"
+    )
+
+
 def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentParser | None = None) -> schema.Config:
     """Parse the command line of `script` and return the configuration.
 
@@ -244,7 +255,10 @@ def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentP
     for path, value in _overrides(rest, known, tolerant=_is_cloud_job(values)):
         set_path(values, path, Text(value))
     try:
-        return build_config(values)
+        config = build_config(values)
+        if script == TRAIN:
+            refuse(_head_problems(config))
+        return config
     except ConfigError as err:
         count = len(str(err).splitlines())
         head = f"configuration {options.config}: " + ("" if count == 1 else f"{count} problems\n  ")

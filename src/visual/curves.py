@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -14,13 +15,13 @@ from src.visual.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank
 _SIZE = (950, 1580)
 _LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # where plots begin and end, in pixels
 _TOTAL, _FAINT, _RATE, _MIOU = (25, 75, 170), (190, 208, 238), (95, 85, 130), (40, 130, 60)
-_HEADS = (  # key, name in the legend, colour (the colour-blind tell them apart, too), width in pixels
-    ("loss_main", "main", (195, 50, 20), 3),
-    ("loss_aux2", "aux2", (86, 180, 233), 2),
-    ("loss_aux3", "aux3", (0, 158, 115), 2),
-    ("loss_aux4", "aux4", (230, 159, 0), 2),
-    ("loss_aux5_4", "aux5_4", (204, 121, 167), 2),
-)
+_HEADS = {  # colour (the colour-blind tell them apart, too) and width in pixels; other heads take them in turn
+    "main": ((195, 50, 20), 3),
+    "aux2": ((86, 180, 233), 2),
+    "aux3": ((0, 158, 115), 2),
+    "aux4": ((230, 159, 0), 2),
+    "aux5_4": ((204, 121, 167), 2),
+}
 
 
 def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndarray:
@@ -32,14 +33,16 @@ def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndar
         evaluations: "step" and "miou" of every evaluation; without any the learning rate takes the place of the mIoU.
     """
     total, rates, scores = _series(records, "loss"), _series(records, "lr"), _series(evaluations, "miou")
-    heads = [_averaged(_series(records, key)) for key, *_ in _HEADS]
-    steps = np.concatenate([part for series in (total, *heads, rates, scores) for part in (series.steps, series.lost)])
+    heads = {name: _averaged(_series(records, f"loss_{name}")) for name in _head_names(records)}
+    drawn = (total, *heads.values(), rates, scores)
+    steps = np.concatenate([part for series in drawn for part in (series.steps, series.lost)])
     last = steps.max(initial=0)
     first = steps.min(initial=last)
     span = (first if last / 2 < first < last else 0, last)  # from 0, unless this is the late part of a run
     canvas = blank(*_SIZE)
     _draw_total(_Axes(canvas, (_LEFT, _UPPER), span, (0, _ceiling(total))), total)
-    _draw_heads(_Axes(canvas, (_RIGHT, _UPPER), span, (0, max(map(_ceiling, heads)))), heads)
+    highest = max(map(_ceiling, heads.values()), default=_ceiling(total))
+    _draw_heads(_Axes(canvas, (_RIGHT, _UPPER), span, (0, highest)), heads)
     width = _LEFT if len(scores.steps) else (_LEFT[0], _RIGHT[1])
     _draw_rates(_Axes(canvas, (width, _LOWER), span, (0, rates.values.max(initial=0) * 1.05)), rates)
     if len(scores.steps):
@@ -47,6 +50,12 @@ def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndar
         axes = _Axes(canvas, (_RIGHT, _LOWER), span, (max(0, scores.values.min() - air), scores.values.max() + air))
         _draw_scores(axes, scores)
     return canvas
+
+
+def _head_names(records: Sequence[dict]) -> list[str]:
+    """Return the network's heads, in the order in which their losses were logged."""
+    keys = dict.fromkeys(key for record in records for key in record if key.startswith("loss_"))
+    return [key[len("loss_") :] for key in keys if key != "loss_scale"]
 
 
 class _Series(NamedTuple):
@@ -113,14 +122,16 @@ def _draw_total(axes: _Axes, total: _Series) -> None:
     axes.mark(total.lost)
 
 
-def _draw_heads(axes: _Axes, heads: Sequence[_Series]) -> None:
+def _draw_heads(axes: _Axes, heads: Mapping[str, _Series]) -> None:
     """Draw the loss of each head, averaged, the main one on top, and a legend above the plot."""
-    window = max(map(_window, heads))
+    window = max(map(_window, heads.values()), default=1)
     title = "Loss of each head" + (f", average of {window} records" if window > 1 else "")
-    axes.frame(title, empty=not any(len(head.steps) for head in heads))
-    for (_, _, color, width), head in reversed(list(zip(_HEADS, heads))):
+    axes.frame(title, empty=not any(len(head.steps) for head in heads.values()))
+    styles = {name: _HEADS.get(name, usual) for name, usual in zip(heads, itertools.cycle(_HEADS.values()))}
+    for name, head in reversed(heads.items()):
+        color, width = styles[name]
         axes.curve(head.steps, head.values, color, width=width)
-    axes.legend([(name, color) for (_, name, color, _), head in zip(_HEADS, heads) if len(head.steps)])
+    axes.legend([(name, styles[name][0]) for name, head in heads.items() if len(head.steps)])
 
 
 def _draw_rates(axes: _Axes, rates: _Series) -> None:

@@ -21,11 +21,11 @@ from src.config.schema_base import TRAIN
 from src.data.eval_samples import EvalSamples
 from src.evaluation.evaluator import evaluate, evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.modules.factory import create_network, create_train_cell
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
-from src.utils.common import create_network
 from src.utils.config import load_config
 from src.utils.runtime import init_device
 from tools.benchmark.pipeline import measure_decoding, measure_pipeline
@@ -99,8 +99,6 @@ def deployed_network(config: schema.Config, variant: str) -> nn.Cell:
 
 def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
     """Run the training step of train.py on one random batch."""
-    from train import create_train_cell  # an entry script; only this child needs it
-
     cell = create_train_cell(create_network(config, aux_heads=True), config)
     labels = np.random.default_rng(1).integers(config.num_classes, size=(shape[0], *shape[2:]), dtype=np.int32)
     image, label = random_image(shape), Tensor(labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -22,6 +23,7 @@ class CrossEntropy(nn.Cell):
         ignore_label: label of the pixels that do not count.
     """
 
+    settings: ClassVar[dict[str, str]] = {}  # further arguments, by the key of the section `loss` that they take
     over_ranks = True  # what `from_weights` divides by is to be the mean over the ranks
 
     def __init__(self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255) -> None:

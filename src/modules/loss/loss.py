@@ -7,21 +7,8 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.config import schema
 from src.modules.loss.cross_entropy import CrossEntropy
-from src.modules.loss.ohem import OhemCrossEntropy
 from src.modules.tensor_ops import MeanOverRanks
-
-
-def create_criterion(
-    loss: schema.Loss, num_classes: int, class_weights: Sequence[float] | None, ignore_label: int
-) -> CrossEntropy:
-    """Make the loss of one head; the arguments are those of `CrossEntropy`, after the section `loss`."""
-    if loss.type == "ohem":
-        return OhemCrossEntropy(
-            num_classes, class_weights, ignore_label, thresh=loss.ohem_thresh, min_kept=loss.ohem_min_kept
-        )
-    return CrossEntropy(num_classes, class_weights, ignore_label)
 
 
 class WithLossCell(nn.Cell):

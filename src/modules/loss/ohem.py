@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import mindspore as ms
 from mindspore import Tensor, ops
@@ -49,6 +50,7 @@ class OhemCrossEntropy(CrossEntropy):
         ValueError: `thresh` or `min_kept` out of range, or another number of class weights than classes.
     """
 
+    settings: ClassVar[dict[str, str]] = {"thresh": "ohem_thresh", "min_kept": "ohem_min_kept"}
     over_ranks = False
 
     def __init__(

@@ -1,0 +1,116 @@
+"""From the configuration to network, loss, optimizer and train cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mindspore import nn
+
+from src.base.errors import ConfigError
+from src.config import schema, yaml_files
+from src.config.registry import LOSSES, NETWORKS, OPTIMIZERS
+from src.modules.base_modules import Network, to_mixed_precision
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.loss import WithLossCell
+from src.modules.optimizer import polynomial_decay
+from src.modules.train_warpper import TrainOneStepCell
+
+logger = logging.getLogger(__name__)
+
+# Options of the network that change what weights mean, but not their names and shapes, or only some.
+VARIANT = ("inner_upsample", "bn_epsilon", "bga_pointwise_bias")
+
+
+def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = False) -> Network:
+    """Make the configured network, in mixed precision if so configured."""
+    arguments = {**dataclasses.asdict(config.net_args), "seed": config.seed, "sync_bn": sync_bn}
+    network = NETWORKS[config.net](config.num_classes, aux_heads=aux_heads, **arguments)
+    if config.mix:
+        to_mixed_precision(network)
+    return network
+
+
+def create_criterion(
+    loss: schema.Loss, num_classes: int, class_weights: Sequence[float] | None, ignore_label: int
+) -> CrossEntropy:
+    """Make the loss of one head; the arguments are those of `CrossEntropy`, after the section `loss`."""
+    criterion = LOSSES[loss.type]
+    settings = {argument: getattr(loss, name) for argument, name in criterion.settings.items()}
+    return criterion(num_classes, class_weights, ignore_label, **settings)
+
+
+def learning_rates(optimizer: schema.Optimizer, total_step: int, warmup_step: int) -> np.ndarray:
+    """Return the learning rate of each step, (total_step,) float64, see `polynomial_decay`."""
+    return polynomial_decay(
+        total_step, warmup_step, start=optimizer.lr_init, end=optimizer.lr_end, power=optimizer.lr_power
+    )
+
+
+def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.ndarray) -> nn.Optimizer:
+    """Make the optimizer named by ``optimizer.type`` over the trainable parameters of `network`.
+
+    Args:
+        network: the network.
+        optimizer: the settings.
+        rates: learning rate of every step of the run, (total_step,).
+    """
+    return OPTIMIZERS[optimizer.type](
+        network,
+        rates,
+        momentum=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        nesterov=optimizer.nesterov,
+        filter_bias_and_bn=optimizer.filter_bias_and_bn,
+    )
+
+
+def create_train_cell(
+    network: Network, config: schema.Config, rank_size: int = 1, rates: np.ndarray | None = None
+) -> TrainOneStepCell:
+    """Make the cell of one training step: network, loss, optimizer, loss scale, mean over the ranks.
+
+    Args:
+        network: made with auxiliary heads.
+        config: the configuration.
+        rank_size: number of ranks.
+        rates: learning rate of every step; None for those of the configuration.
+    """
+    criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
+    if rates is None:
+        rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
+    train_cell = TrainOneStepCell(
+        WithLossCell(network, criterion, config.loss_weight, rank_size),
+        create_optimizer(network, config.optimizer, rates),
+        loss_scaler=config.ms_loss_scaler or ("dynamic" if config.mix else "none"),
+        loss_scale=config.ms_loss_scaler_value,
+        scale_window=config.ms_loss_scaler_window,
+        clip_grad_norm=config.clip_grad_norm,
+        force_update=config.force_update,
+        rank_size=rank_size,
+    )
+    return train_cell.set_train(True)
+
+
+def compare_variant(config: schema.Config, path: str | Path) -> None:
+    """Warn where the configuration beside a checkpoint names another variant of the network than `config`.
+
+    A file of that name that cannot be read as a configuration gives a warning and stops nothing.
+    """
+    beside = Path(path).with_suffix(".yml")
+    if not beside.is_file():
+        return
+    try:
+        theirs = yaml_files.read_yaml(beside).get("net_args")
+    except ConfigError as err:
+        logger.warning("%s", err)
+        return
+    if not isinstance(theirs, dict):
+        return
+    own = dataclasses.asdict(config.net_args)
+    other = [f"net_args.{name}={theirs[name]}" for name in VARIANT if theirs.get(name, own[name]) != own[name]]
+    if other:
+        logger.warning("%s: weights of another variant of the network; give %s", path, " ".join(other))
