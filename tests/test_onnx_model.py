@@ -73,9 +73,7 @@ def test_a_truncated_file_is_refused(tmp_path, share, read):
     path = write(tmp_path / "cut.onnx")
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(
-        OnnxError, match=r"cut\.onnx: (damaged or truncated|ONNX Runtime .* cannot load)"
-    ):
+    with pytest.raises(OnnxError, match=r"cut\.onnx: (damaged or truncated|ONNX Runtime .* cannot load)"):
         read(path)
 
 
@@ -100,9 +98,7 @@ def test_a_wrong_input_is_one_line(tmp_path):
 
 def test_a_device_that_is_not_there_is_named(tmp_path):
     path = write(tmp_path / "a.onnx")
-    with pytest.raises(
-        ConfigError, match=r"a \.onnx does not run on Ascend; bash scripts/convert_to_lite\.sh"
-    ):
+    with pytest.raises(ConfigError, match=r"a \.onnx does not run on Ascend; bash scripts/convert_to_lite\.sh"):
         OnnxModel(path, device_type="Ascend")
     with pytest.raises(ConfigError, match="this ONNX Runtime has no CUDA: python -m pip install onnxruntime-gpu"):
         OnnxModel(path, device_type="GPU")
@@ -118,9 +114,7 @@ def test_a_cuda_that_does_not_start_is_named(tmp_path, monkeypatch):
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "a.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(
-        ConfigError, match="ONNX needs the package onnxruntime: python -m pip install -r"
-    ):
+    with pytest.raises(ConfigError, match="ONNX needs the package onnxruntime: python -m pip install -r"):
         OnnxModel(path)
 
 

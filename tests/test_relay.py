@@ -141,9 +141,7 @@ def test_which_versions_have_a_relay(monkeypatch, tmp_path, version, module):
     monkeypatch.setattr(scheduler.sys, "executable", str(program))
     monkeypatch.setattr(local_adapter, "mindspore_version", lambda: version)
     with pytest.raises(UserError, match="did not start"):
-        scheduler.start_scheduler(
-            LOOPBACK, free_port(), 2, {}, answer_delay=local_adapter.scheduler_answer_delay()
-        )
+        scheduler.start_scheduler(LOOPBACK, free_port(), 2, {}, answer_delay=local_adapter.scheduler_answer_delay())
     assert (tmp_path / "arguments").read_text().split() == ["-m", module]
 
 

@@ -67,9 +67,7 @@ TRANSFORMS = Registry(
 )
 
 # `Dataset` of `src/data/classes.py`, by the name in ``data.name``.
-DATASETS = Registry(
-    "data set", {"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"}
-)
+DATASETS = Registry("data set", {"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"})
 
 # Classes derived from `Network`, called with the number of classes, ``aux_heads=``, ``seed=``, ``sync_bn=`` and the
 # keys of `NetArgs`. Each of the heads that they announce has a weight in `loss_weight`.

@@ -1,14 +1,14 @@
 """Every configuration key: its type, default, meaning and the values it accepts.
 
-One frozen dataclass per section; those of the data set are in `src/config/schema_data.py`. `src/utils/config.py` fills
-them from YAML and the command line; nothing else makes a default. `Optional[...]` instead of `X | None`: the
-annotations are evaluated at run time, on Python 3.9 too.
+One frozen dataclass per section; those of the data set are in `schema_data.py`, of network, loss and optimizer in
+`schema_model.py`. `src/utils/config.py` fills them from YAML and the command line; nothing else makes a default.
+`Optional[...]` instead of `X | None`: the annotations are evaluated at run time, on Python 3.9 too.
 """
 
 from dataclasses import dataclass
 from typing import Optional
 
-from src.config.registry import DATASETS, NETWORKS, OPTIMIZERS
+from src.config.registry import DATASETS, NETWORKS
 from src.config.schema_base import (
     EVAL,
     EXPORT,
@@ -30,52 +30,7 @@ from src.config.schema_data import (  # noqa: F401 - one name for all sections
     TrainTransforms,
     Transform,
 )
-from src.config.schema_loss import Loss
-
-
-@dataclass(frozen=True)
-class Optimizer(Section):
-    """Optimizer and learning-rate schedule."""
-
-    type: str = key("sgd", "the optimizer", choices=OPTIMIZERS)
-    momentum: float = key(0.9, "momentum, as PyTorch's SGD defines it", check=between(0, 0.9999))
-    weight_decay: float = key(0.0005, "L2 penalty added to the gradient", check=at_least(0))
-    nesterov: bool = key(False, "Nesterov momentum")
-    filter_bias_and_bn: bool = key(False, "exempt 1-D parameters (biases, batch normalisation) from weight decay")
-    lr_init: float = key(0.05, "learning rate at step 0, for a total batch of 16", check=positive)
-    lr_end: float = key(0.0, "learning rate at total_step", check=at_least(0))
-    lr_power: float = key(0.9, "exponent of the polynomial decay", check=at_least(0))
-
-    def problems(self) -> list[str]:
-        return require(
-            self.lr_end <= self.lr_init, "lr_end", f"must not exceed lr_init = {self.lr_init}, got {self.lr_end}"
-        ) + require(self.momentum > 0 or not self.nesterov, "nesterov", "needs a momentum above 0")
-
-
-@dataclass(frozen=True)
-class NetArgs(Section):
-    """Variants of the network."""
-
-    inner_upsample: str = key(
-        "bilinear", "upsampling inside aggregation and auxiliary heads", choices=("bilinear", "nearest")
-    )
-    bn_epsilon: float = key(
-        1.0e-3, "epsilon of batch normalisation; 1e-5 in the other published variant", check=positive
-    )
-    bga_pointwise_bias: bool = key(
-        False, "bias in the aggregation layer's pointwise convolutions (mmsegmentation has it)"
-    )
-    dropout: float = key(
-        0.0,
-        "dropout before the classifiers while training; its state is not in a checkpoint: a resumed run differs",
-        check=between(0, 0.99),
-    )
-    depthwise_expand: str = key(
-        "grouped",
-        "expanding depthwise convolutions: grouped, or repeat the channels and convolve depthwise (same result)",
-        choices=("grouped", "repeat"),
-    )
-    freeze_bn: bool = key(False, "train with the running statistics of batch normalisation, unchanged")
+from src.config.schema_model import Loss, NetArgs, Optimizer
 
 
 @dataclass(frozen=True)
@@ -103,12 +58,14 @@ class Config(Section):
         "device to run on; default: Ascend where MindSpore finds one, else CPU",
         scripts=WITH_NETWORK,
         choices=("Ascend", "GPU", "CPU"),
+        run_only=True,
     )
     device_id: Optional[int] = key(
         None,
         "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0",
         scripts=WITH_NETWORK,
         check=at_least(0),
+        run_only=True,
     )
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", scripts=(TRAIN, EVAL), choices=(0, 1))
     num_threads: Optional[int] = key(
@@ -116,9 +73,14 @@ class Config(Section):
         "threads of the CPU kernels; default: OMP_NUM_THREADS, then all cores",
         scripts=(*WITH_NETWORK, QUANTIZE),
         check=at_least(1),
+        may_change=True,
     )
     save_dir: Optional[str] = key(
-        None, "folder of the results; default a dated one below runs or eval", scripts=(TRAIN, EVAL), check=not_empty
+        None,
+        "folder of the results; default a dated one below runs or eval",
+        scripts=(TRAIN, EVAL),
+        check=not_empty,
+        run_only=True,
     )
     mix: bool = key(
         False,
@@ -129,7 +91,10 @@ class Config(Section):
         False, "batch statistics over all devices in training; on Ascend, with more than one", scripts=(TRAIN,)
     )
     eval_parallel: bool = key(
-        True, "with several processes share out the images to evaluate; False: rank 0 evaluates", scripts=(TRAIN, EVAL)
+        True,
+        "with several processes share out the images to evaluate; False: rank 0 evaluates",
+        scripts=(TRAIN, EVAL),
+        may_change=True,
     )
     precision_mode: Optional[str] = key(
         None,
@@ -141,7 +106,10 @@ class Config(Section):
         False, "on Ascend: kernels whose results are the same in every run, more slowly", scripts=WITH_NETWORK
     )
     run_profiler: bool = key(
-        False, "record steps 6 to 15 with MindSpore's profiler, in {save_dir}/profiler", scripts=(TRAIN,)
+        False,
+        "record steps 6 to 15 with MindSpore's profiler, in {save_dir}/profiler",
+        scripts=(TRAIN,),
+        may_change=True,
     )
     ms_loss_scaler: Optional[str] = key(
         None,
@@ -159,75 +127,102 @@ class Config(Section):
         None, "clip gradients to this global norm; default: no clipping", scripts=(TRAIN,), check=positive
     )
     force_update: bool = key(False, "update the weights even when gradients are not finite", scripts=(TRAIN,))
-    log_interval: int = key(10, "steps between two log lines", scripts=(TRAIN,), check=at_least(1))
-    checkpoint_interval: int = key(2000, "steps between two checkpoints", scripts=(TRAIN,), check=at_least(1))
-    keep_checkpoint_max: int = key(
-        5, "newest checkpoints kept; the best and the last one always stay", scripts=(TRAIN,), check=at_least(1)
+    log_interval: int = key(10, "steps between two log lines", scripts=(TRAIN,), check=at_least(1), may_change=True)
+    checkpoint_interval: int = key(
+        2000, "steps between two checkpoints", scripts=(TRAIN,), check=at_least(1), may_change=True
     )
-    run_eval: bool = key(False, "evaluate at every checkpoint (single scale) and keep the best", scripts=(TRAIN,))
-    resume_ckpt: Optional[str] = key(None, "checkpoint to continue exactly from", scripts=(TRAIN,), check=not_empty)
+    keep_checkpoint_max: int = key(
+        5,
+        "newest checkpoints kept; the best and the last one always stay",
+        scripts=(TRAIN,),
+        check=at_least(1),
+        may_change=True,
+    )
+    run_eval: bool = key(
+        False, "evaluate at every checkpoint (single scale) and keep the best", scripts=(TRAIN,), may_change=True
+    )
+    resume_ckpt: Optional[str] = key(
+        None, "checkpoint to continue exactly from", scripts=(TRAIN,), check=not_empty, run_only=True
+    )
     finetune_ckpt: Optional[str] = key(
-        None, "checkpoint whose weights to start from", scripts=(TRAIN,), check=not_empty
+        None, "checkpoint whose weights to start from", scripts=(TRAIN,), check=not_empty, run_only=True
     )
     auto_resume: Optional[bool] = key(
         None,
         "continue from the newest complete checkpoint in save_dir, if there is one, whatever else was given; "
         "default: True with modelarts, else False",
         scripts=(TRAIN,),
+        run_only=True,
     )
     modelarts: bool = key(
         False,
         "run as a ModelArts job: options it does not know are logged and ignored, the three URLs are understood",
         scripts=WITH_NETWORK,
+        run_only=True,
     )
     data_url: Optional[str] = key(
         None,
         "with modelarts: what data.dataset_dir is fetched from; folder or archives; obs://, s3:// or a mounted path",
         scripts=WITH_NETWORK,
         check=not_empty,
+        run_only=True,
     )
     train_url: Optional[str] = key(
         None, "with modelarts: where the results go; a mounted path is save_dir itself", scripts=WITH_NETWORK,
         check=not_empty,
+        run_only=True,
     )  # fmt: skip
     checkpoint_url: Optional[str] = key(
         None,
         "with modelarts: the checkpoint to fine-tune from, to evaluate or to export; a folder means the newest in it",
         scripts=WITH_NETWORK,
         check=not_empty,
+        run_only=True,
     )
     transfer_timeout: float = key(
         7200.0, "with modelarts: seconds after which a download or the last upload is given up", scripts=WITH_NETWORK,
         check=positive,
+        may_change=True,
     )  # fmt: skip
-    checkpoint_path: Optional[str] = key(None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty)
+    checkpoint_path: Optional[str] = key(
+        None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty, run_only=True
+    )
     split: str = key(
         "val", "val: scores; test: only predicted label ids, of images without labels", scripts=(EVAL,),
         choices=("val", "test"),
+        run_only=True,
     )  # fmt: skip
-    single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,))
-    save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,))
+    single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,), run_only=True)
+    save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,), run_only=True)
     save_predictions: Optional[str] = key(
         None,
         "folder for predicted label-id PNGs, named as the Cityscapes evaluation expects",
         scripts=(EVAL,),
         check=not_empty,
+        run_only=True,
     )
-    checkpoint_file: Optional[str] = key(None, "checkpoint to export", scripts=(EXPORT,), check=not_empty)
+    checkpoint_file: Optional[str] = key(
+        None, "checkpoint to export", scripts=(EXPORT,), check=not_empty, run_only=True
+    )
     file_name: str = key(
         "BiSeNetV2", "exported file, without its suffix; what it is stands beside it in .json (.onnx.json for ONNX)",
         scripts=(EXPORT,), check=not_empty,
+        run_only=True,
     )  # fmt: skip
     file_format: str = key(
         "MINDIR", "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
         scripts=(EXPORT,), choices=("MINDIR", "ONNX", "AIR"),
+        run_only=True,
     )  # fmt: skip
-    fold_bn: bool = key(True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,))
+    fold_bn: bool = key(
+        True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,), run_only=True
+    )
     output: str = key(
         "argmax",
         "what the export returns: argmax, the class map (N, H, W) int32, or logits (N, num_classes, H, W) float32",
         scripts=(EXPORT,),
         choices=("argmax", "logits"),
+        run_only=True,
     )
     input: Optional[str] = key(
         None,
@@ -235,6 +230,7 @@ class Config(Section):
         "default float32, in preprocess.py what the model takes",
         scripts=(EXPORT, PREPROCESS),
         choices=("float32", "uint8"),
+        run_only=True,
     )
     image_size: Optional[tuple[int, int]] = key(
         None,
@@ -243,18 +239,28 @@ class Config(Section):
         scripts=(EXPORT, PREPROCESS),
         check=at_least(32),
         words=("H", "W"),
+        run_only=True,
     )
     model_path: Optional[str] = key(
-        None, "model to prepare inputs for: the .json beside it tells its input", scripts=(PREPROCESS,), check=not_empty
+        None,
+        "model to prepare inputs for: the .json beside it tells its input",
+        scripts=(PREPROCESS,),
+        check=not_empty,
+        run_only=True,
     )
     output_path: str = key(
-        "preprocess_Result", "folder for inputs, labels and manifest", scripts=(PREPROCESS,), check=not_empty
+        "preprocess_Result",
+        "folder for inputs, labels and manifest",
+        scripts=(PREPROCESS,),
+        check=not_empty,
+        run_only=True,
     )
     result_path: Optional[str] = key(
         None,
         "folder with results of the inputs to be replaced: those results are removed",
         scripts=(PREPROCESS,),
         check=not_empty,
+        run_only=True,
     )
 
     def problems(self) -> list[str]:

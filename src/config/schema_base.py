@@ -15,7 +15,7 @@ ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET, QUANTIZE)
 WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 
-def key(
+def key(  # noqa: PLR0913 - all that is to be said of a key is said here
     default: Any = MISSING,
     help: str = "",  # noqa: A002 - what argparse calls it
     *,
@@ -23,6 +23,8 @@ def key(
     choices: tuple = (),
     check: Callable[[Any], str] | None = None,
     words: tuple[str, ...] = (),
+    run_only: bool = False,
+    may_change: bool = False,
 ) -> Any:
     """Declare one configuration key.
 
@@ -33,8 +35,11 @@ def key(
         choices: the accepted values, if they can be listed.
         check: returns what is wrong with a value, or nothing; null is never checked.
         words: names of the words that the option takes, where one word is not all.
+        run_only: the key belongs to one invocation, not to the recipe: a saved configuration does not pass it on.
+        may_change: a resumed run may change the key without another result.
     """
     metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check, "words": words}
+    metadata |= {"run_only": run_only, "may_change": may_change}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -68,21 +68,25 @@ class Data(Section):
     """The data set and what is done to it."""
 
     train_transforms: TrainTransforms = key(help="augmentation")
-    eval_transforms: EvalTransforms = key(help="evaluation protocol")
-    dataset_dir: str = key("Cityscapes", "root folder of the data set")
+    eval_transforms: EvalTransforms = key(help="evaluation protocol", may_change=True)
+    dataset_dir: str = key("Cityscapes", "root folder of the data set", may_change=True)
     name: str = key(
         "cityscapes",
         "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids",
         choices=DATASETS,
     )
-    num_parallel_workers: int = key(8, "threads that decode and augment; cut to the number of cores", check=at_least(1))
+    num_parallel_workers: int = key(
+        8, "threads that decode and augment; cut to the number of cores", check=at_least(1), may_change=True
+    )
     map_label: Optional[tuple[float, ...]] = key(
         None, "weight of each class in the loss, in train-id order; null = all 1", check=at_least(0)
     )
     ignore_label: int = key(
         255, "train id of pixels that count neither in the loss nor in the evaluation, up to 255", check=between(0, 255)
     )
-    class_names: Optional[tuple[str, ...]] = key(None, "names for the IoU table; null = Cityscapes' names, or numbers")
+    class_names: Optional[tuple[str, ...]] = key(
+        None, "names for the IoU table; null = Cityscapes' names, or numbers", may_change=True
+    )
 
     def problems(self) -> list[str]:
         problems = []

@@ -24,7 +24,6 @@ from src.utils.runtime import Runtime, init_device
 logger = logging.getLogger(__name__)
 
 
-
 def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
     """Read the command line of an entry script; in a cloud job, fetch what it names.
 

@@ -26,18 +26,8 @@ logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 # Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
-RUN_KEYS = (
-    "device_target", "device_id", "save_dir", "resume_ckpt", "finetune_ckpt", "checkpoint_path", "single_scale",
-    "save_images", "save_predictions", "checkpoint_file", "file_name", "file_format", "fold_bn", "output", "input",
-    "image_size", "model_path", "output_path", "result_path", "modelarts", "data_url", "train_url", "checkpoint_url",
-    "auto_resume", "split",
-)  # fmt: skip
+RUN_KEYS = tuple(field.name for field in dataclasses.fields(schema.Config) if field.metadata["run_only"])
 
-# Keys that a resumed run may change without another result.
-HARMLESS_KEYS = (
-    "dataset_dir", "num_parallel_workers", "num_threads", "log_interval", "checkpoint_interval", "keep_checkpoint_max",
-    "run_eval", "eval_transforms", "class_names", "eval_parallel", "transfer_timeout", "run_profiler",
-)  # fmt: skip
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
     "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET, QUANTIZE)),
@@ -92,26 +82,30 @@ def positive_number(text: str) -> int:
 def to_dict(section: Any) -> Any:
     """Return the configuration as plain mappings and lists that YAML can hold and `build_config` can read."""
     if isinstance(section, tuple):
-        return [
-            {type(v).__name__: to_dict(v)} if isinstance(v, schema.Transform) else v
-            for v in section
-        ]
+        return [{type(v).__name__: to_dict(v)} if isinstance(v, schema.Transform) else v for v in section]
     if dataclasses.is_dataclass(section):
         return {f.name: to_dict(getattr(section, f.name)) for f in dataclasses.fields(section)}
     return section
 
 
-def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Return a line for each key that both have with different values and that the losses depend on."""
-    lines = []
-    for name, value in new.items():
-        if name not in old or name in RUN_KEYS + HARMLESS_KEYS:
+def differences(old: dict, new: dict, section: type = schema.Config, prefix: str = "") -> list[str]:
+    """Return a line for each key of `section` whose values differ and that the losses depend on.
+
+    Args:
+        old: plain mapping; what it lacks differs in nothing.
+        new: plain mapping of all keys.
+        section: a dataclass of the schema.
+        prefix: path of the section with a dot behind it, empty for the root.
+    """
+    lines, hints = [], typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        if field.name not in old or field.metadata["run_only"] or field.metadata["may_change"]:
             continue
-        before = old[name]
-        if isinstance(value, dict) and isinstance(before, dict):
-            lines += differences(before, value, f"{prefix}{name}.")
+        before, value = old[field.name], new[field.name]
+        if dataclasses.is_dataclass(hints[field.name]) and isinstance(before, dict):
+            lines += differences(before, value, hints[field.name], f"{prefix}{field.name}.")
         elif before != value:
-            lines.append(f"{prefix}{name} was {before}, is {value} now")
+            lines.append(f"{prefix}{field.name} was {before}, is {value} now")
     return lines
 
 
