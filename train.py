@@ -147,7 +147,7 @@ def run_info(config: schema.Config, total_batch: int, step: int) -> checkpoint.R
 
 def checkpoint_folder(config: schema.Config) -> Path:
     """Return the folder of the run's checkpoints."""
-    return Path(config.save_dir) / "checkpoints"
+    return Path(config.save_dir) / checkpoint.FOLDER
 
 
 def create_callbacks(
@@ -207,7 +207,7 @@ def finish(state: TrainState, save_dir: Path) -> int:
     if state.signal_number is None or state.step == state.total_step:
         logger.info("training finished: %s", save_dir)
         return 0
-    saved = checkpoint.list_checkpoints(save_dir / "checkpoints")
+    saved = checkpoint.list_checkpoints(save_dir / checkpoint.FOLDER)
     how = "no step was finished, nothing was saved"
     if saved:
         how = f"resume with the same options and --resume_ckpt {shlex.quote(str(saved[-1][1]))}"

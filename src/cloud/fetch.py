@@ -12,13 +12,13 @@ from src.cloud.archives import archives_in, is_archive, unpack
 from src.cloud.object_store import ObjectStore, is_remote, join
 from src.config import schema
 from src.config.schema_base import EVAL, EXPORT, TRAIN
-from src.state.checkpoint_names import exported_names, newest_name
+from src.state.checkpoint_names import FOLDER, exported_names, newest_name
 
 logger = logging.getLogger(__name__)
 
 DATASET_MARKS = ("leftImg8bit", "train.lst", "val.lst", "test.lst")
 # Of an earlier run of the job: what this one continues, or would otherwise overwrite.
-EARLIER = {TRAIN: ("checkpoints", "logs", ".jsonl", ".yml"), EVAL: ("logs", ".yml"), EXPORT: ("logs", ".yml")}
+EARLIER = {TRAIN: (FOLDER, "logs", ".jsonl", ".yml"), EVAL: ("logs", ".yml"), EXPORT: ("logs", ".yml")}
 
 
 class Fetch:
@@ -90,8 +90,8 @@ class Fetch:
 
     def _newest_in_store(self, store: ObjectStore, url: str) -> str:
         names = store.names(url)
-        if "checkpoints" in names and not any(name.endswith(".ckpt") for name in names):
-            url = join(url, "checkpoints")
+        if FOLDER in names and not any(name.endswith(".ckpt") for name in names):
+            url = join(url, FOLDER)
             names = store.names(url)
         name = newest_name(names, lambda name: store.modified(join(url, name)))
         if name is None:
@@ -149,7 +149,7 @@ def _newest_checkpoint(path: Path) -> Path:
     """Return `path` if it is a file, else the newest checkpoint in it or in its ``checkpoints``."""
     if path.is_file():
         return path
-    for folder in (path, path / "checkpoints"):
+    for folder in (path, path / FOLDER):
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
         name = newest_name(names, lambda name, folder=folder: (folder / name).stat().st_mtime_ns)
         if name is not None:

@@ -18,6 +18,7 @@ from src.base.errors import CheckpointError, TrainingError
 from src.distributed.communicator import Communicator
 from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
+    FOLDER,
     checkpoint_name,
     list_checkpoints,
     step_of,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+FOLDER = "checkpoints"  # of a run, below its save_dir
 BEST_NAME = "BiSeNetV2_best.ckpt"
 _NAME = re.compile(r"BiSeNetV2_(\d+)_rank0\.ckpt")
 

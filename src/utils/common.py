@@ -14,7 +14,7 @@ import mindspore as ms
 from src.base.errors import ConfigError, UserError
 from src.config import schema, yaml_files
 from src.distributed.communicator import Communicator
-from src.state.checkpoint import list_checkpoints, require_file
+from src.state import checkpoint
 from src.utils import config as config_module
 from src.utils.ascend_settings import apply_settings
 from src.utils.local_adapter import discover_rank
@@ -113,14 +113,14 @@ def training_folder(config: schema.Config) -> Path:
         CheckpointError: the checkpoint to start from does not exist.
     """
     for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
-        require_file(path)
+        checkpoint.require_file(path)
     own_folder = None  # of the run to resume
-    if config.resume_ckpt and Path(config.resume_ckpt).resolve().parent.name == "checkpoints":
+    if config.resume_ckpt and Path(config.resume_ckpt).resolve().parent.name == checkpoint.FOLDER:
         own_folder = Path(config.resume_ckpt).resolve().parent.parent
     if config.save_dir is None:
         return own_folder or dated_folder("runs")
     save_dir = Path(config.save_dir)
-    occupied = list_checkpoints(save_dir / "checkpoints") or (save_dir / "metrics.jsonl").exists()
+    occupied = checkpoint.list_checkpoints(save_dir / checkpoint.FOLDER) or (save_dir / "metrics.jsonl").exists()
     if occupied and save_dir.resolve() != own_folder and not resumes_itself(config):
         raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
     return save_dir
