@@ -12,7 +12,7 @@ from src.base.errors import ConfigError, UserError
 from src.distributed.placement import RANK_TABLE, Placement
 from src.state.train_state import TrainState
 from src.training import profiling
-from src.utils import ascend_settings, local_adapter
+from src.utils import ascend_settings, local_adapter, runtime
 from src.utils.config import load_config
 
 
@@ -71,9 +71,9 @@ def test_a_mode_that_is_not_taken(monkeypatch, caplog):
 @pytest.mark.parametrize(("device", "fused"), [("Ascend", True), ("CPU", False)])
 def test_gradients_travel_together_on_ascend(monkeypatch, device, fused):
     settings, policies = {}, []
-    monkeypatch.setattr(local_adapter, "init_cluster", lambda: policies.append(os.sched_getscheduler(0)) or 3)
+    monkeypatch.setattr(runtime, "init_cluster", lambda: policies.append(os.sched_getscheduler(0)) or 3)
     monkeypatch.setattr(ms, "set_auto_parallel_context", lambda **given: settings.update(given))
-    assert local_adapter.join_job(Placement(RANK_TABLE, 3, 8, 3, 8), device) == 3
+    assert runtime.join_job(Placement(RANK_TABLE, 3, 8, 3, 8), device) == 3
     assert policies == [os.SCHED_OTHER if device == "Ascend" else os.SCHED_BATCH]
     assert (settings["device_num"], settings["gradients_mean"], "comm_fusion" in settings) == (8, True, fused)
 

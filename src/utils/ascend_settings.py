@@ -5,7 +5,7 @@
 - Time for the ranks to meet: `HCCL_CONNECT_TIMEOUT`, `local_adapter.init_cluster` and `expect_slow_start`. CANN's
   documentation says 120 s by default, MindSpore's error pages 600 s: so it is set.
 - Overflow: `src/modules/overflow.py`.
-- Gradients of all layers in few messages: `COMM_FUSION`, in `local_adapter.join_job`.
+- Gradients of all layers in few messages: `COMM_FUSION`, in `runtime.join_job`.
 - Precision and repeatability: here.
 """
 

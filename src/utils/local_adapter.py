@@ -15,11 +15,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from src.base.cores import cpu_has_avx512, divide_cores, threads_in_turn
+from src.base.cores import cpu_has_avx512, divide_cores
 from src.base.early_imports import import_without_signals
 from src.base.errors import UserError
 from src.distributed import placement as placement_module
-from src.distributed.job_end import leave_by
 from src.distributed.mpi_cluster import meet
 from src.distributed.placement import MPIRUN, OWN_SCHEDULER, SINGLE, Placement, integer, place
 
@@ -28,8 +27,6 @@ logger = logging.getLogger(__name__)
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
-# Gradients travel in messages of up to 64 MB, MindSpore's default for "auto"; all of this network's are 21 MB.
-COMM_FUSION = {"comm_fusion": {"allreduce": {"mode": "auto", "config": None}}}
 _notes: list[str] = []  # set by `prepare_environment`, logged by `init_device` once there is a logger
 
 
@@ -271,29 +268,11 @@ def init_cluster() -> int:
     return get_rank()
 
 
-def join_job(placement: Placement, device_target: str) -> int:
-    """Connect with the other ranks for data-parallel training; return this rank.
+def has_own_scheduler() -> bool:
+    """Return whether the scheduler of this process's job is one that scripts/launch_ranks.py has started."""
+    return bool(os.environ.get(OWN_SCHEDULER))
 
-    MindSpore 2.0 numbers the processes of a dynamic cluster itself, whatever the launcher says.
 
-    Raises:
-        UserError: they cannot be reached.
-    """
-    import mindspore as ms
-
-    if placement.launcher == MPIRUN and device_target == "CPU":
-        # MindSpore needs a scheduler on the CPU, and mpirun does not know of one.
-        os.environ.update(meet(placement, os.environ, scheduler_answer_delay()))
-    elif device_target == "CPU" and os.environ.get(OWN_SCHEDULER):
-        leave_by(lambda: None)
-    try:
-        with threads_in_turn() if device_target == "CPU" else contextlib.nullcontext():
-            rank = init_cluster()
-    except RuntimeError as err:
-        reason = str(err).strip().splitlines()[0][:200]
-        raise UserError(f"rank {placement.rank} of {placement.rank_size} cannot join the job: {reason}") from err
-    ms.set_auto_parallel_context(
-        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size,
-        **(COMM_FUSION if device_target == "Ascend" else {}),
-    )  # fmt: skip
-    return rank
+def meet_by_mpi(placement: Placement) -> None:
+    """Tell MindSpore where the scheduler is that rank 0 starts under mpirun, which does not know of any."""
+    os.environ.update(meet(placement, os.environ, scheduler_answer_delay()))
