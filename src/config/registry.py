@@ -14,28 +14,24 @@ import importlib
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from src.base.errors import ConfigError
-
 
 class Registry(MutableMapping[str, Any]):
     """A dictionary whose values may be given by their place, ``"package.module:name"``.
 
     Args:
-        what: what the names stand for, in messages.
         entries: what there is, or where.
     """
 
-    def __init__(self, what: str, entries: Mapping[str, Any]) -> None:
-        self.what, self._entries = what, dict(entries)
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> Any:
-        """Return what `name` stands for; a ConfigError names what there is instead."""
-        if name not in self._entries:
-            raise ConfigError(f"unknown {self.what} {name!r}; known: {', '.join(sorted(self._entries))}")
-        if isinstance(self._entries[name], str):
-            module, _, attribute = self._entries[name].partition(":")
-            self._entries[name] = getattr(importlib.import_module(module), attribute)
-        return self._entries[name]
+        """Return what `name` stands for."""
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = getattr(importlib.import_module(module), attribute)
+        return entry
 
     def __setitem__(self, name: str, entry: Any) -> None:
         self._entries[name] = entry
@@ -55,7 +51,6 @@ class Registry(MutableMapping[str, Any]):
 
 # Frozen dataclasses derived from `src.config.schema_data.Transform`.
 TRANSFORMS = Registry(
-    "transform",
     {
         "RandomResizeCrop": "src.data.transforms.resize:RandomResizeCrop",
         "RandomFlip": "src.data.transforms.common:RandomFlip",
@@ -67,17 +62,16 @@ TRANSFORMS = Registry(
 )
 
 # `Dataset` of `src/data/classes.py`, by the name in ``data.name``.
-DATASETS = Registry("data set", {"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"})
+DATASETS = Registry({"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"})
 
 # Classes derived from `Network`, called with the number of classes, ``aux_heads=``, ``seed=``, ``sync_bn=`` and the
 # keys of `NetArgs`. Each of the heads that they announce has a weight in `loss_weight`.
-NETWORKS = Registry("network", {"BiSeNetV2": "src.modules.bisenetv2:BiSeNetV2"})
+NETWORKS = Registry({"BiSeNetV2": "src.modules.bisenetv2:BiSeNetV2"})
 
 # Cells like `CrossEntropy`, which announce the keys of the section `loss` that they take as `settings`.
 LOSSES = Registry(
-    "loss",
     {"ce": "src.modules.loss.cross_entropy:CrossEntropy", "ohem": "src.modules.loss.ohem:OhemCrossEntropy"},
 )
 
 # Functions like `create_sgd`, of the network, the learning rate of each step and the other keys of `Optimizer`.
-OPTIMIZERS = Registry("optimizer", {"sgd": "src.modules.optimizer:create_sgd"})
+OPTIMIZERS = Registry({"sgd": "src.modules.optimizer:create_sgd"})
