@@ -17,8 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.base.errors import UserError
-from src.base.files import write_whole
+from src.base.files import make_folder, write_whole
 from src.offline import runner
 from src.offline.folders import beside
 from src.offline.inference import infer_folder, list_inputs
@@ -65,10 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     timings = infer_folder(model, paths, args.result_path, warmup=args.warmup)
     report = timings.report()
     time_folder = beside(args.result_path, "time_Result")
-    try:
-        time_folder.mkdir(exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {time_folder}: {err.strerror}") from err
+    make_folder(time_folder)
     write_whole(time_folder / "test_perform_static.txt", report.encode())
     print(report, end="")
     return 0

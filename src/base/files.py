@@ -1,4 +1,4 @@
-"""Writing files so that no reader ever sees a part of one under its name."""
+"""Making folders, and writing files so that no reader ever sees a part of one under its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ import os
 from pathlib import Path
 
 from src.base.errors import UserError
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and those above it, unless they are there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {folder}: {err.strerror or err}") from err
 
 
 def write_whole(path: str | Path, data: bytes, what: str = "") -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from src.base.errors import UserError
+from src.base.files import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class ObjectStore:
         if not self.exists(url):
             raise UserError(f"{url}: nothing there")
         size, started = self.size(url), time.monotonic()
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         require_space(target.parent, size, f"{url}:")
         self._try(f"download {url}", self._download_once, url, target, size)
         files = [target] if target.is_file() else [path for path in target.rglob("*") if path.is_file()]

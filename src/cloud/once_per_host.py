@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.base.errors import UserError
-from src.base.files import write_whole
+from src.base.files import make_folder, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def once_per_host(
 
 
 def _do(folder: Path, local_size: int, work: Callable[[], dict[str, str]]) -> dict[str, str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     me, other = identity(os.getpid()), _state(folder).get("owner", "")
     if other not in ("", me):
         raise UserError(f"process {other.split(':')[0]} of this machine runs the same job already, in {folder}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base.files import make_folder
 from src.config import schema
 from src.config.registry import DATASETS
 from src.data.cityscapes import map_label
@@ -22,7 +23,7 @@ class PredictionWriter:
         self.images = Path(config.save_dir) / "images" if config.save_images else None
         self.predictions = Path(config.save_predictions) if config.save_predictions else None
         for folder in filter(None, (self.images, self.predictions)):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         self.names, self.palette = class_names(config), class_palette(config)
         self.ignore_label = config.data.ignore_label
         self.to_file_values = DATASETS[config.data.name].label_id_table()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.base.files import make_folder
 from src.distributed.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.distributed.scheduler import start_scheduler, stop_scheduler
 from src.launch.job import Job
@@ -161,10 +162,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
 def _log_folder(job: Job, *below: str) -> Path:
     """Return the folder of the run's logs, or one below it, made if it is not there."""
     folder = Path(job.save_dir).resolve().joinpath("logs", *below)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot write to {job.save_dir}: {err.strerror}") from err
+    make_folder(folder)
     return folder
 
 

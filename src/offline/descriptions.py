@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import ConfigError, UserError
-from src.base.files import write_whole
+from src.base.files import make_folder, write_whole
 from src.offline import onnx_model
 from src.offline.tensors import input_size
 from src.state.checkpoint_names import description_name
@@ -49,10 +49,7 @@ def publish(model: bytes, target: Path, record: dict) -> dict:
     """
     description = description_path(target)
     record = {"file": target.name, "bytes": len(model), **record}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {target.parent}: {err.strerror}") from err
+    make_folder(target.parent)
     write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
     try:
         write_whole(target, model, "the model ")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.base.errors import DataError, UserError
-from src.base.files import write_whole
+from src.base.errors import DataError
+from src.base.files import make_folder, write_whole
 from src.base.progress import Progress
 from src.data.prefetch import map_ahead
 from src.offline.manifest import result_name
@@ -70,7 +70,7 @@ def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int)
     Raises:
         UserError: a file cannot be read or written; no part of a result is left under its name.
     """
-    _make_folder(results)
+    make_folder(results)
     first = read_input(paths[0], model.input)
     for _ in range(warmup):
         model(first)
@@ -93,13 +93,6 @@ def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int)
             writer.submit(write, path, start, result)
     timings.seconds = time.perf_counter() - begun
     return timings
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {folder}: {err.strerror}") from err
 
 
 class Writer:

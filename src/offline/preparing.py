@@ -7,8 +7,8 @@ import json
 import logging
 from pathlib import Path
 
-from src.base.errors import ConfigError, UserError
-from src.base.files import write_whole
+from src.base.errors import ConfigError
+from src.base.files import make_folder, write_whole
 from src.config import schema
 from src.config.builder import with_image_size
 from src.data.classes import class_names, class_palette
@@ -76,11 +76,8 @@ def write_inputs(samples: EvalSamples, manifest: Manifest, folder: Path) -> int:
         UserError: something cannot be written.
         DataError: a picture or label cannot be read.
     """
-    try:
-        for name in ("image", "label"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {folder}: {err.strerror}") from err
+    for name in ("image", "label"):
+        make_folder(folder / name)
     manifest.write(folder)
     written, total = [], 0
     for sample in samples.read_ahead():

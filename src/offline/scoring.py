@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.base.errors import ConfigError, DataError, UserError
+from src.base.errors import ConfigError, DataError
+from src.base.files import make_folder
 from src.data.eval_samples import restore_class_map
 from src.data.image_files import read_image
 from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
@@ -60,10 +61,7 @@ def prepare_images(manifest: Manifest, images: Path) -> None:
             raise ConfigError(
                 f"{images}: holds {path.name}, which is no overlay of this run; give another --images_path"
             )
-    try:
-        images.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {images}: {err.strerror}") from err
+    make_folder(images)
 
 
 def count(

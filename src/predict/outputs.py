@@ -6,23 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.base.errors import UserError
-from src.base.files import write_whole
+from src.base.files import make_folder, write_whole
 from src.visual.visualize import colorize, overlay, with_legend, write_png
 
 CLASS_IDS, COLOR, OVERLAY = "class_ids", "color", "overlay"
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        UserError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot make the folder {folder}: {err.strerror}") from err
 
 
 def write_palette(folder: Path, palette: np.ndarray, names: tuple[str, ...]) -> None:

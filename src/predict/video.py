@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError, UserError
+from src.base.files import make_folder
 from src.base.progress import Progress
-from src.predict.outputs import make_folder, write_palette
+from src.predict.outputs import write_palette
 from src.predict.predictor import Predictor
 from src.visual.visualize import overlay, with_legend, write_png
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mindspore.train.callback import Callback
 
+from src.base.files import make_folder
 from src.state.train_state import TrainState
 from src.utils.local_adapter import start_profiler
 
@@ -36,7 +37,7 @@ class ProfileSteps(Callback):
     def on_train_step_end(self, run_context: Any) -> None:
         steps = self.state.step - self.first
         if self.began is None and not self.done and steps >= SKIPPED_STEPS and not self._last():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self.began, self.finish = self.state.step, start_profiler(self.folder)
         elif self.began is not None and (self.state.step - self.began >= PROFILED_STEPS or self._last()):
             self.finish()

@@ -12,6 +12,7 @@ from pathlib import Path
 import mindspore as ms
 
 from src.base.errors import ConfigError, UserError
+from src.base.files import make_folder
 from src.config import schema, yaml_files
 from src.distributed.communicator import Communicator
 from src.state import checkpoint
@@ -64,7 +65,7 @@ def start(
     if not alone and choose_folder:
         save_dir = Path(others.text_of_rank_0(str(choose_folder(config)) if runtime.rank == 0 else ""))
         if runtime.local_rank == 0:
-            _make_folder(save_dir)
+            make_folder(save_dir)
         others.wait_for_all()
         _open_log(save_dir, runtime.rank)
         logger.info("rank %d of %d on %s, by %s", *others.place, platform.node(), runtime.launcher)
@@ -80,16 +81,9 @@ def start(
     return config, runtime, others
 
 
-def _make_folder(save_dir: Path) -> None:
-    try:
-        save_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
-
-
 def _open_log(save_dir: Path | None, rank: int) -> None:
     if save_dir is not None:
-        _make_folder(save_dir)
+        make_folder(save_dir)
     try:
         setup_logging(save_dir, rank)
     except OSError as err:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import cv2
 
 from src.base.errors import DataError, UserError
+from src.base.files import make_folder, write_whole
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.visual.visualize import write_png
 from tools.streets.scene import render_scene
@@ -132,15 +132,10 @@ def make_scenes(root: Path, options: DemoOptions, scenes: list[tuple[str, int]],
     Raises:
         UserError: a file cannot be written.
     """
-    try:
-        for split, index in scenes:
-            for path in pair_paths(root, split, index):
-                path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = root / f".{MANIFEST}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(_manifest(options), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(root / MANIFEST)
-    except OSError as err:
-        raise UserError(f"cannot write to {root}: {err.strerror or err}") from err
+    for split, index in scenes:
+        for path in pair_paths(root, split, index):
+            make_folder(path.parent)
+    write_whole(root / MANIFEST, (json.dumps(_manifest(options), indent=2) + "\n").encode())
     make = partial(_make_scene, root, options)
     if workers == 1:
         for count, scene in enumerate(scenes, start=1):
