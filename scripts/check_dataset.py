@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import DataError
 from src.base.files import require_new, write_new
+from src.base.progress import Progress
 from src.config import schema
 from src.config.registry import DATASETS
 from src.config.schema_base import CHECK_DATASET
@@ -27,8 +28,6 @@ from src.data.inspection_report import report_tree, split_lines, weight_lines
 from src.data.preflight import suspect_train_ids
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
-
-_REPORT_EVERY = 5.0  # seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,14 +91,10 @@ def read_split(config: schema.Config, split: str) -> SplitFacts:
     data = config.data
     samples = list_samples(data.dataset_dir, split, data.name)
     found = SplitFacts(LabelCoding(data.name, config.num_classes, data.ignore_label))
-    start = reported = time.monotonic()
+    progress = Progress(len(samples), f"{split}:", "pairs", partial(print, flush=True))
     for facts in inspect_split(samples, found.coding, data.num_parallel_workers):
         found.add(facts)
-        now = time.monotonic()
-        if now - reported >= _REPORT_EVERY:
-            reported = now
-            left = (now - start) / found.pairs * (len(samples) - found.pairs)
-            print(f"{split}: {found.pairs}/{len(samples)} pairs, about {left:.0f} s left", flush=True)
+        progress.advance()
     return found
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.cores import usable_cores
 from src.base.errors import UserError
+from src.base.progress import Progress
 from src.utils.config import Parser
 from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes
-
-_REPORT_EVERY = 5.0  # seconds
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -66,13 +65,9 @@ def _make(root: Path, options: DemoOptions, workers: int) -> None:
         return
     if len(missing) < total:
         print(f"{root}: {total - len(missing)} of {total} pictures are there already")
-    start = reported = time.monotonic()
-    for count in make_scenes(root, options, missing, min(workers, len(missing))):
-        now = time.monotonic()
-        if count == 1 or now - reported >= _REPORT_EVERY or count == len(missing):
-            reported = now
-            left = (now - start) / count * (len(missing) - count)
-            print(f"{count}/{len(missing)} pictures, {now - start:.0f} s, about {left:.0f} s left", flush=True)
+    progress = Progress(len(missing), "made", "pictures", partial(print, flush=True))
+    for _ in make_scenes(root, options, missing, min(workers, len(missing))):
+        progress.advance()
     print(f"{root}: {options.train} training and {options.val} validation pictures, {options.height}x{options.width}")
 
 

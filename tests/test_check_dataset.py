@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scripts import check_dataset
+from src.base import progress
 from src.base.errors import ConfigError, DataError, UserError
 from src.config.schema_base import CHECK_DATASET
 from src.data import inspection
@@ -182,7 +183,7 @@ def test_a_split_that_cannot_be_listed_leaves_the_others(root, capsys):
 
 
 def test_progress_is_told_in_between(root, capsys, monkeypatch):
-    monkeypatch.setattr(check_dataset, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
     run(root, *CLASSES, "--splits", "train")
     assert "train: 3/6 pairs, about " in capsys.readouterr().out
 

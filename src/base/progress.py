@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_SECONDS = 20.0
+PROGRESS_SECONDS = 10.0
 
 
 class Progress:
-    """Log how far a long loop is and how long it will take, at most every PROGRESS_SECONDS."""
+    """Say how far a long loop is and how long it will take, at most every PROGRESS_SECONDS.
 
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what, self.done = total, what, 0
+    Args:
+        total: how many items there are.
+        what: what is done with them; begins the line.
+        unit: what they are.
+        say: takes the line.
+    """
+
+    def __init__(self, total: int, what: str, unit: str = "images", say: Callable[[str], object] = logger.info) -> None:
+        self.total, self.what, self.unit, self.say, self.done = total, what, unit, say, 0
         self.start = self.last = time.monotonic()
 
     def advance(self) -> None:
@@ -24,12 +32,9 @@ class Progress:
         if self.done == 1:
             self.first = now  # the first item includes compilation
         elif now - self.last >= PROGRESS_SECONDS:
-            self.last = now
-            rate = (self.done - 1) / (now - self.first)
-            left = (self.total - self.done) / rate
-            logger.info(
-                "%s %d/%d, %.2f images/s, %s left", self.what, self.done, self.total, rate, format_seconds(left)
-            )
+            self.last, rate = now, self.rate()
+            left = format_seconds((self.total - self.done) / rate)
+            self.say(f"{self.what} {self.done}/{self.total} {self.unit}, about {left} left, {rate:.2f} {self.unit}/s")
 
     def rate(self) -> float:
         """Return items per second, the first one left out where there are more."""

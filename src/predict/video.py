@@ -124,7 +124,7 @@ def predict_video(
     )
     if any(length % 2 for length in reader.size):
         logger.warning("an MP4 has even sizes: the last row or column of an odd one is left out")
-    target, progress = folder / f"{source.stem}.mp4", Progress(reader.announced, "frame")
+    target, progress = folder / f"{source.stem}.mp4", Progress(reader.announced, "predicted", "frames")
     seen = np.zeros(len(palette), bool)
     with written_video(target, reader.rate, reader.size) as write:
         for frame in reader.frames():
