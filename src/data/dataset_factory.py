@@ -9,11 +9,8 @@ import mindspore.dataset as ds
 
 from src.base.errors import DataError
 from src.config import schema
-from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
 from src.data.prefetch import usable_workers
 from src.data.train_samples import TrainBatches, create_train_samples
-
-__all__ = ["EvalSample", "EvalSamples", "create_train_dataset", "data_error_from", "restore_class_map"]
 
 logger = logging.getLogger(__name__)
 COLUMNS = ["image", "label"]

@@ -68,7 +68,7 @@ def draw_fence(stage: Stage, u: float, span: tuple[float, float], height: float)
     color = stage.light.shade(color, (-np.sign(u), 0.0, 0.0))
     paint = _Strokes(texture, ppm, color)
     if kind == "mesh":
-        paint.mesh(height)
+        paint.mesh()
     bar, gap = {"bars": (0.09, 0.26), "mesh": (0.06, 1.25), "pickets": (0.17, 0.3)}[kind]
     for x in np.arange(0, length, gap):
         paint.box((x, 0.06), (x + bar, height))
@@ -95,7 +95,7 @@ class _Strokes:
         ]
         self.texture[part] = (*(int(value) for value in self.color), 255)
 
-    def mesh(self, height: float) -> None:
+    def mesh(self) -> None:
         """Paint crossing wires over everything; finer ones than a pixel become a veil."""
         rows, columns = np.indices(self.texture.shape[:2]) / self.ppm
         pitch = max(0.18, 5 / self.ppm)

@@ -66,7 +66,7 @@ class Street:
         """Return the number of lanes, at least two."""
         return max(2, round(2 * self.half / 3.3))
 
-    def is_open(self, s: float, margin: float = 0.0) -> bool:
+    def is_open(self, s: float, margin: float) -> bool:
         """Tell whether `s` lies in the side road."""
         return self.junction is not None and self.junction[0] - margin < s < self.junction[1] + margin
 

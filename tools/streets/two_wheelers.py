@@ -68,12 +68,11 @@ def draw_motorcycle(stage: Stage, place: tuple[float, float], *, squash: float, 
     body, color = Sprite(stage, place, _MOTORCYCLE, squash=squash), usual(rng, "motorcycle")
     is_scooter = rng.random() < 0.4
     radius = 0.26 if is_scooter else 0.32
-    rear, front = (-0.68, radius), (0.72, radius)
-    for hub in (rear, front):
+    for hub in ((-0.68, radius), (0.72, radius)):
         body.disc(hub, radius, _BLACK)
         body.disc(hub, radius * 0.6, _STEEL)
         body.disc(hub, radius * 0.42, (60, 60, 64))
-    (_scooter if is_scooter else _motorcycle)(body, color, rear, front)
+    (_scooter if is_scooter else _motorcycle)(body, color)
     body.limb([(0.42, 1.08), (0.3, 1.06)], 0.07, _BLACK)
     body.limb([(0.45, 1.05), (0.4, 1.3)], 0.03, _BLACK)
     body.disc((0.38, 1.32), (0.06, 0.05), _BLACK)
@@ -83,8 +82,8 @@ def draw_motorcycle(stage: Stage, place: tuple[float, float], *, squash: float, 
         draw_rider(sprite, rng, {**joints, "knee": (0.16, 0.74), "foot": (0.06, 0.34)}, helmet=True)
 
 
-def _motorcycle(body: Sprite, color: tuple, rear: tuple, front: tuple) -> None:
-    body.limb([front, (0.45, 1.0)], 0.09, _STEEL)
+def _motorcycle(body: Sprite, color: tuple) -> None:
+    body.limb([(0.72, 0.32), (0.45, 1.0)], 0.09, _STEEL)
     body.shape([(-0.35, 0.3), (-0.4, 0.62), (0.4, 0.62), (0.35, 0.28)], (70, 71, 75))  # the engine
     body.disc((0.05, 0.45), (0.2, 0.16), (105, 106, 110))
     body.limb([(0.1, 0.3), (-0.75, 0.36)], 0.1, _STEEL)
@@ -96,7 +95,7 @@ def _motorcycle(body: Sprite, color: tuple, rear: tuple, front: tuple) -> None:
     body.shape([(0.4, 0.6), (0.55, 0.72), (0.9, 0.7), (1.0, 0.55), (0.72, 0.64)], color)  # the mudguard
 
 
-def _scooter(body: Sprite, color: tuple, rear: tuple, front: tuple) -> None:
+def _scooter(body: Sprite, color: tuple) -> None:
     body.shape([(-0.95, 0.5), (-0.85, 0.78), (-0.2, 0.74), (-0.1, 0.3), (-0.6, 0.34)], color)
     body.shape([(-0.85, 0.78), (-0.8, 0.88), (-0.15, 0.84), (-0.18, 0.74)], _BLACK)
     body.shape([(-0.2, 0.24), (-0.2, 0.34), (0.42, 0.34), (0.5, 0.24)], dim(color, 0.7))
