@@ -19,14 +19,12 @@ LABEL_IDS = (0, 4, 7, 8, 11, 17, 21, 23, 24, 26, 33)
 MEAN, STD = (0.3257, 0.3690, 0.3223), (0.2112, 0.2148, 0.2115)
 
 
-def write_cityscapes(
-    root: Path, counts: Mapping[str, int] | None = None, *, size: tuple[int, int] = (48, 96), seed: int = 0
-) -> Path:
+def write_cityscapes(root: Path, counts: Mapping[str, int] | None = None, *, size: tuple[int, int] = (48, 96)) -> Path:
     """Write a Cityscapes tree with `counts` pairs a split (default 6 train, 3 val) in two cities; return its root.
 
     The colour of every image pixel tells its label id, with a little noise: a network can learn it.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for split, count in (counts or {"train": 6, "val": 3}).items():
         for index in range(count):
             city = ("aachen", "zurich")[index % 2]
@@ -38,20 +36,14 @@ def write_cityscapes(
 
 
 def write_generic(
-    root: Path,
-    counts: Mapping[str, int] | None = None,
-    *,
-    num_classes: int = 3,
-    size: tuple[int, int] = (48, 96),
-    ignore_label: int = 255,
-    seed: int = 0,
+    root: Path, counts: Mapping[str, int] | None = None, *, num_classes: int = 3, size: tuple[int, int] = (48, 96)
 ) -> Path:
-    """Write ``images/``, ``labels/`` and ``{split}.lst`` with train ids 0..num_classes-1 and `ignore_label`."""
-    rng = np.random.default_rng(seed)
+    """Write ``images/``, ``labels/`` and ``{split}.lst`` with train ids 0..num_classes-1 and 255."""
+    rng = np.random.default_rng(0)
     for split, count in (counts or {"train": 6, "val": 3}).items():
         lines = []
         for index in range(count):
-            label = random_label(rng, size, [*range(num_classes), ignore_label])
+            label = random_label(rng, size, [*range(num_classes), 255])
             write_png(root / "images" / f"{split}_{index}.png", paint(rng, label))
             write_png(root / "labels" / f"{split}_{index}.png", label)
             lines.append(f"images/{split}_{index}.png\tlabels/{split}_{index}.png\n")
@@ -59,27 +51,18 @@ def write_generic(
     return root
 
 
-def make_data(  # noqa: PLR0913 - every test varies another part of the section
-    root: Path,
-    *,
-    name: str = "cityscapes",
-    crop_size: tuple[int, int] = (32, 64),
-    base_size: int = 96,
-    target_size: tuple[int, int] = (48, 96),
-    keep_ratio: bool = True,
-    workers: int = 2,
-    ignore_label: int = 255,
+def make_data(
+    root: Path, *, name: str = "cityscapes", target_size: tuple[int, int] = (48, 96), workers: int = 2
 ) -> schema.Data:
     """Build the data section with all the published transforms."""
     tail = (Normalize(mean=MEAN, std=STD), TransposeImage())
-    crop = RandomResizeCrop(crop_size=crop_size, base_size=base_size)
+    crop = RandomResizeCrop(crop_size=(32, 64), base_size=96)
     color = RandomColor(contrast_range=(0.4, 1.6))
-    resize = Resize(target_size=target_size, keep_ratio=keep_ratio)
+    resize = Resize(target_size=target_size)
     return schema.Data(
         dataset_dir=str(root),
         name=name,
         num_parallel_workers=workers,
-        ignore_label=ignore_label,
         train_transforms=schema.TrainTransforms(item_transforms=(crop, RandomFlip(), color, *tail)),
         eval_transforms=schema.EvalTransforms(item_transforms=(resize, *tail)),
     )

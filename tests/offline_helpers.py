@@ -14,7 +14,6 @@ from tests.golden_weights import load_seeded
 from tests.runner_helpers import Programs, convert_to_lite
 
 SIZE = (64, 96)  # of the network's input
-EVALUATION = [f"data.eval_transforms.item_transforms.Resize.target_size=[{SIZE[0]},{SIZE[1]}]"]
 
 
 def write_checkpoint(path: Path, *, num_classes: int = 19, seed: int = 0, **net_args: object) -> Path:

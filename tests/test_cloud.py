@@ -219,7 +219,7 @@ class TestOncePerHost:
         with pytest.raises(UserError, match=f"process {os.getppid()} of this machine runs the same job already"):
             once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
 
-    def test_the_others_wait_for_the_upload(self, tmp_path, monkeypatch):
+    def test_the_others_wait_for_the_upload(self, tmp_path):
         once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
         once_per_host.tell_others(tmp_path, "uploading")
         assert once_per_host.once_per_host(tmp_path, (1, 2), dict, 1) == {"a": "b"}  # one that comes late

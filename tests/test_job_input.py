@@ -65,7 +65,7 @@ class TestBegin:
         root = Path(self.begin("--data_url", "obs://b/city.tar").data.dataset_dir)
         assert (root / "leftImg8bit" / "a").read_bytes() == b"1"
 
-    def test_the_newest_checkpoint_of_a_folder(self, bucket, tmp_path):
+    def test_the_newest_checkpoint_of_a_folder(self, bucket):
         names = ("BiSeNetV2_9_rank0.ckpt", "BiSeNetV2_10_rank0.ckpt", "BiSeNetV2_best.ckpt")
         fill(bucket / "run" / "checkpoints", dict.fromkeys(names, b"1"))
         fill(bucket / "named", {"old.ckpt": b"1", "new.ckpt": b"22", ".x.partial.ckpt": b"", "notes.txt": b""})
@@ -78,7 +78,7 @@ class TestBegin:
             assert fetched.read_bytes() == (b"22" if name == "new.ckpt" else b"1")
         assert self.begin("--checkpoint_url", f"{bucket}/run", script=EXPORT).checkpoint_file.endswith(names[1])
 
-    def test_results_of_an_earlier_run_come_back(self, bucket, tmp_path):
+    def test_results_of_an_earlier_run_come_back(self, bucket):
         fill(bucket / "out", {"metrics.jsonl": b"{}", "checkpoints/BiSeNetV2_2_rank0.ckpt": b"w", "huge.zip": b"no"})
         save_dir = Path(self.begin("--train_url", "obs://b/out").save_dir)
         files = sorted(path.relative_to(save_dir).as_posix() for path in save_dir.rglob("*") if path.is_file())

@@ -37,8 +37,8 @@ def matrix_of(label, pred, num_classes=4, ignore_label=255):
     return matrix
 
 
-def iou_by_sets(label, pred, cls, ignore_label=255):
-    valid = [i for i, value in enumerate(label.ravel().tolist()) if value != ignore_label]
+def iou_by_sets(label, pred, cls):
+    valid = [i for i, value in enumerate(label.ravel().tolist()) if value != 255]
     truth = {i for i in valid if label.flat[i] == cls}
     guess = {i for i in valid if pred.flat[i] == cls}
     return len(truth & guess) / len(truth | guess) if truth | guess else NAN

@@ -275,7 +275,7 @@ def test_bad_input_of_the_python_path(models, tmp_path):
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["a_0.bin"]
 
 
-def test_mistakes_of_the_python_path_are_one_line(models, tmp_path):
+def test_mistakes_of_the_python_path_are_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"argument --warmup: expected a whole number from 0 on, got '-1'"):
         infer_model.parse_args(["--mindir_path", "m", "--dataset_path", "d", "--warmup", "-1"])
     with pytest.raises(ConfigError, match="argument --device_type: invalid choice: 'TPU'"):

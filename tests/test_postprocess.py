@@ -87,7 +87,7 @@ def test_logits_score_as_their_largest(run, capsys):
     assert capsys.readouterr().out == expected
 
 
-def test_pictures(run, capsys):
+def test_pictures(run):
     score(run, "--save_images", "True")
     stems = read_manifest(run / "preprocess_Result").stems
     assert {path.name for path in (run / "images").iterdir()} == {f"{stem}.png" for stem in stems}
@@ -96,7 +96,7 @@ def test_pictures(run, capsys):
     assert len(list((run / "elsewhere").iterdir())) == 3
 
 
-def test_overlays_never_replace_pictures(run, tmp_path):
+def test_overlays_never_replace_pictures(run):
     """A data set whose pictures lie in images/, which is where overlays go by default."""
     manifest = read_manifest(run / "preprocess_Result")
     (run / "images").mkdir()

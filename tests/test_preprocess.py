@@ -234,7 +234,7 @@ def test_preparing_and_scoring_need_no_mindspore():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_the_section_of_the_data_is_left_as_it_was(dataset, tmp_path):
+def test_the_section_of_the_data_is_left_as_it_was(dataset):
     data = make_data(dataset, target_size=SIZE)
     before = dataclasses.asdict(data)
     EvalSamples(data, num_classes=19, normalized=False)

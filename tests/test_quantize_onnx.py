@@ -40,7 +40,7 @@ def mistake(folder, *options):
     return str(caught.value)
 
 
-def test_a_model_that_is_none_gives_one_line(exported, model, data, tmp_path):
+def test_a_model_that_is_none_gives_one_line(model, data, tmp_path):
     options = ["--data", data, "--images", 1]
     assert "no such model" in mistake(tmp_path, "--model", tmp_path / "n.onnx", *options)
     model.write_bytes(model.read_bytes()[:-100_000])

@@ -102,7 +102,7 @@ def test_ranks_share_the_images(dataset, weights, of_val, tmp_path):
 
 
 @pytest.mark.slow
-def test_lists_of_other_data_need_no_labels_and_train_ids_stay(tmp_path, dataset):
+def test_lists_of_other_data_need_no_labels_and_train_ids_stay(tmp_path):
     root = write_generic(tmp_path / "data", {"train": 2}, num_classes=3, size=SIZE)
     lines = ["images/train_0.png\n", "images/train_1.png\tlabels/there_is_none.png\n"]
     (root / "test.lst").write_text("".join(lines), encoding="utf-8")
