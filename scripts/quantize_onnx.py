@@ -22,6 +22,7 @@ from src.config.schema_base import QUANTIZE
 from src.offline import onnx_model, quantizing
 from src.offline.descriptions import description_path
 from src.offline.onnx_model import OnnxModel
+from src.offline.preparing import match_file
 from src.utils.config import Parser, boolean, load_config, whole_number
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     message = onnx_model.load(args.model)
     record = quantizing.description(message, args.model)
     model = OnnxModel(args.model, num_threads=config.num_threads)
-    config = quantizing.match_model(config, record, model)
+    config = match_file(config, args.model)
     pictures, labelled = (quantizing.open_samples(config, model.input, split) for split in ("train", "val"))
     how = {"images": min(args.images, len(pictures)), "all_operators": args.all_operators,
            "reduce_range": quantizing.reduced_range()}  # fmt: skip

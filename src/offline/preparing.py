@@ -46,6 +46,16 @@ def match_model(config: schema.Config) -> schema.Config:
     return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
 
 
+def match_file(config: schema.Config, path: Path) -> schema.Config:
+    """Return the configuration with the input of the model at `path`, whatever its own keys say of a model.
+
+    Raises:
+        ConfigError: as `match_model`.
+        ModelError: as well.
+    """
+    return match_model(dataclasses.replace(config, model_path=str(path), input=None, image_size=None))
+
+
 def normalization(config: schema.Config) -> Normalize:
     """Return how evaluation pictures are normalised."""
     transforms = config.data.eval_transforms.item_transforms

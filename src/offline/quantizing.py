@@ -6,8 +6,6 @@ Needs no MindSpore.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import logging
 import math
 import os
@@ -22,14 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from src.base.errors import ConfigError
 from src.config import schema
-from src.config.builder import with_image_size
 from src.data.eval_samples import EvalSamples, restore_class_map
 from src.offline import descriptions, onnx_graph, onnx_model
 from src.offline.onnx_model import OnnxError, OnnxModel
-from src.offline.preparing import normalization
-from src.offline.tensors import TensorInfo, input_size
+from src.offline.tensors import TensorInfo
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou
 
 logger = logging.getLogger(__name__)
@@ -73,26 +68,10 @@ def description(model: Any, path: Path) -> dict:
     if onnx_graph.is_quantized(model):
         raise OnnxError(f"{path}: is quantized already; take the model that export.py wrote")
     record = onnx_model.metadata(model)
-    missing = [name for name in ("num_classes", "input", "normalize") if name not in record]
+    missing = [name for name in ("num_classes", "input", "normalize", "image_size") if name not in record]
     if missing:
         raise OnnxError(f"{path}: does not tell its {', '.join(missing)}; take a model that export.py wrote")
     return record
-
-
-def match_model(config: schema.Config, record: dict, model: OnnxModel) -> schema.Config:
-    """Return the configuration at the size of the model's input, after a check that both mean the same.
-
-    Raises:
-        ConfigError: they have other classes, or the model was trained with another normalisation.
-    """
-    logits = model.output.shape[1] if len(model.output.shape) == 4 else record["num_classes"]
-    for number in (record["num_classes"], logits):
-        if number != config.num_classes:
-            raise ConfigError(f"num_classes is {config.num_classes}, but {model.path} has {number}")
-    configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
-    if model.input.dtype == "float32" and record["normalize"] != configured:
-        raise ConfigError(f"Normalize is {configured}, but {model.path} was trained with {record['normalize']}")
-    return with_image_size(config, input_size(model.path, model.input))
 
 
 def open_samples(config: schema.Config, taken: TensorInfo, split: str) -> EvalSamples:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from src.evaluation.evaluator import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import compare_variant, create_network
 from src.offline.models import load_model
-from src.offline.preparing import match_model
+from src.offline.preparing import match_file
 from src.offline.tensors import ModelError, input_size
 from src.state import checkpoint
 
@@ -133,7 +132,7 @@ def model_predictor(config: schema.Config, path: Path, device: str = "CPU", devi
         ModelError: the model cannot be used.
         ConfigError: the configuration does not fit it.
     """
-    config = match_model(dataclasses.replace(config, model_path=str(path), input=None, image_size=None))
+    config = match_file(config, path)
     model = load_model(path, device_type=device, device_id=device_id, num_threads=config.num_threads)
     size = input_size(path, model.input)
     config = with_image_size(config, size)
