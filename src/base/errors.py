@@ -27,3 +27,8 @@ class EvaluationInterruptedError(Exception):
 
 class TerminatedError(BaseException):
     """SIGTERM, outside of the training loop, which has its own way to stop."""
+
+
+def one_line(err: BaseException) -> str:
+    """Return what an error of somebody else's says as a part of one line, 200 letters at most."""
+    return " ".join(str(err).split())[:200]

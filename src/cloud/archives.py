@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from src.base.errors import UserError
+from src.base.errors import UserError, one_line
 from src.cloud.object_store import require_space
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def unpack(archive: Path, target: Path) -> None:
             raise UserError(f"cannot unpack {archive} to {target}: {err.strerror}") from err
         raise UserError(f"{archive}: damaged ({err})") from err  # a checksum of gzip or bzip2
     except DAMAGED as err:
-        raise UserError(f"{archive}: damaged, or no archive ({' '.join(str(err).split())[:120]})") from err
+        raise UserError(f"{archive}: damaged, or no archive ({one_line(err)})") from err
     logger.info("unpacked %s: %d files, %.1f MB", archive, len(sizes), sum(sizes) / 1e6)
 
 

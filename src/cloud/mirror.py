@@ -7,7 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
-from src.base.errors import UserError
+from src.base.errors import UserError, one_line
 from src.cloud.object_store import ObjectStore, join, within
 from src.state.checkpoint_names import step_of
 
@@ -74,9 +74,7 @@ class Mirror:
                 self._failures = 0
             except Exception as err:  # noqa: BLE001 - tried again with the next scan, and told at the end
                 if self._failures % WARN_EVERY == 0:
-                    logger.warning(
-                        "upload to %s: %s; it will be tried again", self.url, " ".join(str(err).split())[:200]
-                    )
+                    logger.warning("upload to %s: %s; it will be tried again", self.url, one_line(err))
                 self._failures += 1
 
     def scan(self) -> None:
@@ -94,7 +92,7 @@ class Mirror:
                     self.store.upload_once(self.folder / name, join(self.url, name))
                     self._sent[name] = stamps[name]
             except Exception as err:  # noqa: BLE001 - moxing raises whatever its transport raises
-                failures.append(f"{name}: {' '.join(str(err).split())[:200]}")
+                failures.append(f"{name}: {one_line(err)}")
         self._remove(stamps)
         if failures:
             raise UserError(f"{len(failures)} files failed, {failures[0]}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from src.base.errors import UserError
+from src.base.errors import UserError, one_line
 from src.base.files import make_folder
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class ObjectStore:
             try:
                 return action(*arguments, **options)
             except Exception as err:  # noqa: BLE001 - moxing raises whatever its transport raises
-                reason = " ".join(str(err).split())[:200] or type(err).__name__
+                reason = one_line(err) or type(err).__name__
                 if wait is None:
                     raise UserError(f"cannot {what}: {reason}") from err
                 logger.warning("cannot %s: %s; again in %g s", what, reason, wait)

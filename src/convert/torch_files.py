@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from src.base.errors import one_line
+
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which training scripts save the weights
 CLASSES = "__classes__"  # entry of the .npz: names of the classes as JSON, where the file tells them
 
@@ -81,7 +83,7 @@ def write(values: Path, path: Path) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as err:
         temporary.unlink(missing_ok=True)
-        sys.exit(f"cannot write {path}: {' '.join(str(err).split())[:200]}")
+        sys.exit(f"cannot write {path}: {one_line(err)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.base.errors import ConfigError, UserError
+from src.base.errors import ConfigError, UserError, one_line
 from src.config import schema
 from src.data.classes import class_names, class_palette
 from src.data.transforms_factory import create_transforms
@@ -108,7 +108,7 @@ def written_model(graph: nn.Cell, config: schema.Config, target: Path) -> Iterat
             else:
                 ms.export(graph, Tensor(zeros), file_name=str(model), file_format=config.file_format)
         except (OSError, RuntimeError, ValueError) as err:
-            raise UserError(f"cannot export {target}: {' '.join(str(err).split())[:200]}") from err
+            raise UserError(f"cannot export {target}: {one_line(err)}") from err
         yield model
 
 

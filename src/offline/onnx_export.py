@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mindspore import Tensor, nn
 
-from src.base.errors import UserError
+from src.base.errors import UserError, one_line
 from src.offline import onnx_model
 from src.utils.local_adapter import onnx_exporter
 
@@ -47,7 +47,7 @@ def complete(path: Path, record: dict) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
-        raise UserError(f"MindSpore wrote no valid ONNX: {' '.join(str(err).split())[:200]}") from err
+        raise UserError(f"MindSpore wrote no valid ONNX: {one_line(err)}") from err
     path.write_bytes(model.SerializeToString())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from src.base.errors import one_line
 from src.offline.onnx_model import OnnxError, require
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -33,7 +34,7 @@ def prepare(model: Any, opset: int) -> list[str]:
         try:
             converted = require("onnx.version_converter").convert_version(model, opset)
         except (RuntimeError, ValueError) as err:
-            raise OnnxError(f"onnx cannot convert the model: {' '.join(str(err).split())[:200]}") from err
+            raise OnnxError(f"onnx cannot convert the model: {one_line(err)}") from err
         model.CopyFrom(converted)
     _repeat_channels(model, onnx)
     return _merge_normalization(model, onnx)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from src.base.cores import usable_threads
-from src.base.errors import ConfigError
+from src.base.errors import ConfigError, one_line
 from src.offline.tensors import ModelError, TensorInfo, check_output
 
 _DTYPES = {
@@ -107,7 +107,7 @@ class OnnxModel:
                 raise OnnxError(f"{self.path}: damaged or truncated, or no ONNX file") from err
             unknown = type(err).__name__ in ("InvalidGraph", "NotImplemented")
             hint = "; a newer one may have the operator" if unknown else ""
-            raise OnnxError(f"{self.path}: {self.runtime} cannot load it: {_first_line(err)}{hint}") from err
+            raise OnnxError(f"{self.path}: {self.runtime} cannot load it: {one_line(err)}{hint}") from err
 
     def _only(self, which: str, found: list) -> TensorInfo:
         if len(found) != 1:
@@ -127,7 +127,7 @@ class OnnxModel:
         try:
             return self.session.run(None, {self.input.name: array})[0]
         except _runtime_errors() as err:
-            raise OnnxError(f"{self.path}: {self.runtime} cannot run it: {_first_line(err)}") from err
+            raise OnnxError(f"{self.path}: {self.runtime} cannot run it: {one_line(err)}") from err
 
 
 def _read(path: Path) -> bytes:
@@ -147,10 +147,6 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
         "NotImplemented", "RuntimeException",
     )  # fmt: skip
     return tuple(getattr(state, name) for name in names)
-
-
-def _first_line(err: Exception) -> str:
-    return " ".join(str(err).split())[:200]
 
 
 def load(path: Path) -> Any:

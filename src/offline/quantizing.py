@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from src.base.errors import one_line
 from src.config import schema
 from src.data.eval_samples import EvalSamples, restore_class_map
 from src.offline import descriptions, onnx_graph, onnx_model
@@ -128,8 +129,7 @@ def quantize(
                 activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
             )  # fmt: skip
         except (RuntimeError, ValueError) as err:
-            reason = " ".join(str(err).split())[:200]
-            raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {reason}") from err
+            raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {one_line(err)}") from err
     return onnx_model.load(target)
 
 

@@ -14,7 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from src.base.errors import CheckpointError, TrainingError
+from src.base.errors import CheckpointError, TrainingError, one_line
 from src.distributed.communicator import Communicator
 from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
@@ -63,8 +63,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
     except (OSError, RuntimeError, ValueError) as err:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        reason = " ".join(str(err).split())[:200]
-        raise CheckpointError(f"cannot write checkpoint {path}: {reason}") from err
+        raise CheckpointError(f"cannot write checkpoint {path}: {one_line(err)}") from err
 
 
 def require_file(path: str | Path) -> None:
