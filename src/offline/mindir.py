@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
-from src.offline.tensors import ModelError, TensorInfo, check_output
+from src.offline.tensors import ModelError, TensorInfo, check_output, read_model
 
 # Numbers of mind_ir.proto's TensorProto.DataType.
 _DTYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 10: "float16"}
@@ -52,12 +52,7 @@ def read_mindir_info(path: str | Path) -> MindIRInfo:
 
 
 def _parse(path: Path) -> mind_ir_pb2.ModelProto:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as err:
-        raise MindIRError(f"no such model: {path}") from err
-    except OSError as err:
-        raise MindIRError(f"cannot read the model {path}: {err.strerror}") from err
+    data = read_model(path, MindIRError)
     model = mind_ir_pb2.ModelProto()
     try:
         model.ParseFromString(data)

@@ -13,7 +13,7 @@ import numpy as np
 
 from src.base.cores import usable_threads
 from src.base.errors import ConfigError, one_line
-from src.offline.tensors import ModelError, TensorInfo, check_output
+from src.offline.tensors import ModelError, TensorInfo, check_output, read_model
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -99,7 +99,7 @@ class OnnxModel:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = severity
-        data = _read(self.path)
+        data = read_model(self.path, OnnxError)
         try:
             return runtime.InferenceSession(data, options, providers=wanted)
         except _runtime_errors() as err:
@@ -130,15 +130,6 @@ class OnnxModel:
             raise OnnxError(f"{self.path}: {self.runtime} cannot run it: {one_line(err)}") from err
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as err:
-        raise OnnxError(f"no such model: {path}") from err
-    except OSError as err:
-        raise OnnxError(f"cannot read the model {path}: {err.strerror}") from err
-
-
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX Runtime, which have no base class of their own."""
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
@@ -157,7 +148,7 @@ def load(path: Path) -> Any:
         ConfigError: the package onnx is not installed.
     """
     onnx, protobuf = require("onnx"), require("google.protobuf.message")
-    data = _read(path)
+    data = read_model(path, OnnxError)
     try:
         model = onnx.load_model_from_string(data)
     except protobuf.DecodeError as err:

@@ -45,6 +45,16 @@ class Model(Protocol):
     def __call__(self, array: np.ndarray) -> np.ndarray: ...
 
 
+def read_model(path: Path, error: type[ModelError]) -> bytes:
+    """Return the content of a model's file, or raise an `error`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as err:
+        raise error(f"no such model: {path}") from err
+    except OSError as err:
+        raise error(f"cannot read the model {path}: {err.strerror}") from err
+
+
 def input_size(path: str | Path, tensor: TensorInfo) -> tuple[int, int]:
     """Return height and width of a model's input, one image.
 
