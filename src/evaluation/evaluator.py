@@ -79,31 +79,24 @@ def evaluate(
     Raises:
         EvaluationInterruptedError: `should_stop` said so.
     """
-    others = others or Communicator()
-    own = range(others.rank, len(samples), others.rank_size)
-    matrix, stopped = ConfusionMatrix(num_classes, ignore_label), False
-    progress = Progress(len(own), "evaluated")
-    for sample in samples.read_ahead(own):
-        if stopped := should_stop():
-            break
-        prediction = _predict(infer, sample)
+    others, matrix = others or Communicator(), ConfusionMatrix(num_classes, ignore_label)
+
+    def count(sample: EvalSample, prediction: np.ndarray) -> None:
         matrix.update(sample.label, prediction)
         if on_prediction:
             on_prediction(sample, prediction)
-        progress.advance()
-    if others.largest(int(stopped)):  # on any rank
-        raise EvaluationInterruptedError
-    matrix.counts = others.sum_integers(matrix.counts)
-    images, rate = others.sum_integers(progress.done), float(others.sum_floats(progress.rate()))
-    scores = iou(matrix.counts)
-    return Evaluation(int(images), mean_iou(scores), scores, pixel_accuracy(matrix.counts), rate)
+
+    images, rate = _predict(infer, samples, count, "evaluated", should_stop=should_stop, others=others)
+    counts = others.sum_integers(matrix.counts)
+    scores = iou(counts)
+    return Evaluation(images, mean_iou(scores), scores, pixel_accuracy(counts), rate)
 
 
 def predict_unlabelled(
     infer: nn.Cell,
     samples: EvalSamples,
     on_prediction: Callable[[EvalSample, np.ndarray], None],
-    others: Communicator | None = None,
+    others: Communicator,
 ) -> Unscored:
     """Run `infer` over `samples` without labels.
 
@@ -113,18 +106,24 @@ def predict_unlabelled(
         infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
         samples: what to predict.
         on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
-        others: the ranks to share the images with; None for none.
+        others: the ranks to share the images with.
     """
-    others = others or Communicator()
+    return Unscored(*_predict(infer, samples, on_prediction, "predicted", should_stop=lambda: False, others=others))
+
+
+def _predict(
+    infer: nn.Cell, samples: EvalSamples, on_prediction: Callable[[EvalSample, np.ndarray], None], what: str, *,
+    should_stop: Callable[[], bool], others: Communicator,
+) -> tuple[int, float]:  # fmt: skip
+    """Predict this rank's share of the samples; return the images, and images a second, of all ranks."""
     own = range(others.rank, len(samples), others.rank_size)
-    progress = Progress(len(own), "predicted")
+    progress, stopped = Progress(len(own), what), False
     for sample in samples.read_ahead(own):
-        on_prediction(sample, _predict(infer, sample))
+        if stopped := should_stop():
+            break
+        class_map = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
+        on_prediction(sample, restore_class_map(class_map, sample.fitted, sample.original))
         progress.advance()
-    return Unscored(int(others.sum_integers(progress.done)), float(others.sum_floats(progress.rate())))
-
-
-def _predict(infer: nn.Cell, sample: EvalSample) -> np.ndarray:
-    """Return the class map (h, w) uint8 of a sample, at the size of its image file."""
-    prediction = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
-    return restore_class_map(prediction, sample.fitted, sample.original)
+    if others.largest(int(stopped)):  # on any rank
+        raise EvaluationInterruptedError
+    return int(others.sum_integers(progress.done)), float(others.sum_floats(progress.rate()))
