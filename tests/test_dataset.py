@@ -243,7 +243,9 @@ def test_other_errors_are_no_data_errors():
 
 
 ENDLESS = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a script ignores it
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from src.data.dataset_factory import create_train_dataset
