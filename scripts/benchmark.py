@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
 from src.utils.config import Parser
-from tools.benchmark import machine, runtimes, sections
+from tools.benchmark import image_sections, machine, runtimes, sections
 from tools.benchmark.report import render
 from tools.benchmark.sections import SECTIONS, Settings
 
@@ -152,11 +152,11 @@ def measure(results: dict, settings: Settings, *, profile: bool) -> None:
     if profile:
         results["profile"] = sections.profile_steps(settings)
     if {"pipeline", "evaluation"} & set(settings.only):
-        with sections.made_up_images(settings) as root:
+        with image_sections.made_up_images(settings) as root:
             if "pipeline" in settings.only:
-                results["pipeline"] = sections.measure_pipeline_section(settings, root)
+                results["pipeline"] = image_sections.measure_pipeline(settings, root)
             if "evaluation" in settings.only:
-                results["evaluation"] = sections.measure_evaluation(settings, root)
+                results["evaluation"] = image_sections.measure_evaluation(settings, root)
 
 
 def write_json(path: Path, results: dict) -> None:
