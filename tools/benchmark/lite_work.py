@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import resource
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import UserError
-from tools.benchmark.worker import Commands, serve
+from tools.benchmark.worker import Commands, last_line, serve, usage_memory_mb
 
 WARMUP = 2  # inferences before the one that is timed
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")
@@ -57,15 +56,13 @@ def run_once(command: Sequence[str]) -> float:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = _AVERAGE.search(done.stdout)
     if done.returncode or not found:
-        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise UserError(f"the runner of MindSpore Lite failed with exit code {done.returncode}: {last}")
+        raise UserError(f"the runner of MindSpore Lite failed with exit code {done.returncode}: {last_line(done)}")
     return float(found.group(1))
 
 
 def peak() -> dict:
     """Return the largest resident set of the runner, in MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6}
+    return {"peak_mb": usage_memory_mb(resource.RUSAGE_CHILDREN)}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from src.offline.onnx_model import INSTALL
 from src.utils import local_adapter
-from tools.benchmark.worker import ROOT, Worker
+from tools.benchmark.worker import ROOT, Worker, last_line
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,7 @@ def prepare_lite(folder: Path) -> bool:
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-            logger.info("no row for MindSpore Lite: %s: %s", Path(command[1]).name, last)
+            logger.info("no row for MindSpore Lite: %s: %s", Path(command[1]).name, last_line(done))
             return False
     return True
 

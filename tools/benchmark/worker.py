@@ -143,5 +143,15 @@ def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):  # unlike getrusage's, it does not begin with the size of the parent process
                 return int(line.split()[1]) * 1024 / 1e6
+    return usage_memory_mb(resource.RUSAGE_SELF)
+
+
+def usage_memory_mb(who: int) -> float:
+    """Return the largest resident set that getrusage tells of `who`, in MB (10^6 bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return resource.getrusage(who).ru_maxrss * unit / 1e6
+
+
+def last_line(done: subprocess.CompletedProcess) -> str:
+    """Return the last line that a program wrote to standard error, or else to standard output."""
+    return (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
