@@ -60,8 +60,7 @@ def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Com
 
 def exported(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:
     """Run an exported model; `variant` is a value of `sections.EXPORTED`."""
-    config = deployed_config(config, shape, variant)
-    graph = InferenceGraph(deployed_network(config, variant), output=config.output)
+    config, graph = deployed_graph(config, shape, variant)
     with exporting.written_model(graph, config, Path("model.mindir")) as path:
         model = MindIRModel(path)
     image = random_image(shape)
@@ -72,13 +71,18 @@ def files(
     config: schema.Config, *, shape: Sequence[int], variant: str, formats: Sequence[str], folder: str
 ) -> Commands:
     """Write an exported model as ``{folder}/model.mindir`` or ``{folder}/model.onnx``, by `formats`; nothing to run."""
-    config = deployed_config(config, shape, variant)
-    graph = InferenceGraph(deployed_network(config, variant), output=config.output)
+    config, graph = deployed_graph(config, shape, variant)
     for name in formats:
         target = Path(folder) / f"model.{name.lower()}"
         with exporting.written_model(graph, dataclasses.replace(config, file_format=name), target) as path:
             shutil.copyfile(path, target)
     return {}
+
+
+def deployed_graph(config: schema.Config, shape: Sequence[int], variant: str) -> tuple[schema.Config, InferenceGraph]:
+    """Return the configuration of the export of a variant, and what is exported."""
+    config = deployed_config(config, shape, variant)
+    return config, InferenceGraph(deployed_network(config, variant), output=config.output)
 
 
 def deployed_config(config: schema.Config, shape: Sequence[int], variant: str) -> schema.Config:
