@@ -12,10 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from src.base.errors import UserError
-from tools.benchmark.worker import Commands, last_line, serve, usage_memory_mb
+from tools.benchmark.worker import Commands, last_line, random_image, serve, usage_memory_mb
 
 WARMUP = 2  # inferences before the one that is timed
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")
@@ -33,7 +31,7 @@ def build(*, runner: Sequence[str], path: str, threads: int, shape: Sequence[int
     folder = tempfile.TemporaryDirectory()  # as long as this process lives
     inputs = Path(folder.name) / "inputs"
     inputs.mkdir()
-    np.random.default_rng(0).standard_normal(shape, dtype=np.float32).tofile(inputs / "image.bin")
+    random_image(shape).tofile(inputs / "image.bin")
 
     def run(times: int) -> dict:
         return {"ms": [sample(folder.name) for _ in range(times)]}

@@ -29,7 +29,7 @@ from src.offline.mindir import MindIRModel
 from src.utils.config import load_config
 from src.utils.runtime import init_device
 from tools.benchmark.pipeline import measure_decoding, measure_pipeline
-from tools.benchmark.worker import Commands, serve, step_commands, timed
+from tools.benchmark.worker import Commands, random_image, serve, step_commands, timed
 
 
 def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Commands]:
@@ -46,15 +46,10 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
     return {"device_target": runtime.device_target}, WORK[kind](loaded, **spec)
 
 
-def random_image(shape: Sequence[int]) -> Tensor:
-    """Draw a float32 image of `shape` (N, 3, H, W)."""
-    return Tensor(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
-
-
 def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:
     """Run the evaluation network; `variant` is 'logits' or 'class map'."""
     network = create_network(config, aux_heads=False).set_train(False)
-    cell, image = network if variant == "logits" else MultiScaleInfer(network), random_image(shape)
+    cell, image = network if variant == "logits" else MultiScaleInfer(network), Tensor(random_image(shape))
     return step_commands(lambda: cell(image).asnumpy())
 
 
@@ -63,7 +58,7 @@ def exported(config: schema.Config, *, shape: Sequence[int], variant: str) -> Co
     config, graph = deployed_graph(config, shape, variant)
     with exporting.written_model(graph, config, Path("model.mindir")) as path:
         model = MindIRModel(path)
-    image = random_image(shape)
+    image = Tensor(random_image(shape))
     return step_commands(lambda: model.cell(image).asnumpy())
 
 
@@ -105,7 +100,7 @@ def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
     """Run the training step of train.py on one random batch."""
     cell = create_train_cell(create_network(config, aux_heads=True), config)
     labels = np.random.default_rng(1).integers(config.num_classes, size=(shape[0], *shape[2:]), dtype=np.int32)
-    image, label = random_image(shape), Tensor(labels)
+    image, label = Tensor(random_image(shape)), Tensor(labels)
     return step_commands(lambda: cell(image, label)[0].asnumpy())
 
 
@@ -132,7 +127,7 @@ def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Comma
 
 def passes_alone(network: nn.Cell, size: tuple[int, int], times: int) -> list[float]:
     """Time the network alone on one image of `size` (height, width), after its compilation."""
-    image = random_image((1, 3, *size))
+    image = Tensor(random_image((1, 3, *size)))
     return timed(lambda: network(image).asnumpy(), times + 1)[1:]
 
 
@@ -151,7 +146,7 @@ def model(config: schema.Config) -> Commands:
     def count(shape: Sequence[int], aux_heads: bool) -> dict:
         network = create_network(config, aux_heads=aux_heads).set_train(aux_heads)
         parameters = sum(parameter.size for parameter in network.trainable_params())
-        return {"parameters": int(parameters), "macs": count_macs(network, random_image(shape))}
+        return {"parameters": int(parameters), "macs": count_macs(network, Tensor(random_image(shape)))}
 
     return {"count": count}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.offline import onnx_model, quantizing
 from src.offline.onnx_model import OnnxModel
-from tools.benchmark.worker import Commands, serve, step_commands
+from tools.benchmark.worker import Commands, random_image, serve, step_commands
 
 CALIBRATION = 2  # pictures
 
@@ -55,7 +55,7 @@ def build(*, kind: str, path: str, threads: int, shape: Sequence[int]) -> tuple[
                 reduce_range=quantizing.reduced_range(),
             )  # fmt: skip
             model = OnnxModel(target, num_threads=threads)
-    image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    image = random_image(shape)
     return {}, step_commands(lambda: model(image))
 
 

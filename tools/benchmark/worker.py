@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from src.base.errors import UserError
 from tools.benchmark.onednn import OutputCollector
 
@@ -135,6 +137,11 @@ def timed(step: Callable[[], object], times: int) -> list[float]:
         step()
         samples.append((time.perf_counter() - start) * 1000)
     return samples
+
+
+def random_image(shape: Sequence[int]) -> np.ndarray:
+    """Draw the float32 image of `shape` (N, 3, H, W) that every runtime gets."""
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
 def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
