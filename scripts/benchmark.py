@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
+from src.base.files import require_new, write_new
 from src.utils.config import Parser
 from tools.benchmark import image_sections, machine, runtimes, sections
 from tools.benchmark.report import render
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if any(results.get(name) for name in (*SECTIONS, "steps")):
                 print(render(results), flush=True)
         if args.json:
-            write_json(args.json, results)
+            write_new(args.json, (json.dumps(results, indent=2) + "\n").encode(), "the results ")
     except UserError as err:
         sys.stderr.write(f"error: {err}\n")
         return 2
@@ -83,10 +84,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> argparse.Namespace:
     """Raise a UserError for options that do not go together, before anything is measured."""
-    if args.json and args.json.exists():
-        raise UserError(f"--json {args.json}: exists already; take another name")
-    if args.json and not args.json.parent.is_dir():
-        raise UserError(f"--json {args.json}: no such folder: {args.json.parent}")
+    if args.json:
+        require_new(args.json, "the results ")
     if args.torch and args.mix:
         raise UserError("--mix: PyTorch's part is float32 only; leave out --mix or --torch")
     if args.profile and not {"forward", "train"} & set(args.only):
@@ -157,15 +156,6 @@ def measure(results: dict, settings: Settings, *, profile: bool) -> None:
                 results["pipeline"] = image_sections.measure_pipeline(settings, root)
             if "evaluation" in settings.only:
                 results["evaluation"] = image_sections.measure_evaluation(settings, root)
-
-
-def write_json(path: Path, results: dict) -> None:
-    """Write everything to a new file."""
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(json.dumps(results, indent=2) + "\n")
-    except OSError as err:
-        raise UserError(f"--json {path}: {err.strerror}") from err
 
 
 if __name__ == "__main__":
