@@ -15,6 +15,7 @@ from src.config import schema
 from src.data.cityscapes import CLASSES, list_samples
 from src.data.image_files import read_image, read_label
 from src.data.prefetch import map_ahead
+from src.visual.visualize import write_png
 
 WARM_UP_BATCHES = 6  # what may lie ready in queues when the clock starts
 SIZE = (1024, 2048)
@@ -96,8 +97,3 @@ def smooth_noise(rng: np.random.Generator, cells: int, size: tuple[int, int]) ->
     """Draw a random (*size, 3) field with `cells` bumps from top to bottom."""
     coarse = rng.normal(0, 1, (cells + 1, 2 * cells + 1, 3)).astype(np.float32)
     return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def write_png(path: Path, array: np.ndarray) -> None:
-    """Write a PNG with OpenCV's usual compression."""
-    path.write_bytes(cv2.imencode(".png", array)[1].tobytes())
