@@ -59,7 +59,7 @@ class Settings:
         return "float16 convolutions" if self.mix else "float32"
 
     @property
-    def config(self) -> list[str]:
+    def options(self) -> list[str]:
         """Return the command line of train.py that all of MindSpore's work shares."""
         device = ["--device_target", self.device_target] if self.device_target else []
         return [*device, "--num_threads", str(self.num_threads), "--mix", str(self.mix)]
@@ -103,7 +103,7 @@ def start_mindspore(
 ) -> Worker:
     """Start a process of `mindspore_work`."""
     command = [sys.executable, "-m", "tools.benchmark.mindspore_work"]
-    return Worker(command, {"config": [*settings.config, *overrides], **spec}, environment)
+    return Worker(command, {"config": [*settings.options, *overrides], **spec}, environment)
 
 
 def start_torch(settings: Settings, environment: dict[str, str] | None = None, **spec: Any) -> Worker:
@@ -117,7 +117,7 @@ def start_torch(settings: Settings, environment: dict[str, str] | None = None, *
 
 def torch_training(settings: Settings) -> dict:
     """Return loss and optimizer settings as train.py has them at its first step."""
-    config = load_config(settings.config, TRAIN)
+    config = load_config(settings.options, TRAIN)
     weights = config.data.map_label or (1.0,) * config.num_classes
     optimizer = config.optimizer
     sgd = {"lr": optimizer.lr_init / max(1, config.warmup_step), "momentum": optimizer.momentum,
