@@ -3,9 +3,10 @@
 Every kind of work runs in a process of its own. Figures of two runs differ by what else the machine does: compare
 frameworks within one run only. Progress goes to standard error.
 
-sections of --only: pipeline (reading training images), forward, exported (a MindIR, folded or not, with class map or
-logits; on the CPU also an ONNX file, in float and in 8 bits, in ONNX Runtime where requirements/onnx.txt is installed,
-and MindSpore Lite through the C++ runner where MS_LITE_HOME is set), train (one step), evaluation, startup, memory (of
+sections of --only: pipeline (reading training images: made-up ones, or those of --dataset_dir as --config says; 8
+batches, by 1 thread and by one for each core), forward, exported (a MindIR, folded or not, with class map or logits; on
+the CPU also an ONNX file, in float and in 8 bits, in ONNX Runtime where requirements/onnx.txt is installed, and
+MindSpore Lite through the C++ runner where MS_LITE_HOME is set), train (one step), evaluation, startup, memory (of
 whatever else is measured; alone, of forward pass and training step), model (parameters and multiply-adds).
 
 Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]
@@ -32,6 +33,7 @@ from tools.benchmark.report import render
 from tools.benchmark.sections import SECTIONS, Settings
 
 SMALLEST = 32  # pixels, what the network takes
+PIPELINE_SETTINGS = ("config", "dataset_dir", "workers", "batch_size", "crop_size", "batches")
 QUICK = {
     "sizes": ((64, 128),), "train_shape": (2, 64, 64), "eval_size": (64, 128), "crop_size": (64, 64), "rounds": 2,
     "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1, "scales": (0.75, 1.0),
@@ -44,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse_args(argv)
         settings = make_settings(args)
+        image_sections.check_pipeline(settings)
         results = begin(settings, quick=args.quick)
         settings = dataclasses.replace(settings, runtimes=find_runtimes(settings))
         results["settings"]["runtimes"] = settings.runtimes
@@ -79,7 +82,25 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     threads = "threads of the kernels; default: OMP_NUM_THREADS, then all cores"
     parser.add_argument("--num_threads", type=positive, default=None, help=threads)
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), default=None, help="MindSpore's device")
+    add_pipeline_options(parser)
     return check(parser.parse_args(argv))
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the section pipeline, named as the settings they become; not given they are None."""
+    group = parser.add_argument_group("section pipeline")
+    group.add_argument("--config", metavar="FILE", type=absolute, help="configuration whose transforms to run")
+    group.add_argument("--dataset_dir", metavar="DIR", type=absolute, help="data set to read, default: made-up images")
+    group.add_argument("--workers", metavar="N", type=positive, nargs="+", help="numbers of reading threads to measure")
+    group.add_argument("--batch_size", metavar="N", type=positive, help="images a batch")
+    group.add_argument("--crop_size", metavar=("H", "W"), type=positive, nargs=2, help="height and width of the crop")
+    group.add_argument("--batches", metavar="N", type=positive, help="batches to measure")
+
+
+def absolute(text: str) -> str:
+    """Read the name of a file or folder; make it absolute, as the measuring processes run in a folder of their own."""
+    path = Path(text).expanduser()
+    return str(path.resolve() if path.exists() else path)  # else one of the repository's configurations, or a mistake
 
 
 def check(args: argparse.Namespace) -> argparse.Namespace:
@@ -90,6 +111,9 @@ def check(args: argparse.Namespace) -> argparse.Namespace:
         raise UserError("--mix: PyTorch's part is float32 only; leave out --mix or --torch")
     if args.profile and not {"forward", "train"} & set(args.only):
         raise UserError("--profile: needs forward or train among --only")
+    given = [name for name in PIPELINE_SETTINGS if getattr(args, name) is not None]
+    if given and "pipeline" not in args.only:
+        raise UserError(f"--{given[0]}: needs pipeline among --only")
     return args
 
 
@@ -119,11 +143,11 @@ def _numbers(text: str, count: int, form: str) -> tuple[int, ...]:
 
 def make_settings(args: argparse.Namespace) -> Settings:
     """Turn the command line into settings; what it does not give comes from --quick or the defaults."""
-    given = {name: getattr(args, name) for name in ("rounds", "train_shape", "eval_size", "num_threads")}
-    given["sizes"] = tuple(args.sizes) if args.sizes else None
-    values = {**(QUICK if args.quick else {}), **{name: value for name, value in given.items() if value is not None}}
-    values["torch_python"] = args.torch_python if args.torch else None
-    return Settings(only=tuple(args.only), mix=args.mix, device_target=args.device_target, **values)
+    names = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(args).items() if name in names and value is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    given["torch_python"] = args.torch_python if args.torch else None
+    return Settings(**{**(QUICK if args.quick else {}), **given})
 
 
 def find_runtimes(settings: Settings) -> tuple[str, ...]:
@@ -153,7 +177,7 @@ def measure(results: dict, settings: Settings, *, profile: bool) -> None:
     if {"pipeline", "evaluation"} & set(settings.only):
         with image_sections.made_up_images(settings) as root:
             if "pipeline" in settings.only:
-                results["pipeline"] = image_sections.measure_pipeline(settings, root)
+                results["pipeline"] = list(image_sections.measure_pipeline(settings, root))
             if "evaluation" in settings.only:
                 results["evaluation"] = image_sections.measure_evaluation(settings, root)
 

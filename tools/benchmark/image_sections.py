@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from src.base.cores import usable_cores
 from src.config.schema_base import TRAIN
+from src.data.cityscapes import list_samples
 from src.utils.config import load_config
 from tools.benchmark.pipeline import write_list, write_pairs
 from tools.benchmark.sections import Settings, start_mindspore
@@ -20,9 +20,28 @@ logger = logging.getLogger(__name__)
 PAIRS = 12  # made-up images to read
 
 
+def check_pipeline(settings: Settings) -> None:
+    """Load the configuration and list the data set that the pipeline is to read, long before its turn comes.
+
+    Raises:
+        UserError: one of them cannot be used.
+    """
+    if "pipeline" not in settings.only:
+        return
+    config = load_config(pipeline_options(settings), TRAIN)
+    if settings.dataset_dir:
+        list_samples(config.data.dataset_dir, "train", config.data.name)
+
+
 @contextlib.contextmanager
-def made_up_images(settings: Settings) -> Iterator[Path]:
-    """Provide a folder of made-up pairs as a data set; split 'single' and 'multi' hold what is evaluated."""
+def made_up_images(settings: Settings) -> Iterator[Path | None]:
+    """Provide a folder of made-up pairs as a data set; split 'single' and 'multi' hold what is evaluated.
+
+    None where nothing but a data set of the user's own is read.
+    """
+    if settings.dataset_dir and "evaluation" not in settings.only:
+        yield None
+        return
     with tempfile.TemporaryDirectory() as folder:
         height, width = settings.eval_size
         logger.info("writing %d image pairs of %dx%d", PAIRS, height, width)
@@ -32,33 +51,46 @@ def made_up_images(settings: Settings) -> Iterator[Path]:
         yield root
 
 
-def data_overrides(settings: Settings, root: Path) -> list[str]:
-    """Return the overrides of the configuration for made-up pairs in `root`."""
-    crop, target = (",".join(map(str, size)) for size in (settings.crop_size, settings.eval_size))
-    scales = [f"data.eval_transforms.img_ratios={list(settings.scales)}"] if settings.scales else []
-    return [
-        *scales,
-        f"data.dataset_dir={root}",
-        f"data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[{crop}]",
-        f"data.train_transforms.item_transforms.RandomResizeCrop.base_size={settings.eval_size[1]}",
-        f"data.eval_transforms.item_transforms.Resize.target_size=[{target}]",
-    ]
+def pipeline_options(settings: Settings, made_up: Path | None = None) -> list[str]:
+    """Return the command line of train.py for the pipeline; `made_up` holds the images if there is no other data set.
+
+    Without a configuration of the user's, scale 1 is the width of the made-up images.
+    """
+    transform = "data.train_transforms.item_transforms.RandomResizeCrop"
+    folder = settings.dataset_dir or made_up
+    values = {"--config": settings.config, "--dataset_dir": folder, "--batch_size": settings.batch_size}
+    options = [word for name, value in values.items() if value for word in (name, str(value))]
+    if settings.crop_size:
+        options.append(f"{transform}.crop_size=[{','.join(map(str, settings.crop_size))}]")
+    if not (settings.config or settings.dataset_dir):
+        options.append(f"{transform}.base_size={settings.eval_size[1]}")
+    return [*options, "--device_target", "CPU"]  # reading needs no other device, which may be busy
 
 
-def measure_pipeline(settings: Settings, root: Path) -> list[dict]:
-    """Measure reading training batches with one thread and with one for each usable core."""
-    rows = []
-    for workers in sorted({1, usable_cores()}):
-        overrides = [*data_overrides(settings, root), f"data.num_parallel_workers={workers}"]
-        with start_mindspore(settings, overrides, kind="pipeline") as worker:
+def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]:
+    """Measure reading training batches with each number of threads in turn; yield its row as soon as it is there."""
+    for workers in settings.workers:
+        options = [*pipeline_options(settings, made_up), f"data.num_parallel_workers={workers}"]
+        config = load_config(options, TRAIN)
+        with start_mindspore(settings, options, kind="pipeline") as worker:
             row: dict[str, Any] = {"workers": workers, "pipeline": [], "decoding": []}
             for number in range(settings.rounds):
                 logger.info("data pipeline, %d workers: round %d of %d", workers, number + 1, settings.rounds)
                 for name in ("pipeline", "decoding"):
                     row[name].append(worker.ask(name, batches=settings.batches))
-            rows.append({**row, "batch_size": load_config([], TRAIN).batch_size, "crop_size": settings.crop_size,
-                         "image_size": settings.eval_size, **worker.ask("peak")})  # fmt: skip
-    return rows
+            yield {
+                **row, "batch_size": config.batch_size,
+                "crop_size": config.data.train_transforms.item_transforms[0].crop_size,
+                "image_size": None if settings.dataset_dir else settings.eval_size, **worker.ask("peak"),
+            }  # fmt: skip
+
+
+def evaluation_options(settings: Settings, root: Path) -> list[str]:
+    """Return the overrides of the configuration for evaluating the made-up pairs in `root`."""
+    scales = [f"data.eval_transforms.img_ratios={list(settings.scales)}"] if settings.scales else []
+    target = ",".join(map(str, settings.eval_size))
+    resize = f"data.eval_transforms.item_transforms.Resize.target_size=[{target}]"
+    return [*scales, f"data.dataset_dir={root}", resize]
 
 
 def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
@@ -66,7 +98,7 @@ def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
     rows = []
     for split, multi_scale in (("single", False), ("multi", True)):
         spec = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}
-        with start_mindspore(settings, data_overrides(settings, root), **spec) as worker:
+        with start_mindspore(settings, evaluation_options(settings, root), **spec) as worker:
             logger.info("evaluation, %s", "several scales and flip" if multi_scale else "single scale")
             row = {**worker.ask("run"), **worker.ask("peak"), "precision": settings.precision}
             logger.info("the network alone, at each scale")

@@ -128,7 +128,8 @@ def pipeline_table(rows: Sequence[dict]) -> str:
     """Show how fast training images arrive."""
     lines = []
     for row in rows:
-        what = f"{row['batch_size']} of {size_text(row['image_size'])}, crop {size_text(row['crop_size'])}"
+        images = size_text(row["image_size"]) if row["image_size"] else "your own"
+        what = f"{row['batch_size']} of {images}, crop {size_text(row['crop_size'])}"
         rates = [[sample["rate"] for sample in row[name]] for name in ("pipeline", "decoding")]
         cpu = [summarize([sample["cpu_ms"] for sample in row[name]]).median for name in ("pipeline", "decoding")]
         lines.append([str(row["workers"]), what, spread(rates[0], 1), f"{cpu[0]:.1f}", spread(rates[1], 1),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.base.cores import usable_threads
+from src.base.cores import usable_cores, usable_threads
 from src.config.schema_base import TRAIN
 from src.utils.config import load_config
 from tools.benchmark import runtimes
@@ -40,9 +40,13 @@ class Settings:
     sizes: tuple[Size, ...] = ((512, 1024), (1024, 2048))
     train_shape: tuple[int, int, int] = (2, 512, 512)
     eval_size: Size = (1024, 2048)
-    crop_size: Size = (1024, 1024)
     rounds: int = 3
     runs: int = 2
+    config: str | None = None  # whose training transforms the pipeline runs; None: the default configuration
+    dataset_dir: str | None = None  # what the pipeline reads; None: made-up images of `eval_size`
+    workers: tuple[int, ...] = field(default_factory=lambda: tuple(sorted({1, usable_cores()})))
+    batch_size: int | None = None  # None: the configuration's, as with `crop_size`
+    crop_size: Size | None = None
     batches: int = 8
     eval_images: int = 5
     multi_scale_images: int = 2

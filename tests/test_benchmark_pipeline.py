@@ -1,0 +1,102 @@
+"""The benchmark's section on reading training images, and scripts/measure_pipeline.py, which runs it alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import benchmark
+from src.config import schema
+from src.utils.config import load_config
+from tests.dataset_helpers import write_cityscapes
+from tests.run_helpers import run_script
+from tools.benchmark import image_sections
+from tools.benchmark.sections import Settings
+
+CAMVID = "config/bisenetv2_camvid.yml"
+
+
+@pytest.fixture(scope="module")
+def cityscapes(tmp_path_factory) -> Path:
+    return write_cityscapes(tmp_path_factory.mktemp("cityscapes"), {"train": 4})
+
+
+def read_options(*words: object) -> Settings:
+    return benchmark.make_settings(benchmark.parse_args(["--only", "pipeline", *map(str, words)]))
+
+
+def configure(settings: Settings, made_up: Path | None = None) -> schema.Config:
+    return load_config(image_sections.pipeline_options(settings, made_up), "train")
+
+
+def test_made_up_images_go_through_the_default_configuration(tmp_path):
+    config = configure(read_options("--eval_size", "64x160"), tmp_path)
+    crop = config.data.train_transforms.item_transforms[0]
+    assert config.data.dataset_dir == str(tmp_path)
+    assert (config.batch_size, crop.crop_size, crop.base_size) == (4, (1024, 1024), 160)
+
+
+def test_a_configuration_of_the_users_stays_as_it_is(cityscapes):
+    settings = read_options("--config", CAMVID, "--dataset_dir", cityscapes)
+    config = configure(settings)
+    assert config.data.dataset_dir == str(cityscapes)
+    assert config.batch_size == 8
+    assert config.data.train_transforms == load_config(["--config", CAMVID], "train").data.train_transforms
+
+
+def test_batch_and_crop_of_the_command_line_win_over_the_configuration(cityscapes):
+    options = ["--config", CAMVID, "--dataset_dir", cityscapes, "--batch_size", 3, "--crop_size", 64, 96]
+    config = configure(read_options(*options))
+    crop = config.data.train_transforms.item_transforms[0]
+    assert (config.batch_size, crop.crop_size, crop.base_size) == (3, (64, 96), 480)
+
+
+def test_names_of_files_are_those_of_the_folder_the_command_runs_in(cityscapes, monkeypatch):
+    monkeypatch.chdir(cityscapes)
+    (cityscapes / "own.yml").touch()
+    settings = read_options("--config", "own.yml", "--dataset_dir", ".")
+    assert (settings.config, settings.dataset_dir) == (str(cityscapes / "own.yml"), str(cityscapes))
+    assert read_options("--config", CAMVID).config == CAMVID  # the repository's own, from anywhere
+
+
+def test_no_images_are_made_up_for_a_data_set_of_the_users(cityscapes):
+    with image_sections.made_up_images(Settings(only=("pipeline",), dataset_dir=str(cityscapes))) as made_up:
+        assert made_up is None
+    settings = Settings(only=("pipeline", "evaluation"), dataset_dir=str(cityscapes), eval_size=(32, 64))
+    with image_sections.made_up_images(settings) as made_up:
+        assert (made_up / "multi.lst").is_file()
+    assert configure(settings, made_up).data.dataset_dir == str(cityscapes)
+
+
+def test_the_section_measures_a_data_set_of_the_users(cityscapes, tmp_path):
+    path = tmp_path / "results.json"
+    options = ["--dataset_dir", cityscapes, "--workers", 2, "--batch_size", 2, "--crop_size", 32, 64, "--batches", 3]
+    done = run_script("scripts/benchmark.py", "--only", "pipeline", *options, "--rounds", 2, "--json", path)
+    (row,) = json.loads(path.read_text(encoding="utf-8"))["pipeline"]
+    samples = row.pop("pipeline") + row.pop("decoding")
+    assert row.pop("peak_mb") > 50
+    assert row == {"workers": 2, "batch_size": 2, "crop_size": [32, 64], "image_size": None}
+    assert len(samples) == 4
+    assert all(number > 0 for sample in samples for number in sample.values())
+    assert done.stdout.splitlines()[-1].startswith("2        2 of your own, crop 32x64")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "model", "--batches", "3"], "--batches: needs pipeline among --only"),
+        (["--only", "train", "model", "--config", CAMVID], "--config: needs pipeline among --only"),
+        (["--workers", "0"], "whole number above 0, got '0'"),
+        (["--dataset_dir", "/nowhere/at/all"], "no such folder: /nowhere/at/all"),
+        (["--config", "/nowhere.yml"], "/nowhere.yml"),
+        (["--crop_size", "16", "64"], "crop_size"),
+    ],
+)
+def test_a_bad_option_is_told_before_anything_is_measured(options, message, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "begin", None)
+    assert benchmark.main(options) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert (out, err.count("\n")) == ("", 1)
