@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from scripts import benchmark
+from scripts import benchmark, measure_pipeline
+from src.base.cores import usable_cores
 from src.config import schema
 from src.utils.config import load_config
 from tests.dataset_helpers import write_cityscapes
@@ -100,3 +102,44 @@ def test_a_bad_option_is_told_before_anything_is_measured(options, message, monk
     out, err = capsys.readouterr()
     assert message in err
     assert (out, err.count("\n")) == ("", 1)
+
+
+class Answers:
+    """Stands in for the process that measures; its figures tell the number of threads."""
+
+    def __init__(self, options: list[str]) -> None:
+        self.config = load_config(options, "train")
+
+    def ask(self, command: str, batches: int = 0) -> dict:
+        workers = self.config.data.num_parallel_workers
+        figures = {"pipeline": {"rate": 7.3 * workers, "cpu_ms": 100.0 + batches}, "peak": {"peak_mb": 90.0}}
+        return {**figures, "decoding": {"rate": 20.0 * workers, "cpu_ms": 50.0}}[command]
+
+
+def test_the_forward_prints_the_lines_it_always_has(cityscapes, monkeypatch, capsys):
+    started = []
+
+    def start(settings: Settings, options: list[str], **spec: object) -> contextlib.AbstractContextManager:
+        started.append(Answers(options))
+        return contextlib.nullcontext(started[-1])
+
+    monkeypatch.setattr(image_sections, "start_mindspore", start)
+    options = ["--config", CAMVID, "--dataset_dir", str(cityscapes), "--workers", "1", "4"]
+    assert measure_pipeline.main([*options, "--crop_size", "64", "96"]) == 0
+    assert capsys.readouterr().out == (
+        f"{usable_cores()} cores; batch 4, crop 64x96\n"
+        "workers  pipeline images/s  (CPU ms/image)  decoding alone images/s  (CPU ms/image)\n"
+        "      1                7.3           130.0                     20.0            50.0\n"
+        "      4               29.2           130.0                     80.0            50.0\n"
+    )
+    config = started[0].config
+    crop = config.data.train_transforms.item_transforms[0]
+    assert (config.data.dataset_dir, config.batch_size) == (str(cityscapes), 4)
+    assert (crop.crop_size, crop.base_size) == ((64, 96), 480)
+
+
+@pytest.mark.parametrize("options", [["--dataset_dir", "/nowhere"], ["--torch"], ["--workers", "none"]])
+def test_a_mistake_in_the_forwards_options_is_one_line_and_2(options):
+    done = run_script("scripts/measure_pipeline.py", *options, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: ")

@@ -22,6 +22,7 @@ from src.data.prefetch import map_ahead
 from src.data.train_samples import TrainBatches, TrainSamples, draw_samples, rank_positions
 from src.data.transforms_factory import Compose, create_transforms
 from tests.dataset_helpers import make_data, write_cityscapes, write_generic, write_png
+from tools.benchmark.pipeline import write_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -283,7 +284,7 @@ def test_the_measuring_tool_prints_a_line_for_each_number_of_workers(cityscapes,
 
 
 def test_the_measuring_tool_makes_up_pairs_as_large_as_those_of_cityscapes(tmp_path):
-    measure_pipeline.write_pairs(tmp_path, count=1)
+    write_pairs(tmp_path, count=1)
     image, label = list_samples(str(tmp_path), "train")[0]
     assert read_image(image).shape == (1024, 2048, 3)
     assert 2.0e6 < Path(image).stat().st_size < 2.6e6
