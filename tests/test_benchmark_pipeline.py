@@ -143,3 +143,13 @@ def test_a_mistake_in_the_forwards_options_is_one_line_and_2(options):
     done = run_script("scripts/measure_pipeline.py", *options, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("error: ")
+
+
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path):
+    write_cityscapes(tmp_path, {"train": 2})
+    label = next(tmp_path.rglob("*_labelIds.png"))
+    label.write_bytes(label.read_bytes()[:-40])
+    options = ["--dataset_dir", tmp_path, "--crop_size", 32, 64, "--workers", 1, "--batches", 1]
+    done = run_script("scripts/measure_pipeline.py", *options, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {label}: ")

@@ -29,8 +29,13 @@ class Speed(NamedTuple):
 
 
 def measure_pipeline(config: schema.Config, batches: int) -> Speed:
-    """Time the batches as training gets them."""
-    from src.data.dataset_factory import create_train_dataset  # loads MindSpore, which writing pairs does not need
+    """Time the batches as training gets them.
+
+    Raises:
+        DataError: an image or label turned out to be unusable.
+    """
+    # These load MindSpore, which writing pairs does not need.
+    from src.data.dataset_factory import create_train_dataset, data_error_from
 
     dataset = create_train_dataset(
         config.data,
@@ -39,7 +44,12 @@ def measure_pipeline(config: schema.Config, batches: int) -> Speed:
         total_step=2 * WARM_UP_BATCHES + batches,
         seed=config.seed,
     )
-    return timed(dataset.create_tuple_iterator(num_epochs=1, output_numpy=True), batches, config.batch_size)
+    try:
+        return timed(dataset.create_tuple_iterator(num_epochs=1, output_numpy=True), batches, config.batch_size)
+    except RuntimeError as err:
+        if data_error := data_error_from(err):
+            raise data_error from err
+        raise
 
 
 def measure_decoding(config: schema.Config, batches: int) -> Speed:
