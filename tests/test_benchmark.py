@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import stat
 import subprocess
 import sys
@@ -166,6 +167,16 @@ def test_what_was_measured_before_a_failure_is_printed(monkeypatch, capsys):
 def test_the_script_itself_loads_no_framework():
     code = "import sys, scripts.benchmark; assert not {'mindspore', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_nothing_of_the_benchmark_imports_an_entry_script():
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    assert "train" in scripts
+    for path in (*ROOT.glob("tools/**/*.py"), ROOT / SCRIPT):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        assert not names & scripts, path
 
 
 def test_sizes_of_the_command_line_win_over_quick():
