@@ -144,10 +144,10 @@ def random_image(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
+def peak_memory_mb() -> float:
     """Return the largest resident set of this process so far, in MB (10^6 bytes)."""
     with suppress(OSError):
-        for line in status.read_text(encoding="utf-8").splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):  # unlike getrusage's, it does not begin with the size of the parent process
                 return int(line.split()[1]) * 1024 / 1e6
     return usage_memory_mb(resource.RUSAGE_SELF)
