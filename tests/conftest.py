@@ -49,9 +49,9 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Mark what touches MindSpore, and put the longest files first."""
+    """Mark what each MindSpore has to pass, and put the longest files first."""
     for item in items:
-        if item.path.stem not in WITHOUT_MINDSPORE:
+        if item.path.stem not in WITHOUT_MINDSPORE and not item.get_closest_marker("once"):
             item.add_marker(pytest.mark.mindspore)
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))  # stable: the order within a file stays

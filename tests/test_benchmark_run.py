@@ -39,7 +39,8 @@ def test_a_whole_run_in_miniature(tmp_path):
         assert len(row["ms"]) == 2
         assert min(row["ms"]) > 0
         assert row["peak_mb"] > 100
-        assert row["first_ms"] > min(row["ms"])
+        if row["framework"] == "MindSpore":  # which compiles at the first call
+            assert row["first_ms"] > min(row["ms"])
     assert [row["workers"] for row in results["pipeline"]] == sorted({1, usable_cores()})
     assert [row["protocol"]["flip"] for row in results["evaluation"]] == [False, True]
     assert [len(row["alone"]["ms"]) for row in results["evaluation"]] == [1, 2]

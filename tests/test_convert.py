@@ -29,7 +29,7 @@ SCRIPT = "scripts/convert_torch_checkpoint.py"
 SEEDS = {"bisenet": 0, "mmseg": 1}
 SIZES = ((128, 256), (512, 1024))
 MINE = {"bisenet": (0.3257, 0.3690, 0.3223), "mmseg": (0.485, 0.456, 0.406)}
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,7 @@ def test_ctrl_c_ends_with_130(dataset, with_graphs, tmp_path):
     assert checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")
 
 
+@pytest.mark.once
 def test_a_run_is_never_wiped(straight, dataset):
     before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
     done = run_script("train.py", *SETTINGS, "--save_dir", straight, *tiny_options(dataset), check=False)
@@ -185,6 +186,7 @@ def test_evaluation_equals_the_one_while_training_and_the_official_one(straight,
     assert "holds an evaluation already" in done.stderr
 
 
+@pytest.mark.once
 def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
     results = []
@@ -199,6 +201,7 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
     assert results[0]["iou"] != results[1]["iou"]
 
 
+@pytest.mark.once
 def test_scripts_pass_options_on(straight, dataset, tmp_path):
     """PyNative mode is passed on, and gives the same first loss."""
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
@@ -231,6 +234,7 @@ def test_scripts_pass_options_on(straight, dataset, tmp_path):
     assert read_metrics(tmp_path / "out")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)
 
 
+@pytest.mark.once
 def test_a_damaged_image_met_later_stops_the_run_and_is_named(tmp_path):
     """Its header and its end are sound, so only decoding finds it."""
     data = write_cityscapes(tmp_path / "data", {"train": 2})
@@ -248,6 +252,7 @@ def test_a_damaged_image_met_later_stops_the_run_and_is_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 def test_a_loss_that_stays_non_finite_ends_the_run(dataset, tmp_path):
     options = ["--save_dir", tmp_path / "run", "--total_step", 80, *tiny_options(dataset), "optimizer.lr_init=1e30"]
     done = run_script("train.py", *options, check=False)

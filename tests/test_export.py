@@ -105,6 +105,7 @@ def test_an_onnx_says_what_it_is_and_uses_what_every_runtime_takes(checkpoint_fi
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.once
 def test_no_format_is_written_over_another(checkpoint_file, tmp_path):
     export(checkpoint_file, tmp_path / "model")
     export(checkpoint_file, tmp_path / "model", "--file_format", "ONNX")
@@ -198,6 +199,7 @@ class Wrong(nn.Cell):
         return self.network(image) * self.factor
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("factor", "fine"), [(1.00001, True), (1.001, False)])
 def test_a_model_that_differs_from_the_network_is_not_kept(tmp_path, factor, fine):
     network = BiSeNetV2(19, aux_heads=False).set_train(False)

@@ -23,6 +23,8 @@ from tests.dataset_helpers import write_generic
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import read_metrics, tiny_options
 
+pytestmark = pytest.mark.once
+
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
             schema.Loss)  # fmt: skip
 OWN_MODULES = (config, builder, schema, schema_base, schema_data, schema_model)  # build, check, save

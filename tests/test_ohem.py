@@ -202,6 +202,7 @@ def test_wrong_settings_are_refused(options, message):
         OhemCrossEntropy(3, **options)
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_training(tmp_path):
     """The first step, of the same weights and images: no pixel is hard, the 50 of largest loss are kept.

@@ -64,6 +64,7 @@ def padded_input(image: np.ndarray) -> np.ndarray:
     return ((padded / 255 - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32)
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(75, 100), (20, 33)])
 def test_the_class_map_is_that_of_the_padded_image_cut_back(weights, network, size):
@@ -75,6 +76,7 @@ def test_the_class_map_is_that_of_the_padded_image_cut_back(weights, network, si
     np.testing.assert_array_equal(found, logits.argmax(axis=0)[: size[0], : size[1]])
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize(("multi_scale", "flip"), [(True, True), (False, True)])
 def test_scales_and_mirroring_are_those_of_the_evaluation(weights, network, multi_scale, flip):

@@ -17,6 +17,8 @@ from tests.dataset_helpers import png_bytes
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import run_script
 
+pytestmark = pytest.mark.once
+
 SCRIPT = "scripts/predict.py"
 COLORS = {0: (128, 64, 128), 2: (70, 70, 70), 8: (107, 142, 35), 10: (70, 130, 180), 13: (0, 0, 142)}  # Cityscapes'
 PALETTE = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250]], np.uint8)

@@ -20,6 +20,8 @@ from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import command, run_script, tiny_options
 from tests.test_distributed import variables
 
+pytestmark = pytest.mark.once
+
 SIZE = (48, 96)  # of the images; the network gets 64x96
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
