@@ -121,6 +121,14 @@ def two_rank_graphs(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """A checkpoint with the seeded weights of the golden values; nobody writes to it or beside it."""
+    from tests.offline_helpers import write_checkpoint  # loads MindSpore
+
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "seeded.ckpt")
+
+
+@pytest.fixture(scope="session")
 def mindspore_api() -> Path:
     """A folder with headers and libraries of MindSpore 2.0.0's C++ API."""
     runner_helpers.require_compiler()

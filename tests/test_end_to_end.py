@@ -205,30 +205,18 @@ def test_multi_scale_and_flip_are_honoured(straight, dataset, tmp_path):
 def test_scripts_pass_options_on(straight, dataset, tmp_path):
     """PyNative mode is passed on, and gives the same first loss."""
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
-    script = ["bash", str(ROOT / "scripts" / "run_eval.sh"), "0", str(path), "--single_scale", "True"]
     environment = {"PATH": f"{Path(command('x')[0]).parent}:/usr/bin:/bin", "DEVICE_TARGET": "CPU"}
-    done = subprocess.run(
-        [*script, *tiny_options(dataset)[1:]],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+
+    def run(script, *options):
+        words = ["bash", str(ROOT / "scripts" / script), *options, *tiny_options(dataset)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    run("run_eval.sh", "0", str(path), "--single_scale", "True")
     (written,) = (tmp_path / "eval").iterdir()
     assert {"eval.json", "config.yml", "logs"} <= {entry.name for entry in written.iterdir()}
 
-    script = ["bash", str(ROOT / "scripts" / "run_standalone_train.sh"), "out", "--ms_mode", "1"]
-    done = subprocess.run(
-        [*script, "--total_step", "1", "--log_interval", "1", *tiny_options(dataset)[1:]],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run("run_standalone_train.sh", "out", "--ms_mode", "1", "--total_step", "1", "--log_interval", "1")
     assert (tmp_path / "out" / "checkpoints" / "BiSeNetV2_1_rank0.ckpt").exists()
     assert "PyNative mode" in (tmp_path / "out" / "logs" / "rank_0.log").read_text(encoding="utf-8")
     assert read_metrics(tmp_path / "out")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)

@@ -27,24 +27,19 @@ from tests.test_golden import assert_map, read
 pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
-@pytest.fixture(scope="module")
-def checkpoint_file(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "seeded.ckpt")
-
-
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("file_format", ["MINDIR", "ONNX"])
-def test_exported_logits_are_those_of_pytorch(checkpoint_file, tmp_path, fold, file_format):
+def test_exported_logits_are_those_of_pytorch(weights, tmp_path, fold, file_format):
     golden, image, _ = read("bilinear", (128, 256))
     options = ["--output", "logits", "--fold_bn", fold, "--file_format", file_format, "image_size=[128,256]"]
-    model = load_model(export(checkpoint_file, tmp_path / "model", *options))
+    model = load_model(export(weights, tmp_path / "model", *options))
     logits = np.concatenate([model(image.asnumpy()[i : i + 1]) for i in range(2)])
     assert_map(Tensor(logits), golden, "eval_logits", 1e-4)
 
 
-def test_class_map_and_description(checkpoint_file, tmp_path):
+def test_class_map_and_description(weights, tmp_path):
     target = tmp_path / "new folder" / "model.mindir"
-    common = ["--device_target", "CPU", "--checkpoint_file", checkpoint_file, "--image_size", *SIZE]
+    common = ["--device_target", "CPU", "--checkpoint_file", weights, "--image_size", *SIZE]
     done = run_script("export.py", *common, "--file_name", target, "--input", "uint8")
     record = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["file"] == "model.mindir"
@@ -80,8 +75,8 @@ def test_variants_of_the_network_are_exported(tmp_path):
 
 
 @pytest.mark.parametrize("options", [[], ["net_args.inner_upsample=nearest", "net_args.depthwise_expand=repeat"]])
-def test_an_onnx_says_what_it_is_and_uses_what_every_runtime_takes(checkpoint_file, tmp_path, options):
-    path = export(checkpoint_file, tmp_path / "model", "--file_format", "ONNX", "--input", "uint8", *options)
+def test_an_onnx_says_what_it_is_and_uses_what_every_runtime_takes(weights, tmp_path, options):
+    path = export(weights, tmp_path / "model", "--file_format", "ONNX", "--input", "uint8", *options)
     record = json.loads((tmp_path / "model.onnx.json").read_text(encoding="utf-8"))
     assert (record["file"], record["bytes"], record["format"]) == ("model.onnx", path.stat().st_size, "ONNX")
     assert record["class_names"][13] == "car"
@@ -106,9 +101,9 @@ def test_an_onnx_says_what_it_is_and_uses_what_every_runtime_takes(checkpoint_fi
 
 
 @pytest.mark.once
-def test_no_format_is_written_over_another(checkpoint_file, tmp_path):
-    export(checkpoint_file, tmp_path / "model")
-    export(checkpoint_file, tmp_path / "model", "--file_format", "ONNX")
+def test_no_format_is_written_over_another(weights, tmp_path):
+    export(weights, tmp_path / "model")
+    export(weights, tmp_path / "model", "--file_format", "ONNX")
     names = ["model.json", "model.mindir", "model.onnx", "model.onnx.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
@@ -123,8 +118,8 @@ def test_a_missing_package_is_named_before_anything_is_done(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_valid_onnx_is_not_kept(checkpoint_file, tmp_path):
-    path = export(checkpoint_file, tmp_path / "model", "--file_format", "ONNX", "--output", "logits")
+def test_what_is_no_valid_onnx_is_not_kept(weights, tmp_path):
+    path = export(weights, tmp_path / "model", "--file_format", "ONNX", "--output", "logits")
     model = onnx.load(path)
     model.graph.node[3].op_type = "Konv"
     onnx.save(model, path)
@@ -132,8 +127,8 @@ def test_what_is_no_valid_onnx_is_not_kept(checkpoint_file, tmp_path):
         onnx_export.complete(path, {"output": "logits"})
 
 
-def test_weights_stored_in_float16_are_exported(checkpoint_file, tmp_path):
-    values = {name: value.asnumpy() for name, value in ms.load_checkpoint(str(checkpoint_file)).items()}
+def test_weights_stored_in_float16_are_exported(weights, tmp_path):
+    values = {name: value.asnumpy() for name, value in ms.load_checkpoint(str(weights)).items()}
     half = [{"name": name, "data": Tensor(value.astype(np.float16))} for name, value in values.items()]
     ms.save_checkpoint(half, str(tmp_path / "half.ckpt"))
     assert export(tmp_path / "half.ckpt", tmp_path / "model").is_file()
@@ -151,12 +146,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("options", "message"), MISTAKES)
-def test_mistakes_are_named_and_nothing_is_written(checkpoint_file, tmp_path, options, message):
+def test_mistakes_are_named_and_nothing_is_written(weights, tmp_path, options, message):
     given = [
         "--device_target",
         "CPU",
         "--checkpoint_file",
-        str(checkpoint_file),
+        str(weights),
         "--file_name",
         str(tmp_path / "new" / "model"),
     ]

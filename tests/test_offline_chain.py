@@ -21,7 +21,7 @@ from src.offline import inference
 from src.offline.manifest import read_manifest
 from src.offline.models import load_model
 from tests.dataset_helpers import write_cityscapes
-from tests.offline_helpers import SIZE, export, export_for_lite, read_results, write_checkpoint
+from tests.offline_helpers import SIZE, export, export_for_lite, read_results
 from tests.run_helpers import ROOT, run_script
 from tests.runner_helpers import build_environment, run_runner, stand_in_variables
 
@@ -38,22 +38,17 @@ def dataset(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checkpoint_file(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "seeded.ckpt")
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory, dataset, checkpoint_file) -> tuple[dict, Path]:
+def evaluated(tmp_path_factory, dataset, weights) -> tuple[dict, Path]:
     """What eval.py measures, and the folder of its predictions."""
     folder = tmp_path_factory.mktemp("eval")
-    options = ["--checkpoint_path", checkpoint_file, "--single_scale", "True", "--device_target", "CPU"]
+    options = ["--checkpoint_path", weights, "--single_scale", "True", "--device_target", "CPU"]
     written = ["--save_dir", folder / "run", "--save_predictions", folder / "predictions"]
     run_script("eval.py", *options, *written, f"data.dataset_dir={dataset}", RESIZE)
     return json.loads((folder / "run" / "eval.json").read_text(encoding="utf-8")), folder / "predictions"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, checkpoint_file) -> dict[str, Path]:
+def models(tmp_path_factory, weights) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     kinds = {
         "plain": ["--fold_bn", "False"],
@@ -61,7 +56,7 @@ def models(tmp_path_factory, checkpoint_file) -> dict[str, Path]:
         "logits": ["--output", "logits"],
         "onnx": ["--fold_bn", "False", "--file_format", "ONNX"],
     }
-    return {kind: export(checkpoint_file, folder / kind, *options) for kind, options in kinds.items()}
+    return {kind: export(weights, folder / kind, *options) for kind, options in kinds.items()}
 
 
 def prepare(dataset: Path, model: Path, folder: Path) -> Path:
@@ -188,8 +183,8 @@ def test_the_script_with_the_runner(dataset, models, stand_in, tmp_path):
     assert not (tmp_path / "more" / "acc.log").exists()
 
 
-def test_the_script_on_mindspore_lite(dataset, checkpoint_file, evaluated, lite, tmp_path):
-    model = export_for_lite(checkpoint_file, tmp_path / "model", lite, "--input", "uint8")
+def test_the_script_on_mindspore_lite(dataset, weights, evaluated, lite, tmp_path):
+    model = export_for_lite(weights, tmp_path / "model", lite, "--input", "uint8")
     environment = build_environment(**lite.runtime, BUILD_DIR=lite.runner.parent)
     out = tmp_path / "out"
     done = script(model, dataset, 0, "CPU", "--out", out, env=environment)

@@ -25,14 +25,9 @@ from src.predict.predictor import PadToMultiple, Predictor, RunNetwork, checkpoi
 from src.predict.settings import load_settings
 from tests.dataset_helpers import MEAN, STD
 from tests.golden_weights import load_seeded
-from tests.offline_helpers import SIZE, export, write_checkpoint
+from tests.offline_helpers import SIZE, export
 
 RATIOS = [0.75, 1.0]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("weights") / "seeded.ckpt")
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +136,22 @@ def test_images_of_one_padded_size_share_a_graph(caplog):
     assert len(infer.compile_cache) == 5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [["--input", "uint8", "--output", "logits"], ["--input", "float32"]])
-def test_an_exported_model_predicts_what_its_checkpoint_does(weights, tmp_path, options, caplog):
-    model = export(weights, tmp_path / "model", "--fold_bn", "False", *options)
+def prediction_of_both(model: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image and its class map by an exported model, after a check that its checkpoint predicts the same."""
     image = photograph(5, (50, 150))
     expected = checkpoint_predictor(settings(weights), weights, SIZE)(image)
     found = model_predictor(settings(model), model)(image)
     assert (found.shape, found.dtype) == ((50, 150), np.uint8)
     assert (found != expected).mean() < 1e-3  # the order of sums may differ
     assert len(np.unique(found)) > 1
+    return image, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--input", "uint8", "--output", "logits"], ["--input", "float32"]])
+def test_an_exported_model_predicts_what_its_checkpoint_does(weights, tmp_path, options, caplog):
+    model = export(weights, tmp_path / "model", "--fold_bn", "False", *options)
+    image, found = prediction_of_both(model, weights)
     with pytest.raises(ConfigError, match="num_classes is 3, but .*model.json says that the model has 19"):
         model_predictor(settings(model, "num_classes=3", "data.name=generic", "data.map_label=null"), model)
     description = model.with_suffix(".json")
@@ -162,12 +163,7 @@ def test_an_exported_model_predicts_what_its_checkpoint_does(weights, tmp_path, 
 @pytest.mark.slow
 def test_an_onnx_predicts_what_its_checkpoint_does(weights, tmp_path, caplog):
     model = export(weights, tmp_path / "model", "--file_format", "ONNX", "--input", "uint8")
-    image = photograph(5, (50, 150))
-    expected = checkpoint_predictor(settings(weights), weights, SIZE)(image)
-    found = model_predictor(settings(model), model)(image)
-    assert (found.shape, found.dtype) == ((50, 150), np.uint8)
-    assert (found != expected).mean() < 1e-3  # the order of sums may differ
-    assert len(np.unique(found)) > 1
+    image, found = prediction_of_both(model, weights)
     other = settings(model, "num_classes=3", "data.name=generic", "data.map_label=null")
     with pytest.raises(ConfigError, match=r"num_classes is 3, but .*model\.onnx\.json says that the model has 19"):
         model_predictor(other, model)

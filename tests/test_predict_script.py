@@ -14,7 +14,6 @@ from scripts import predict as script
 from src.base.errors import DataError, UserError
 from src.predict.video import VideoReader, predict_video, written_video
 from tests.dataset_helpers import png_bytes
-from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import run_script
 
 pytestmark = pytest.mark.once
@@ -24,11 +23,6 @@ COLORS = {0: (128, 64, 128), 2: (70, 70, 70), 8: (107, 142, 35), 10: (70, 130, 1
 PALETTE = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250]], np.uint8)
 NAMES = ("red", "green", "blue")
 SHAPE = (48, 64)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("weights") / "seeded.ckpt")
 
 
 def picture(seed: int, size: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,6 @@ from tests.offline_helpers import (
     export_for_lite,
     export_for_runner,
     read_results,
-    write_checkpoint,
     write_runner_inputs,
 )
 from tests.run_helpers import run_script
@@ -62,11 +61,6 @@ def test_it_writes_what_the_python_path_writes(stand_in, inputs, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def checkpoint_file(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "seeded.ckpt")
-
-
-@pytest.fixture(scope="module")
 def evaluated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A picture (H, W, 3), what becomes of it (3, H, W), and the logits of that checkpoint's network (C, H, W)."""
     picture = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), np.uint8)
@@ -77,9 +71,9 @@ def evaluated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("taken", "returned"), [("float32", "logits"), ("uint8", "argmax")])
-def test_mindspore_lite_computes_what_the_network_does(lite, checkpoint_file, evaluated, tmp_path, taken, returned):
+def test_mindspore_lite_computes_what_the_network_does(lite, weights, evaluated, tmp_path, taken, returned):
     """The MindIR of MindSpore 2.0.0 as it is; what later versions export as ONNX, by Lite's own converter."""
-    model = export_for_lite(checkpoint_file, tmp_path / "model", lite, "--input", taken, "--output", returned)
+    model = export_for_lite(weights, tmp_path / "model", lite, "--input", taken, "--output", returned)
     picture, image, expected = evaluated
     (tmp_path / "inputs").mkdir()
     (picture if taken == "uint8" else image).tofile(tmp_path / "inputs" / "a.bin")

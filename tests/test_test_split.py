@@ -27,11 +27,6 @@ LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 3
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("weights") / "seeded.ckpt")
-
-
-@pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
     """Five images as validation split, the same ones as test split, with labels there that nobody may read."""
     root = write_cityscapes(tmp_path_factory.mktemp("data"), {"val": 5}, size=SIZE)
