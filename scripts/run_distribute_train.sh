@@ -6,11 +6,7 @@ set -euo pipefail
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -ge 3 ]] || fail "$(sed -n '2s/^# //p' "$0")"
-options=()
-if [[ -n ${DEVICE_TARGET:-} ]]; then
-  options+=(--device_target "$DEVICE_TARGET")
-fi
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
-exec "$PYTHON" "$repo_root/scripts/launch_ranks.py" "$@" ${options[@]+"${options[@]}"}
+exec "$PYTHON" "$repo_root/scripts/launch_ranks.py" "$@" ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"}

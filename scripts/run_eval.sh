@@ -12,10 +12,7 @@ shift 2
 [[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
 [[ -f $checkpoint ]] || fail "CHECKPOINT_PATH: no such file: $checkpoint"
 options=(--device_id "$device_id" --checkpoint_path "$(realpath "$checkpoint")")
-if [[ -n ${DEVICE_TARGET:-} ]]; then
-  options+=(--device_target "$DEVICE_TARGET")
-fi
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
-exec "$PYTHON" "$repo_root/eval.py" "${options[@]}" "$@"
+exec "$PYTHON" "$repo_root/eval.py" "${options[@]}" ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"} "$@"

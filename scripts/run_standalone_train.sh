@@ -7,10 +7,7 @@ if [[ $# -gt 0 && $1 != --* && $1 != *=* ]]; then
   options+=(--save_dir "$(realpath -m "$1")")
   shift
 fi
-if [[ -n ${DEVICE_TARGET:-} ]]; then
-  options+=(--device_target "$DEVICE_TARGET")
-fi
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
-exec "$PYTHON" "$repo_root/train.py" ${options[@]+"${options[@]}"} "$@"
+exec "$PYTHON" "$repo_root/train.py" ${options[@]+"${options[@]}"} ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"} "$@"
