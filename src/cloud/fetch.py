@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from src.base.errors import ConfigError, UserError
+from src.base.files import make_folder
 from src.cloud.archives import archives_in, is_archive, unpack
 from src.cloud.object_store import ObjectStore, is_remote, join
 from src.config import schema
@@ -35,7 +36,7 @@ class Fetch:
 
     def everything(self) -> dict[str, str]:
         """Return the local counterpart of every URL given, by its name."""
-        self.scratch.mkdir(parents=True, exist_ok=True)
+        make_folder(self.scratch)
         fetchers = {"data_url": self.data, "train_url": self.results, "checkpoint_url": self.checkpoint}
         if self.script == EXPORT:
             del fetchers["data_url"]  # needs no data; the platform's own arguments are the same for every job
@@ -107,7 +108,7 @@ class Fetch:
             kept = folder.with_name(f"output-until-{time.strftime('%Y%m%d-%H%M%S')}")
             folder.rename(kept)
             logger.warning("results of an earlier run on this machine are in %s", kept)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         names = store.names(url) if store.exists(url) else []
         self._refuse_taken(store, url, names)
         for name in (name for name in names if name.endswith(EARLIER[self.script])):

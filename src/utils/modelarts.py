@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.base.errors import ConfigError, TerminatedError
+from src.base.files import make_folder
 from src.cloud.fetch import Fetch
 from src.cloud.mirror import Mirror
 from src.cloud.object_store import ObjectStore, is_remote, within
@@ -114,7 +115,7 @@ def watch(local_rank: int, rank_0_is_here: bool) -> None:
         rank_0_is_here: whether the process that writes the results runs on this host.
     """
     if _upload is not None and local_rank == 0:
-        _upload.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(_upload.folder)
         _upload.mirror = Mirror(ObjectStore(_upload.url), _upload.folder, _upload.url, leads=rank_0_is_here)
         _upload.mirror.start()
 
