@@ -20,9 +20,9 @@ from src.offline.models import load_model
 from src.utils.config import load_config
 from src.utils.runtime import Runtime
 from tests.golden_weights import load_seeded
+from tests.modules.test_golden import assert_map, read
 from tests.offline_helpers import SIZE, export, write_checkpoint
 from tests.run_helpers import run_script
-from tests.test_golden import assert_map, read
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 

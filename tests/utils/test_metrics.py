@@ -14,7 +14,7 @@ import pytest
 from src.base.errors import DataError
 from src.utils.metrics import ConfusionMatrix, class_table, evaluation_lines, iou, mean_iou, pixel_accuracy
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NAN = float("nan")
 
 

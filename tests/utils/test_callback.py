@@ -25,7 +25,7 @@ from src.state.train_state import TrainState, catch_signals
 from src.utils import callback
 from src.utils.metrics import Evaluation
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RATES = np.linspace(0.05, 0.0, 100)
 HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")
 

@@ -180,7 +180,7 @@ def test_the_configuration_beside_the_model_is_used_unless_another_is_given(tmp_
     caplog.set_level(logging.INFO)
     model = tmp_path / "own.ckpt"
     model.touch()
-    base = Path(__file__).resolve().parents[1] / "config" / "bisenetv2_cityscapes.yml"
+    base = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml"
     text = f"__BASE__: {base}\nnum_classes: 3\ndata: {{name: generic, map_label: null, class_names: [a, b, c]}}\n"
     (tmp_path / "other.yml").write_text(text.replace("[a, b, c]", "[d, e, f]"), encoding="utf-8")
     assert settings(model).num_classes == 19

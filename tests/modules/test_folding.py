@@ -14,7 +14,7 @@ from src.modules.inference_graph import InferenceGraph, NormalizeRGB, resize_by_
 from src.modules.tensor_ops import Resize
 from tests.dataset_helpers import MEAN, STD
 from tests.golden_weights import load_seeded
-from tests.test_golden import assert_map, read
+from tests.modules.test_golden import assert_map, read
 
 
 def seeded(**arguments: object) -> BiSeNetV2:

@@ -21,7 +21,7 @@ from tests.config_values import published_class_weights
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.golden_weights import load_seeded, torch_name
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 EPSILON = {"bilinear": 1e-3, "nearest": 1e-5}
 CASES = [(variant, size) for variant in ("bilinear", "nearest") for size in ((128, 256), (90, 120))]
 HEADS = ("main", "aux2", "aux3", "aux4", "aux5_4")

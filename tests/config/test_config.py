@@ -16,7 +16,7 @@ from src.data.transforms.resize import RandomResizeCrop
 from src.utils.config import differences, load_config, make_parser, nested_keys, to_dict, to_yaml
 from tests.config_values import published_class_weights
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 
 NO_PADDING_LABEL = [
     "data.train_transforms.item_transforms.RandomResizeCrop.ignore_label=null",

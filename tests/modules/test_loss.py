@@ -14,7 +14,7 @@ from src.modules.loss.loss import WithLossCell
 from tests.config_values import published_class_weights
 from tests.golden.seeded import seeded_image, seeded_label
 
-GOLDEN = Path(__file__).parent / "golden" / "loss.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "loss.npz"
 
 
 def by_hand(logits: np.ndarray, label: np.ndarray, weights: list[float], ignore_label: int) -> float:

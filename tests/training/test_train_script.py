@@ -138,7 +138,7 @@ def test_a_missing_data_set_gets_one_line(tmp_path):
 
 
 def test_every_module_imports():
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     paths = [*root.glob("src/**/*.py"), *root.glob("tools/**/*.py")]
     paths = [path for path in paths if path.name != "torch_work.py"]  # the one that needs PyTorch
     names = [str(path.relative_to(root).with_suffix("")).replace("/", ".") for path in paths]

@@ -16,9 +16,9 @@ from src.base.errors import ConfigError
 from src.data.cityscapes import list_samples
 from src.utils.config import load_config
 from tests.dataset_helpers import write_cityscapes, write_generic
+from tests.launch.test_distributed import variables
 from tests.offline_helpers import write_checkpoint
 from tests.run_helpers import command, run_script, tiny_options
-from tests.test_distributed import variables
 
 pytestmark = pytest.mark.once
 

@@ -180,7 +180,7 @@ class TestOncePerHost:
 
     def run(self, folder: Path, what: str, limit: float = 30) -> list[subprocess.Popen]:
         words = [sys.executable, "-c", OTHER_RANK, str(folder)]
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[1]}
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[2]}
         processes = [subprocess.Popen([*words, str(rank), "3", what, str(limit)], **options) for rank in (2, 1, 0)]
         return [(*process.communicate(timeout=60), process.returncode) for process in processes]
 

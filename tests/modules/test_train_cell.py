@@ -20,7 +20,7 @@ from src.utils.local_adapter import mindspore_version
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.golden_weights import load_seeded, torch_name
 
-GOLDEN = Path(__file__).parent / "golden" / "sgd.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "sgd.npz"
 IMAGE = Tensor(np.zeros((1,)), ms.float32)
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

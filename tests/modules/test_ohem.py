@@ -19,7 +19,7 @@ from tests.dataset_helpers import write_cityscapes
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.run_helpers import read_metrics, run_script, tiny_options
 
-GOLDEN = Path(__file__).parent / "golden" / "ohem.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "ohem.npz"
 CASES = ("many_hard", "few_hard", "many_hard_weighted", "few_hard_weighted", "all_ignored", "few_valid")
 MODES = {"graph": ms.GRAPH_MODE, "PyNative": ms.PYNATIVE_MODE}
 

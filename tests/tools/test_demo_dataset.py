@@ -19,7 +19,7 @@ from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes, pair
 from tools.streets.layout import Item, far_to_near, rectangle
 from tools.streets.scene import render_scene
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "make_demo_dataset.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_demo_dataset.py"
 spec = importlib.util.spec_from_file_location("make_demo_dataset", SCRIPT)
 script = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(script)

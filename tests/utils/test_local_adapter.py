@@ -14,7 +14,7 @@ from src.base.errors import UserError
 from src.distributed.placement import CLUSTER, MPIRUN, SINGLE, Placement
 from src.utils import local_adapter, runtime
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM")
 
 

@@ -11,7 +11,7 @@ import pytest
 from src.base.errors import ConfigError
 from src.offline import onnx_model
 from src.offline.descriptions import read_description
-from tests.test_onnx_model import write
+from tests.offline.test_onnx_model import write
 
 RECORD = {"input": "float32", "image_size": [4, 6], "num_classes": 3, "normalize": {"mean": [0.5]}}
 

@@ -24,7 +24,7 @@ from src.data.transforms_factory import Compose, create_transforms
 from tests.dataset_helpers import make_data, write_cityscapes, write_generic, write_png
 from tools.benchmark.pipeline import write_pairs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
