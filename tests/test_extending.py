@@ -56,11 +56,11 @@ def run(recipe) -> Path:
 
 
 def test_network_and_loss(run):
-    """Logits that are all zero: ln 3 of each head, twice, weighted 1 and 0.5."""
+    """Logits that are all zero: ln 3 of each head, twice, weighted 1 and 0.5; to a few roundings of float32."""
     first, second = (read_metrics(run)[step] for step in (1, 2))
-    assert first["loss_main"] == pytest.approx(2 * math.log(3), rel=1e-6)
-    assert first["loss_extra"] == pytest.approx(2 * math.log(3), rel=1e-6)
-    assert first["loss"] == pytest.approx(1.5 * 2 * math.log(3), rel=1e-6)
+    assert first["loss_main"] == pytest.approx(2 * math.log(3), rel=1e-5)
+    assert first["loss_extra"] == pytest.approx(2 * math.log(3), rel=1e-5)
+    assert first["loss"] == pytest.approx(1.5 * 2 * math.log(3), rel=1e-5)
     assert second["loss"] < first["loss"]
     assert (run / "curves.png").stat().st_size > 1000
 
