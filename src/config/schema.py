@@ -1,14 +1,15 @@
 """Every configuration key: its type, default, meaning and the values it accepts.
 
 One frozen dataclass per section; those of the data set are in `schema_data.py`, of network, loss and optimizer in
-`schema_model.py`. `src/utils/config.py` fills them from YAML and the command line; nothing else makes a default.
+`schema_model.py`, and the top-level keys on which a training's result depends in `schema_recipe.py`.
+`src/utils/config.py` fills them from YAML and the command line; nothing else makes a default.
 `Optional[...]` instead of `X | None`: the annotations are evaluated at run time, on Python 3.9 too.
 """
 
 from dataclasses import dataclass
 from typing import Optional
 
-from src.config.registry import DATASETS, NETWORKS
+from src.config.registry import DATASETS
 from src.config.schema_base import (
     EVAL,
     EXPORT,
@@ -16,9 +17,8 @@ from src.config.schema_base import (
     QUANTIZE,
     TRAIN,
     WITH_NETWORK,
-    Section,
+    Section,  # noqa: F401 - one name for all sections
     at_least,
-    between,
     key,
     not_empty,
     positive,
@@ -30,29 +30,14 @@ from src.config.schema_data import (  # noqa: F401 - one name for all sections
     TrainTransforms,
     Transform,
 )
-from src.config.schema_model import Loss, NetArgs, Optimizer
+from src.config.schema_model import Loss, NetArgs, Optimizer  # noqa: F401
+from src.config.schema_recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Config(Section):
+class Config(Recipe):
     """Everything a run depends on; a top-level key that is no section doubles as a command-line option."""
 
-    data: Data = key(help="data set")
-    optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")
-    net_args: NetArgs = key(NetArgs(), "variants of the network")
-    loss: Loss = key(Loss(), "loss of each head")
-    net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=NETWORKS)
-    num_classes: int = key(19, "number of classes, without the ignored one", check=between(2, 255))
-    loss_weight: tuple[float, ...] = key(
-        (1.0,) * 5,
-        "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4",
-        scripts=(TRAIN,),
-        check=at_least(0),
-    )
-    total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
-    warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))
-    batch_size: int = key(4, "training images a step and device", scripts=(TRAIN,), check=at_least(1))
-    seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
     device_target: Optional[str] = key(
         None,
         "device to run on; default: Ascend where MindSpore finds one, else CPU",
@@ -82,28 +67,11 @@ class Config(Section):
         check=not_empty,
         run_only=True,
     )
-    mix: bool = key(
-        False,
-        "mixed precision: convolutions in float16, all else in float32; in an export resizes in float16, too",
-        scripts=WITH_NETWORK,
-    )
-    sync_bn: bool = key(
-        False, "batch statistics over all devices in training; on Ascend, with more than one", scripts=(TRAIN,)
-    )
     eval_parallel: bool = key(
         True,
         "with several processes share out the images to evaluate; False: rank 0 evaluates",
         scripts=(TRAIN, EVAL),
         may_change=True,
-    )
-    precision_mode: Optional[str] = key(
-        None,
-        "precision of operators on Ascend, by CANN's names; default: float32 where the chip has it",
-        scripts=WITH_NETWORK,
-        choices=("allow_fp32_to_fp16", "must_keep_origin_dtype", "force_fp16", "allow_mix_precision", "force_fp32"),
-    )
-    deterministic: bool = key(
-        False, "on Ascend: kernels whose results are the same in every run, more slowly", scripts=WITH_NETWORK
     )
     run_profiler: bool = key(
         False,
@@ -111,22 +79,6 @@ class Config(Section):
         scripts=(TRAIN,),
         may_change=True,
     )
-    ms_loss_scaler: Optional[str] = key(
-        None,
-        "loss scale; default: dynamic with --mix True, else none",
-        scripts=(TRAIN,),
-        choices=("static", "dynamic", "none"),
-    )
-    ms_loss_scaler_value: float = key(
-        1024.0, "static loss scale, or the first one of a dynamic scale", scripts=(TRAIN,), check=at_least(1)
-    )
-    ms_loss_scaler_window: int = key(
-        2000, "steps without overflow before a dynamic loss scale doubles", scripts=(TRAIN,), check=at_least(1)
-    )
-    clip_grad_norm: Optional[float] = key(
-        None, "clip gradients to this global norm; default: no clipping", scripts=(TRAIN,), check=positive
-    )
-    force_update: bool = key(False, "update the weights even when gradients are not finite", scripts=(TRAIN,))
     log_interval: int = key(10, "steps between two log lines", scripts=(TRAIN,), check=at_least(1), may_change=True)
     checkpoint_interval: int = key(
         2000, "steps between two checkpoints", scripts=(TRAIN,), check=at_least(1), may_change=True

@@ -1,0 +1,64 @@
+"""The configuration keys on which the result of a training depends; part of `src/config/schema.py`."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from src.config.registry import NETWORKS
+from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, key, positive
+from src.config.schema_data import Data
+from src.config.schema_model import Loss, NetArgs, Optimizer
+
+
+@dataclass(frozen=True)
+class Recipe(Section):
+    """What is trained on what, and how: with equal values two runs on the same device give the same network."""
+
+    data: Data = key(help="data set")
+    optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")
+    net_args: NetArgs = key(NetArgs(), "variants of the network")
+    loss: Loss = key(Loss(), "loss of each head")
+    net: str = key("BiSeNetV2", "the network", scripts=WITH_NETWORK, choices=NETWORKS)
+    num_classes: int = key(19, "number of classes, without the ignored one", check=between(2, 255))
+    loss_weight: tuple[float, ...] = key(
+        (1.0,) * 5,
+        "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4",
+        scripts=(TRAIN,),
+        check=at_least(0),
+    )
+    total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
+    warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))
+    batch_size: int = key(4, "training images a step and device", scripts=(TRAIN,), check=at_least(1))
+    seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
+    mix: bool = key(
+        False,
+        "mixed precision: convolutions in float16, all else in float32; in an export resizes in float16, too",
+        scripts=WITH_NETWORK,
+    )
+    sync_bn: bool = key(
+        False, "batch statistics over all devices in training; on Ascend, with more than one", scripts=(TRAIN,)
+    )
+    precision_mode: Optional[str] = key(
+        None,
+        "precision of operators on Ascend, by CANN's names; default: float32 where the chip has it",
+        scripts=WITH_NETWORK,
+        choices=("allow_fp32_to_fp16", "must_keep_origin_dtype", "force_fp16", "allow_mix_precision", "force_fp32"),
+    )
+    deterministic: bool = key(
+        False, "on Ascend: kernels whose results are the same in every run, more slowly", scripts=WITH_NETWORK
+    )
+    ms_loss_scaler: Optional[str] = key(
+        None,
+        "loss scale; default: dynamic with --mix True, else none",
+        scripts=(TRAIN,),
+        choices=("static", "dynamic", "none"),
+    )
+    ms_loss_scaler_value: float = key(
+        1024.0, "static loss scale, or the first one of a dynamic scale", scripts=(TRAIN,), check=at_least(1)
+    )
+    ms_loss_scaler_window: int = key(
+        2000, "steps without overflow before a dynamic loss scale doubles", scripts=(TRAIN,), check=at_least(1)
+    )
+    clip_grad_norm: Optional[float] = key(
+        None, "clip gradients to this global norm; default: no clipping", scripts=(TRAIN,), check=positive
+    )
+    force_update: bool = key(False, "update the weights even when gradients are not finite", scripts=(TRAIN,))
