@@ -30,7 +30,8 @@ from src.evaluation.predictions import PredictionWriter
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import compare_variant, create_network
 from src.state import checkpoint
-from src.utils.common import configure, dated_folder, start, write_config
+from src.state.run_folder import dated_folder
+from src.utils.common import configure, start, write_config
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation, class_table
 

@@ -23,17 +23,12 @@ from src.modules.base_modules import MultiScaleInfer, Network
 from src.modules.factory import compare_variant, create_network, create_train_cell, learning_rates
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
+from src.state.run_folder import resumes_itself, training_folder
 from src.state.train_state import TrainState, catch_signals
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
 from src.utils import callback
-from src.utils.common import (
-    configure,
-    resumes_itself,
-    start,
-    training_folder,
-    write_config,
-)
+from src.utils.common import configure, start, write_config
 from src.utils.config import differences, to_dict
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation

@@ -1,0 +1,45 @@
+"""In which folder a run leaves its results, and whether it goes on with what is there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from src.base.errors import ConfigError
+from src.config import schema
+from src.state import checkpoint
+
+
+def dated_folder(parent: str) -> Path:
+    """Return a folder name below `parent` that is not taken, after the date and time."""
+    base = Path(parent) / time.strftime("%Y%m%d-%H%M%S")
+    candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def training_folder(config: schema.Config) -> Path:
+    """Return the folder of a training run: as asked for, that of the run to resume, or a new dated one.
+
+    With `auto_resume` it may hold a run, which is continued.
+
+    Raises:
+        ConfigError: it holds another run already.
+        CheckpointError: the checkpoint to start from does not exist.
+    """
+    for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
+        checkpoint.require_file(path)
+    own_folder = None  # of the run to resume
+    if config.resume_ckpt and Path(config.resume_ckpt).resolve().parent.name == checkpoint.FOLDER:
+        own_folder = Path(config.resume_ckpt).resolve().parent.parent
+    if config.save_dir is None:
+        return own_folder or dated_folder("runs")
+    save_dir = Path(config.save_dir)
+    occupied = checkpoint.list_checkpoints(save_dir / checkpoint.FOLDER) or (save_dir / "metrics.jsonl").exists()
+    if occupied and save_dir.resolve() != own_folder and not resumes_itself(config):
+        raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
+    return save_dir
+
+
+def resumes_itself(config: schema.Config) -> bool:
+    """Tell whether a run goes on from the newest checkpoint in its own folder; cloud jobs do by default."""
+    return config.modelarts if config.auto_resume is None else config.auto_resume
