@@ -13,6 +13,7 @@ from pathlib import Path
 
 from src.base.errors import ConfigError
 from src.config import schema
+from src.config.saved import write_config
 from src.config.schema_base import EVAL
 from src.data.classes import class_names
 from src.data.eval_samples import EvalSamples
@@ -31,7 +32,7 @@ from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import compare_variant, create_network
 from src.state import checkpoint
 from src.state.run_folder import dated_folder
-from src.utils.common import configure, start, write_config
+from src.utils.common import configure, start
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation, class_table
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from src.base.errors import CheckpointError
 from src.config import schema
+from src.config.saved import differences, to_dict, write_config
 from src.config.schema_base import TRAIN
 from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
@@ -28,8 +29,7 @@ from src.state.train_state import TrainState, catch_signals
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
 from src.utils import callback
-from src.utils.common import configure, start, write_config
-from src.utils.config import differences, to_dict
+from src.utils.common import configure, start
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation
 from src.utils.runtime import Runtime

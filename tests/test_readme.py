@@ -16,7 +16,8 @@ import pytest
 from scripts import draw_architecture, launch_ranks
 from src.config import schema
 from src.config.registry import TRANSFORMS
-from src.utils.config import DEFAULT_CONFIG, load_config, nested_keys
+from src.config.saved import nested_keys
+from src.utils.config import DEFAULT_CONFIG, load_config
 from tools.streets.dataset import DemoOptions
 
 ROOT = Path(__file__).resolve().parents[1]

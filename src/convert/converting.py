@@ -14,13 +14,14 @@ import numpy as np
 
 from src.base.errors import CheckpointError, UserError
 from src.config import yaml_files
+from src.config.saved import RUN_KEYS, to_dict
 from src.config.schema_base import TRAIN
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint
-from src.utils.config import RUN_KEYS, load_config, to_dict
+from src.utils.config import load_config
 
 logger = logging.getLogger(__name__)
 

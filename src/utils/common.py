@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import platform
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,10 +12,11 @@ import mindspore as ms
 
 from src.base.errors import UserError
 from src.base.files import make_folder
-from src.config import schema, yaml_files
+from src.config import schema
+from src.config.saved import to_yaml
 from src.distributed.communicator import Communicator
-from src.utils import config as config_module
 from src.utils.ascend_settings import apply_settings
+from src.utils.config import load_config
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime, init_device
@@ -30,7 +30,7 @@ def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
     Raises:
         UserError: see `load_config`, and `begin` of `src/utils/modelarts.py`.
     """
-    config = config_module.load_config(argv, script)
+    config = load_config(argv, script)
     if not config.modelarts:
         return config
     from src.utils import modelarts  # what it takes to talk to an object store loads in cloud jobs alone
@@ -76,7 +76,7 @@ def start(
     config = dataclasses.replace(
         config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)
     )
-    logger.info("configuration:\n%s", config_module.to_yaml(config).rstrip())
+    logger.info("configuration:\n%s", to_yaml(config).rstrip())
     return config, runtime, others
 
 
@@ -87,16 +87,3 @@ def _open_log(save_dir: Path | None, rank: int) -> None:
         setup_logging(save_dir, rank)
     except OSError as err:
         raise UserError(f"cannot write to {save_dir}: {err.strerror}") from err
-
-
-def write_config(config: schema.Config, save_dir: Path) -> None:
-    """Write the resolved configuration to ``config.yml``, or beside one that is there under a dated name.
-
-    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run.
-    """
-    path = save_dir / "config.yml"
-    if path.exists():
-        path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
-    values = config_module.to_dict(config)
-    lines = [f"# {name}: {values.pop(name)}\n" for name in config_module.RUN_KEYS]
-    path.write_text("".join(lines) + yaml_files.dump(values), encoding="utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,15 +17,14 @@ from src.base.errors import ConfigError
 from src.config import schema
 from src.config.builder import Text, build_config, nearest, to_bool
 from src.config.registry import NETWORKS, TRANSFORMS
+from src.config.saved import nested_keys
 from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK, refuse, require
-from src.config.yaml_files import dump, read_yaml, set_path
+from src.config.yaml_files import read_yaml, set_path
 
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
-# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
-RUN_KEYS = tuple(field.name for field in dataclasses.fields(schema.Config) if field.metadata["run_only"])
 
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
@@ -79,41 +77,6 @@ def positive_number(text: str) -> int:
     return int(text)
 
 
-def to_dict(section: Any) -> Any:
-    """Return the configuration as plain mappings and lists that YAML can hold and `build_config` can read."""
-    if isinstance(section, tuple):
-        return [{type(v).__name__: to_dict(v)} if isinstance(v, schema.Transform) else v for v in section]
-    if dataclasses.is_dataclass(section):
-        return {f.name: to_dict(getattr(section, f.name)) for f in dataclasses.fields(section)}
-    return section
-
-
-def differences(old: dict, new: dict, section: type = schema.Config, prefix: str = "") -> list[str]:
-    """Return a line for each key of `section` whose values differ and that the losses depend on.
-
-    Args:
-        old: plain mapping; what it lacks differs in nothing.
-        new: plain mapping of all keys.
-        section: a dataclass of the schema.
-        prefix: path of the section with a dot behind it, empty for the root.
-    """
-    lines, hints = [], typing.get_type_hints(section)
-    for field in dataclasses.fields(section):
-        if field.name not in old or field.metadata["run_only"] or field.metadata["may_change"]:
-            continue
-        before, value = old[field.name], new[field.name]
-        if dataclasses.is_dataclass(hints[field.name]) and isinstance(before, dict):
-            lines += differences(before, value, hints[field.name], f"{prefix}{field.name}.")
-        elif before != value:
-            lines.append(f"{prefix}{field.name} was {before}, is {value} now")
-    return lines
-
-
-def to_yaml(config: schema.Config) -> str:
-    """Return the configuration as YAML text that `read_yaml` and `build_config` turn into the same configuration."""
-    return dump(to_dict(config))
-
-
 def _describe(field: dataclasses.Field) -> str:
     text = field.metadata["help"]
     if field.metadata["choices"]:
@@ -121,19 +84,6 @@ def _describe(field: dataclasses.Field) -> str:
     if field.default is not None and field.default is not dataclasses.MISSING:
         text += f" (default {field.default})"
     return text
-
-
-def nested_keys(section: type, prefix: str = "") -> list[tuple[str, dataclasses.Field]]:
-    """List (dotted path, field) of every key below `section` that is no section itself."""
-    keys: list[tuple[str, dataclasses.Field]] = []
-    hints = typing.get_type_hints(section)
-    for field in dataclasses.fields(section):
-        path = prefix + field.name
-        if dataclasses.is_dataclass(hints[field.name]):
-            keys += nested_keys(hints[field.name], path + ".")
-        else:
-            keys.append((path, field))
-    return keys
 
 
 def _epilog() -> str:

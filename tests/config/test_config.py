@@ -11,9 +11,10 @@ import yaml
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.builder import build_config
+from src.config.saved import differences, nested_keys, to_dict, to_yaml
 from src.config.yaml_files import read_yaml
 from src.data.transforms.resize import RandomResizeCrop
-from src.utils.config import differences, load_config, make_parser, nested_keys, to_dict, to_yaml
+from src.utils.config import load_config, make_parser
 from tests.config_values import published_class_weights
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"

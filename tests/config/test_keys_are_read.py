@@ -15,7 +15,7 @@ import eval as eval_script
 import export as export_script
 import preprocess
 import train as train_script
-from src.config import builder, schema, schema_base, schema_data, schema_model, schema_recipe
+from src.config import builder, saved, schema, schema_base, schema_data, schema_model, schema_recipe
 from src.config.registry import NETWORKS, TRANSFORMS
 from src.offline.mindir import read_mindir_info
 from src.utils import config
@@ -27,7 +27,16 @@ pytestmark = pytest.mark.once
 
 SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
             schema.Loss)  # fmt: skip
-OWN_MODULES = (config, builder, schema, schema_base, schema_data, schema_model, schema_recipe)  # build, check, save
+OWN_MODULES = (
+    config,
+    builder,
+    saved,
+    schema,
+    schema_base,
+    schema_data,
+    schema_model,
+    schema_recipe,
+)  # build, check, save
 OWN_FILES = tuple(module.__file__ for module in OWN_MODULES)
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from scripts import make_tiny_dataset
 from src.base.errors import DataError, UserError
+from src.config.saved import to_yaml
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
-from src.utils.config import load_config, to_yaml
+from src.utils.config import load_config
 from tests.run_helpers import ROOT, run_script
 from tools.streets.shapes import DISC, SQUARE, Shape, draw_pair
 

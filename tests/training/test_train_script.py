@@ -12,11 +12,11 @@ import pytest
 from mindspore import nn
 
 from src.base.errors import CheckpointError, ConfigError
+from src.config.saved import write_config
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state.run_folder import dated_folder, training_folder
 from src.training.loop import sink_segments
-from src.utils.common import write_config
 from src.utils.config import load_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend

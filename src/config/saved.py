@@ -1,0 +1,76 @@
+"""The configuration as plain values: saved beside a run, compared with another, listed key by key."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+from src.config import schema
+from src.config.yaml_files import dump
+
+# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
+RUN_KEYS = tuple(field.name for field in dataclasses.fields(schema.Config) if field.metadata["run_only"])
+
+
+def to_dict(section: Any) -> Any:
+    """Return the configuration as plain mappings and lists that YAML can hold and `build_config` can read."""
+    if isinstance(section, tuple):
+        return [{type(v).__name__: to_dict(v)} if isinstance(v, schema.Transform) else v for v in section]
+    if dataclasses.is_dataclass(section):
+        return {f.name: to_dict(getattr(section, f.name)) for f in dataclasses.fields(section)}
+    return section
+
+
+def differences(old: dict, new: dict, section: type = schema.Config, prefix: str = "") -> list[str]:
+    """Return a line for each key of `section` whose values differ and that the losses depend on.
+
+    Args:
+        old: plain mapping; what it lacks differs in nothing.
+        new: plain mapping of all keys.
+        section: a dataclass of the schema.
+        prefix: path of the section with a dot behind it, empty for the root.
+    """
+    lines, hints = [], typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        if field.name not in old or field.metadata["run_only"] or field.metadata["may_change"]:
+            continue
+        before, value = old[field.name], new[field.name]
+        if dataclasses.is_dataclass(hints[field.name]) and isinstance(before, dict):
+            lines += differences(before, value, hints[field.name], f"{prefix}{field.name}.")
+        elif before != value:
+            lines.append(f"{prefix}{field.name} was {before}, is {value} now")
+    return lines
+
+
+def to_yaml(config: schema.Config) -> str:
+    """Return the configuration as YAML text that `read_yaml` and `build_config` turn into the same configuration."""
+    return dump(to_dict(config))
+
+
+def nested_keys(section: type, prefix: str = "") -> list[tuple[str, dataclasses.Field]]:
+    """List (dotted path, field) of every key below `section` that is no section itself."""
+    keys: list[tuple[str, dataclasses.Field]] = []
+    hints = typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        path = prefix + field.name
+        if dataclasses.is_dataclass(hints[field.name]):
+            keys += nested_keys(hints[field.name], path + ".")
+        else:
+            keys.append((path, field))
+    return keys
+
+
+def write_config(config: schema.Config, save_dir: Path) -> None:
+    """Write the resolved configuration to ``config.yml``, or beside one that is there under a dated name.
+
+    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run.
+    """
+    path = save_dir / "config.yml"
+    if path.exists():
+        path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
+    values = to_dict(config)
+    lines = [f"# {name}: {values.pop(name)}\n" for name in RUN_KEYS]
+    path.write_text("".join(lines) + dump(values), encoding="utf-8")
