@@ -119,7 +119,8 @@ def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, s
     digests = others.of_all(own)
     if set(digests.tolist()) != {own}:
         raise TrainingError(
-            f"step {step}: the ranks have different weights: {digests.tolist()}; resume the last checkpoint"
+            f"step {step}: the ranks have different weights: {digests.tolist()}; resume the last checkpoint; a "
+            "likely cause on Ascend is HCCL_OP_EXPANSION_MODE=AIV in the environment: unset it"
         )
 
 
