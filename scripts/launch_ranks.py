@@ -2,8 +2,9 @@
 
 Usage: python scripts/launch_ranks.py DEVICE_NUM BATCH_SIZE SAVE_DIR [options of this script] [train.py options]
 DEVICE_NUM counts all devices of all machines, BATCH_SIZE is per device. LAUNCHER=mpirun|msrun|ranktable|cluster in the
-environment chooses; the default is ranktable if RANK_TABLE_FILE is set, else mpirun if there is one, else msrun, else
-cluster, which starts the processes itself (MindSpore 2.0 on the CPU has nothing else).
+environment chooses; the default is ranktable if RANK_TABLE_FILE is set, else on the CPU mpirun, msrun or cluster, on
+Ascend msrun (MindSpore 2.3 and later), mpirun or cluster (2.1 and later), the first that is there. cluster starts the
+processes itself. With --hosts, --hostfile or HOSTFILE it is mpirun.
 """
 
 from __future__ import annotations

@@ -11,13 +11,9 @@ from src.base.cores import usable_cores
 from src.base.errors import ConfigError, UserError
 from src.distributed.placement import read_rank_table
 from src.distributed.scheduler import LOOPBACK
+from src.utils.local_adapter import ascend_cards
 
 DEFAULT_PORT = 8118  # msrun's own
-
-
-def ascend_cards(devices: Path = Path("/dev")) -> int:
-    """Return the number of Ascend devices that the driver shows."""
-    return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
 
 
 @dataclass(frozen=True)

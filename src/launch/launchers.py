@@ -15,7 +15,7 @@ from src.distributed.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.distributed.scheduler import start_scheduler, stop_scheduler
 from src.launch.job import Job
 from src.launch.processes import run_together
-from src.utils.local_adapter import scheduler_answer_delay
+from src.utils.local_adapter import ascend_found, clusters_on_ascend, scheduler_answer_delay
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_RANK = ROOT / "scripts" / "run_rank.py"
@@ -32,15 +32,11 @@ def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
     """Return the launcher that LAUNCHER names, or the default.
 
     Raises:
-        UserError: there is no such launcher here.
+        UserError: there is no such launcher here, or none that MindSpore knows on Ascend.
     """
     name = environment.get("LAUNCHER", "")
     if not name:
-        if environment.get("RANK_TABLE_FILE"):
-            return "ranktable"
-        if job.node_num == 1 and find_program("mpirun"):
-            return "mpirun"
-        return "msrun" if find_program("msrun") else "cluster"
+        return "ranktable" if environment.get("RANK_TABLE_FILE") else _default_launcher(environment, job)
     if name not in LAUNCHERS:
         raise UserError(f"LAUNCHER must be one of {', '.join(LAUNCHERS)}, got {name!r}")
     if name == "ranktable" and not environment.get("RANK_TABLE_FILE"):
@@ -50,6 +46,21 @@ def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
     if name == "msrun" and not find_program("msrun"):
         raise UserError("LAUNCHER=msrun: there is no msrun; MindSpore has it since 2.3")
     return name
+
+
+def _default_launcher(environment: Mapping[str, str], job: Job) -> str:
+    """Return the first launcher there is: on Ascend msrun, which MindSpore documents first; elsewhere mpirun."""
+    on_ascend = job.device_target == "Ascend" if job.device_target else ascend_found()
+    programs = ["mpirun", "msrun"] if job.node_num == 1 else ["msrun"]
+    if on_ascend and not (job.hosts or job.hostfile or environment.get("HOSTFILE")):  # those are mpirun's
+        programs.sort(key="msrun".__ne__)
+    there = next(filter(find_program, programs), None)
+    if there is None and on_ascend and not clusters_on_ascend():
+        raise UserError(
+            "MindSpore 2.0 on Ascend needs a rank table or mpirun: set RANK_TABLE_FILE, or install Open MPI, which "
+            "reaches other machines by --hosts"
+        )
+    return there or "cluster"
 
 
 def find_program(name: str) -> str | None:

@@ -129,6 +129,23 @@ def ascend_chip() -> str:
     return context.get_ascend_soc_version() if hasattr(context, "get_ascend_soc_version") else ""
 
 
+def ascend_cards(devices: Path = Path("/dev")) -> int:
+    """Return the number of Ascend devices that the driver shows."""
+    return len([path for path in devices.glob("davinci*") if path.name[len("davinci") :].isdigit()])
+
+
+def ascend_found() -> bool:
+    """Return whether a job here will run on Ascend unless it says otherwise; without importing MindSpore."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return bool(importlib.metadata.version("mindspore-ascend"))
+    return ascend_cards() > 0
+
+
+def clusters_on_ascend() -> bool:
+    """Return whether MindSpore connects processes on Ascend without mpirun or a rank table; documented since 2.1."""
+    return mindspore_version()[:2] != (2, 0)
+
+
 def saturates() -> bool:
     """Tell whether networks made now run on a chip that computes the largest number where others compute infinity.
 

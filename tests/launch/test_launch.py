@@ -1,4 +1,4 @@
-"""Choosing a launcher, its command line, what is refused, and processes that end together; no MindSpore runs here."""
+"""The command lines of the launchers, what is refused, and processes that end together; no MindSpore runs here."""
 
 from __future__ import annotations
 
@@ -37,32 +37,6 @@ def test_the_command_line():
         (["--mix", "True"], None),
     ):
         assert Job(2, 2, "out", options=tuple(words)).device_target == target
-
-
-@pytest.mark.parametrize(
-    ("environment", "programs", "node_num", "expected"),
-    [
-        ({}, ("mpirun", "msrun"), 1, "mpirun"),
-        ({}, ("msrun",), 1, "msrun"),
-        ({}, ("mpirun", "msrun"), 2, "msrun"),
-        ({}, (), 1, "cluster"),
-        ({"RANK_TABLE_FILE": "t.json"}, ("mpirun", "msrun"), 1, "ranktable"),
-        ({"RANK_TABLE_FILE": "t.json", "LAUNCHER": "msrun"}, ("mpirun", "msrun"), 1, "msrun"),
-        ({"LAUNCHER": "cluster"}, ("mpirun", "msrun"), 1, "cluster"),
-        ({"LAUNCHER": "mpirun"}, ("msrun",), 1, "LAUNCHER=mpirun: there is no mpirun on PATH"),
-        ({"LAUNCHER": "msrun"}, ("mpirun",), 1, "LAUNCHER=msrun: there is no msrun; MindSpore has it since 2.3"),
-        ({"LAUNCHER": "ranktable"}, (), 1, "LAUNCHER=ranktable needs RANK_TABLE_FILE"),
-        ({"LAUNCHER": "slurm"}, (), 1, "LAUNCHER must be one of mpirun, msrun, ranktable, cluster, got 'slurm'"),
-    ],
-)
-def test_the_launcher(monkeypatch, environment, programs, node_num, expected):
-    monkeypatch.setattr(launchers, "find_program", lambda name: name if name in programs else None)
-    job = Job(2, 2, "out", node_num=node_num)
-    if expected in launchers.LAUNCHERS:
-        assert launchers.choose_launcher(environment, job) == expected
-    else:
-        with pytest.raises(UserError, match=expected):
-            launchers.choose_launcher(environment, job)
 
 
 def fake_program(folder, text: str):
@@ -104,13 +78,6 @@ def test_msrun_gets_both_numbers_of_workers_and_waits(monkeypatch, tmp_path):
     assert words[-5].endswith("train.py") or "train.py" in " ".join(words)
     program.write_text("print('usage: msrun')")
     assert not [word for word in launchers.msrun_command(job, tmp_path) if "tail" in word]
-
-
-def test_ascend_cards_are_counted(tmp_path):
-    for name in ("davinci0", "davinci1", "davinci_manager", "null"):
-        (tmp_path / name).touch()
-    assert job_module.ascend_cards(tmp_path) == 2
-    assert job_module.ascend_cards(tmp_path / "none") == 0
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -131,3 +132,24 @@ def test_the_ranks_get_time_to_meet(monkeypatch):
     local_adapter.init_cluster()
     assert seen == ["600", "1800"]
     monkeypatch.delenv("HCCL_CONNECT_TIMEOUT")
+
+
+def test_ascend_cards_are_counted(tmp_path):
+    for name in ("davinci0", "davinci1", "davinci_manager", "null"):
+        (tmp_path / name).touch()
+    assert local_adapter.ascend_cards(tmp_path) == 2
+    assert local_adapter.ascend_cards(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize(
+    ("cards", "package", "expected"), [(0, False, False), (8, False, True), (0, True, True), (8, True, True)]
+)
+def test_ascend_is_found_by_its_driver_or_by_mindspores_package(monkeypatch, cards, package, expected):
+    def version(name: str) -> str:
+        if name == "mindspore-ascend" and package:
+            return "2.0.0"
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(local_adapter, "ascend_cards", lambda: cards)
+    assert local_adapter.ascend_found() == expected
