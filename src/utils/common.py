@@ -19,7 +19,7 @@ from src.utils.ascend_settings import apply_settings
 from src.utils.config import load_config
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
-from src.utils.runtime import Runtime, init_device
+from src.utils.runtime import Runtime, init_device, join_job
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ def start(
     _open_log(save_dir, placement.rank)
     runtime = init_device(config.device_target, config.device_id, config.ms_mode, config.num_threads)
     apply_settings(config, runtime.device_target)
+    if not alone:
+        runtime = dataclasses.replace(runtime, rank=join_job(placement, runtime.device_target))
     others = Communicator(runtime.rank, runtime.rank_size)
     if not alone and choose_folder:
         save_dir = Path(others.text_of_rank_0(str(choose_folder(config)) if runtime.rank == 0 else ""))

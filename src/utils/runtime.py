@@ -52,7 +52,9 @@ class Runtime:
 
 
 def init_device(device_target: str | None, device_id: int | None, ms_mode: int, num_threads: int | None) -> Runtime:
-    """Check the version, find rank and device, and set the MindSpore context.
+    """Check the version, find rank and device, and set the MindSpore context; the other ranks are not met here.
+
+    What is set for the device has to be set before they are: see `join_job`.
 
     Args:
         device_target: "Ascend", "GPU", "CPU" or None for the best one.
@@ -76,20 +78,23 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
     threads = num_threads or usable_threads(ranks_sharing_cores(placement.local_size))
     if target == "CPU":
         set_cpu_threads(threads)
-    rank = join_job(placement, target) if placement.rank_size > 1 else 0
     for note in early_notes():
         logger.info("%s", note)
     logger.info(
-        "MindSpore %s, %s mode, device %s %d, rank %d of %d, %d CPU threads",
-        ms.__version__, "PyNative" if ms_mode else "graph", target, number, rank, placement.rank_size, threads,
+        "MindSpore %s, %s mode, device %s %d, %d CPU threads",
+        ms.__version__, "PyNative" if ms_mode else "graph", target, number, threads,
     )  # fmt: skip
-    return Runtime(target, number, rank, placement.rank_size, threads, *placement.local_place, placement.launcher)
+    return Runtime(
+        target, number, placement.rank, placement.rank_size, threads, *placement.local_place, placement.launcher
+    )
 
 
 def join_job(placement: Placement, device_target: str) -> int:
     """Connect with the other ranks for data-parallel training; return this rank.
 
-    MindSpore 2.0 numbers the processes of a dynamic cluster itself, whatever the launcher says.
+    After `apply_settings`: deterministic kernels cover the communication only if they are asked for before it begins,
+    and MindSpore warns that settings may have no effect once the device is in use. MindSpore 2.0 numbers the processes
+    of a dynamic cluster itself, whatever the launcher says.
 
     Raises:
         UserError: they cannot be reached.

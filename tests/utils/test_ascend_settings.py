@@ -12,7 +12,7 @@ from src.base.errors import ConfigError, UserError
 from src.distributed.placement import RANK_TABLE, Placement
 from src.state.train_state import TrainState
 from src.training import profiling
-from src.utils import ascend_settings, local_adapter, runtime
+from src.utils import ascend_settings, common, local_adapter, runtime
 from src.utils.config import load_config
 
 
@@ -66,6 +66,31 @@ def test_a_mode_that_is_not_taken(monkeypatch, caplog):
         ascend_settings.apply_settings(load_config(["--precision_mode", "force_fp32"], "train"), "Ascend")
     with pytest.raises(ConfigError, match="precision_mode: must be one of"):
         load_config(["--precision_mode", "half"], "train")
+
+
+def test_the_device_comes_first_then_settings_then_the_other_ranks(monkeypatch):
+    """`common.start` up to the first word to the other ranks, on two ranks."""
+    order = []
+    placement = Placement(RANK_TABLE, 1, 2, 1, 2)
+    for module in (common, runtime):
+        monkeypatch.setattr(module, "discover_rank", lambda: placement)
+    monkeypatch.setattr(runtime, "choose_device", lambda *asked: ("Ascend", 1))
+    monkeypatch.setattr(runtime, "set_device", lambda *device: order.append(("device", *device)))
+    monkeypatch.setattr(common, "apply_settings", lambda config, device: order.append(("settings", device)))
+    monkeypatch.setattr(runtime, "init_cluster", lambda: order.append(("join",)) or 0)  # MindSpore 2.0 may renumber
+    monkeypatch.setattr(ms, "set_auto_parallel_context", lambda **given: None)
+
+    def communicator(*place: int) -> None:
+        order.append(("talk", *place))
+        raise InterruptedError
+
+    monkeypatch.setattr(common, "Communicator", communicator)
+    monkeypatch.setattr(common, "setup_logging", lambda *where: None)
+    mode = ms.get_context("mode")
+    with pytest.raises(InterruptedError):
+        common.start(load_config([], "train"), None)
+    ms.set_context(mode=mode)
+    assert order == [("device", "Ascend", 1), ("settings", "Ascend"), ("join",), ("talk", 0, 2)]
 
 
 @pytest.mark.parametrize(("device", "fused"), [("Ascend", True), ("CPU", False)])
