@@ -22,9 +22,9 @@ from src.offline import runner
 from src.offline.folders import beside
 from src.offline.inference import infer_folder, list_inputs
 from src.offline.models import check_suffix, load_model
+from src.utils.ascend_settings import set_op_precision
 from src.utils.config import Parser, positive_number, whole_number
 from src.utils.entry import run_entry
-from src.utils.local_adapter import set_precision_mode
 from src.utils.logger import setup_logging
 from src.utils.runtime import init_device
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return runner.run(args)
     if is_mindir:
         init_device(args.device_type, args.device_id, ms_mode=0, num_threads=args.num_threads)
-        set_precision_mode(PRECISION_MODES[args.precision_mode])
+        set_op_precision("precision_mode", PRECISION_MODES[args.precision_mode])
     names = ("device_type", "device_id", "num_threads", "verbose")
     model = load_model(args.model_path, **{name: getattr(args, name) for name in names})
     paths = list_inputs(args.dataset_path, model.input)

@@ -43,6 +43,18 @@ class Recipe(Section):
         scripts=WITH_NETWORK,
         choices=("allow_fp32_to_fp16", "must_keep_origin_dtype", "force_fp16", "allow_mix_precision", "force_fp32"),
     )
+    conv_allow_hf32: Optional[bool] = key(
+        None,
+        "on Ascend: convolutions of float32 in HF32, with 11 bits of mantissa; default: as CANN, which does so on the "
+        "910B and later",
+        scripts=WITH_NETWORK,
+    )
+    jit_level: str = key(
+        "auto",
+        "execution level of graphs on Ascend; auto: O2 with MindSpore 2.5 to 2.8, else MindSpore's own",
+        scripts=WITH_NETWORK,
+        choices=("auto", "O0", "O1", "O2"),
+    )
     deterministic: bool = key(
         False, "on Ascend: kernels whose results are the same in every run, more slowly", scripts=WITH_NETWORK
     )

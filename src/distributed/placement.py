@@ -95,6 +95,12 @@ def scheduler_place(environment: Mapping[str, str]) -> tuple[str, int, int]:
     return host, port, ranks
 
 
+def has_rank_table(environment: Mapping[str, str]) -> bool:
+    """Return whether MindSpore finds a rank table, which it does not look for in a dynamic cluster."""
+    names = ("RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH")
+    return not environment.get("MS_ROLE") and any(environment.get(name) for name in names)
+
+
 def job_identity(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return what all processes of a job on a host have in common, and another job there has not."""
     return tuple(environment.get(name, "") for name in JOB_NAMES)

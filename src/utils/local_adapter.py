@@ -213,33 +213,30 @@ def set_device(device_target: str, device_id: int) -> None:
         ) from err
 
 
-def set_precision_mode(mode: str) -> None:
-    """Set the precision of operators on Ascend, by MindSpore's name; other devices have no such choice.
+def convolutions_are_float16() -> bool:
+    """Return whether convolutions on any Ascend are float16 whatever is asked: MindSpore 2.0 registers no other."""
+    return mindspore_version() < (2, 1)
 
-    Raises:
-        UserError: this MindSpore does not take it.
+
+def preferred_jit_level() -> str:
+    """Return the execution level to set on Ascend by default, "" for MindSpore's own.
+
+    MindSpore 2.5 and later take O0 on all but the first Ascend 910, which optimises next to nothing; published
+    convolutional networks are trained with O2, the graph engine. That engine is deprecated from 2.9 on.
     """
-    import mindspore as ms
-
-    if ms.get_context("device_target") != "Ascend":
-        return
-    try:
-        if hasattr(ms, "device_context") and hasattr(ms.device_context, "ascend"):  # 2.5 and later
-            ms.device_context.ascend.op_precision.precision_mode(mode)
-        else:
-            ms.set_context(ascend_config={"precision_mode": mode})
-    except (RuntimeError, ValueError) as err:
-        raise UserError(f"MindSpore {ms.__version__} does not take precision mode {mode} here") from err
+    return "O2" if (2, 5) <= mindspore_version() < (2, 9) else ""
 
 
-def set_deterministic() -> None:
-    """Take kernels on Ascend whose results are the same in every run. Once in a process: 2.5 and later refuse more."""
-    import mindspore as ms
+def own_jit_level() -> str:
+    """Return the execution level that MindSpore takes on this Ascend when none is set; "" before 2.5: not known."""
+    if mindspore_version() < (2, 5):
+        return ""
+    return "O2" if ascend_chip() == "ascend910" else "O0"
 
-    if hasattr(ms, "set_deterministic"):  # 2.5 and later, where set_context(deterministic=...) is deprecated
-        ms.set_deterministic(True)
-    else:
-        ms.set_context(deterministic="ON")
+
+def rank_table_sets_jit_level() -> bool:
+    """Return whether MindSpore takes O2 whatever was set, as it does where a table, and no scheduler, has the ranks."""
+    return mindspore_version() >= (2, 3) and placement_module.has_rank_table(os.environ)
 
 
 def start_profiler(folder: Path) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from src.distributed.placement import (
     RANK_TABLE,
     SINGLE,
     Placement,
+    has_rank_table,
     job_identity,
     place,
     read_rank_table,
@@ -178,3 +179,18 @@ def test_a_file_that_is_no_rank_table(tmp_path):
         (tmp_path / "table.json").write_text(text)
         with pytest.raises(UserError, match="table.json is no rank table"):
             read_rank_table(tmp_path / "table.json")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        ({"RANK_TABLE_FILE": ""}, False),
+        ({"RANK_TABLE_FILE": "t.json"}, True),
+        ({"MINDSPORE_HCCL_CONFIG_PATH": "t.json"}, True),
+        ({**mpi(0, 2, 0, 2), "RANK_TABLE_FILE": "t.json"}, True),
+        ({**cluster(RANK_ID=0), "RANK_TABLE_FILE": "t.json"}, False),  # MindSpore has a scheduler then
+    ],
+)
+def test_a_rank_table_counts_without_a_scheduler_alone(environment, expected):
+    assert has_rank_table(environment) == expected

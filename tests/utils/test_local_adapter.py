@@ -16,7 +16,8 @@ from src.distributed.placement import CLUSTER, MPIRUN, SINGLE, Placement
 from src.utils import local_adapter, runtime
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM")
+LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM",
+                      "MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +154,25 @@ def test_ascend_is_found_by_its_driver_or_by_mindspores_package(monkeypatch, car
     monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setattr(local_adapter, "ascend_cards", lambda: cards)
     assert local_adapter.ascend_found() == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "chip", "preferred", "own", "table"),
+    [
+        ((2, 0, 0), "", "", "", False),
+        ((2, 3, 1), "ascend910b", "", "", True),
+        ((2, 5, 0), "ascend910b", "O2", "O0", True),
+        ((2, 8, 0), "ascend910", "O2", "O2", True),
+        ((2, 8, 2), "ascend910_93", "O2", "O0", True),
+        ((2, 9, 0), "ascend910b", "", "O0", True),
+        ((2, 10, 0), "ascend910b", "", "O0", True),
+    ],
+)
+def test_execution_levels_by_version(monkeypatch, version, chip, preferred, own, table):
+    monkeypatch.setattr(local_adapter, "mindspore_version", lambda: version)
+    monkeypatch.setattr(local_adapter, "ascend_chip", lambda: chip)
+    assert (local_adapter.preferred_jit_level(), local_adapter.own_jit_level()) == (preferred, own)
+    assert not local_adapter.rank_table_sets_jit_level()
+    monkeypatch.setenv("RANK_TABLE_FILE", "table.json")
+    assert local_adapter.rank_table_sets_jit_level() == table
+    assert local_adapter.convolutions_are_float16() == (version < (2, 1))
