@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
     Raises:
         CheckpointError: it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.stem}.partial.ckpt")
+    temporary = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
@@ -64,6 +65,26 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write checkpoint {path}: {one_line(err)}") from err
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a checkpoint so that no reader ever sees a part of it under its new name.
+
+    Raises:
+        CheckpointError: it cannot be copied; nothing is left behind.
+    """
+    temporary = _partial(target)
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write checkpoint {target}: {err.strerror}") from err
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.partial.ckpt")
 
 
 def require_file(path: str | Path) -> None:

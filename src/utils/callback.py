@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from mindspore import nn
 from mindspore.train.callback import Callback
 
-from src.base.errors import CheckpointError, EvaluationInterruptedError, TrainingError
+from src.base.errors import EvaluationInterruptedError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
 from src.state.checkpoint import (
@@ -22,6 +21,7 @@ from src.state.checkpoint import (
     average_statistics,
     check_equal_weights,
     checkpoint_name,
+    copy_atomically,
     list_checkpoints,
     training_parameters,
     write_atomically,
@@ -244,13 +244,8 @@ class Evaluator(Callback):
             self._keep_best()
 
     def _keep_best(self) -> None:
-        source, target = self.saver.folder / checkpoint_name(self.state.step), self.saver.folder / BEST_NAME
-        temporary = target.with_name(f".{target.stem}.partial.ckpt")
-        try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
-        except OSError as err:
-            raise CheckpointError(f"cannot write checkpoint {target}: {err.strerror}") from err
+        target = self.saver.folder / BEST_NAME
+        copy_atomically(self.saver.folder / checkpoint_name(self.state.step), target)
         logger.info("best so far: %s", target)
 
 

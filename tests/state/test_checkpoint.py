@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -188,3 +191,22 @@ def test_the_newest_complete_checkpoint(tmp_path, caplog):
         checkpoint.newest_complete(tmp_path)  # rather than training from the beginning
     assert paths[4].exists()
     assert checkpoint.newest_complete(tmp_path / "none") is None
+
+
+def test_a_full_disk_leaves_no_part_of_a_copy(tmp_path, monkeypatch):
+    source, target = tmp_path / checkpoint.checkpoint_name(5), tmp_path / checkpoint.BEST_NAME
+    checkpoint.write_atomically({"w": np.ones(3000, np.float32)}, source)
+    target.write_bytes(b"the best so far")
+
+    def copy(source: str, target: str) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(CheckpointError, match=r"^cannot write checkpoint .*BiSeNetV2_best\.ckpt: No space left on dev"):
+        checkpoint.copy_atomically(source, target)
+    assert sorted(tmp_path.iterdir()) == [source, target]
+    assert target.read_bytes() == b"the best so far"
+    monkeypatch.undo()
+    checkpoint.copy_atomically(source, target)
+    assert target.read_bytes() == source.read_bytes()
