@@ -11,6 +11,7 @@ from src.base.errors import DataError
 from src.config import schema
 from src.data.prefetch import usable_workers
 from src.data.train_samples import TrainBatches, create_train_samples
+from src.state.data_wait import Feed
 
 logger = logging.getLogger(__name__)
 COLUMNS = ["image", "label"]
@@ -28,6 +29,7 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
     rank: int = 0,
     rank_size: int = 1,
     ranks_on_host: int | None = None,
+    feed: Feed | None = None,
 ) -> ds.GeneratorDataset:
     """Create the batches of steps `start_step` ... `total_step` - 1 for one rank.
 
@@ -44,6 +46,7 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
         rank: number of this process.
         rank_size: number of processes.
         ranks_on_host: how many of them share this machine's cores; default: all, up to the 8 an Ascend host has.
+        feed: notes when batches are asked for and when they are there.
 
     Raises:
         DataError: the data set is not there or its list is malformed.
@@ -52,7 +55,9 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
     steps = range(start_step, total_step)
     workers = usable_workers(data.num_parallel_workers, len(steps) * batch_size, ranks_on_host or min(rank_size, 8))
     logger.info("training data: %d samples, %d reading threads", len(source), workers)
-    batches = TrainBatches(source, steps, batch_size=batch_size, rank=rank, rank_size=rank_size, workers=workers)
+    batches = TrainBatches(
+        source, steps, batch_size=batch_size, rank=rank, rank_size=rank_size, workers=workers, feed=feed
+    )
     ds.config.set_prefetch_size(BATCHES_AHEAD)
     # `batches` has its own threads, MindSpore only fetches: no processes, no shared memory, no 6 MB limit on a row
     return ds.GeneratorDataset(batches, COLUMNS, shuffle=False, num_parallel_workers=1, python_multiprocessing=False)

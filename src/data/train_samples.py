@@ -15,6 +15,7 @@ from src.config import schema
 from src.data.cityscapes import LabelCoding, Samples, list_samples, read_pair
 from src.data.prefetch import map_ahead
 from src.data.transforms_factory import Compose, create_transforms
+from src.state.data_wait import Feed
 
 
 def rank_positions(steps: range, batch_size: int, *, rank: int = 0, rank_size: int = 1) -> Iterator[int]:
@@ -69,7 +70,7 @@ def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> T
 class TrainBatches:
     """The batches of `steps` for one rank; every iteration begins with the first of them.
 
-    Yields image (N, 3, H, W) float32 and train ids (N, H, W) int32.
+    Yields image (N, 3, H, W) float32 and train ids (N, H, W) int32; `feed`, if there is one, notes when.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class TrainBatches:
         rank: int = 0,
         rank_size: int = 1,
         workers: int = 1,
+        feed: Feed | None = None,
     ) -> None:
         self.source = source
         self.steps = steps
@@ -88,11 +90,15 @@ class TrainBatches:
         self.rank = rank
         self.rank_size = rank_size
         self.workers = workers
+        self.feed = feed
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self.feed.watch(self._batches()) if self.feed else self._batches()
+
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         positions = rank_positions(self.steps, self.batch_size, rank=self.rank, rank_size=self.rank_size)
         order = draw_samples(positions, len(self.source), self.source.seed)
         pairs = map_ahead(self.source.read, order, self.workers)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from src.distributed.communicator import Communicator
+from src.state.data_wait import Feed
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class TrainState:
     bad_streak: int = 0  # consecutive steps whose loss or gradients were not finite
     elapsed: float = 0.0  # seconds spent on the steps, waiting for data included, callbacks not
     data_wait: float = 0.0  # seconds of it spent waiting for data
+    feed: Feed | None = None  # of the data sinks that are running, if any
     callbacks_done: float = field(default_factory=time.monotonic)
 
     @property

@@ -9,6 +9,7 @@ from mindspore import Model
 from src.config import schema
 from src.data.dataset_factory import create_train_dataset, data_error_from
 from src.modules.train_warpper import TrainOneStepCell
+from src.state.data_wait import Feed
 from src.state.train_state import TrainState
 from src.utils.runtime import Runtime
 
@@ -39,10 +40,11 @@ def run_training(
     for start_step, end_step, size in segments:
         if state.stopping:
             return
+        state.feed = Feed() if sink else None
         dataset = create_train_dataset(
             config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=start_step,
             total_step=end_step, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
-            ranks_on_host=runtime.ranks_sharing_cores,
+            ranks_on_host=runtime.ranks_sharing_cores, feed=state.feed,
         )  # fmt: skip
         epochs = (end_step - start_step) // size if sink else 1
         try:

@@ -26,6 +26,7 @@ from src.state.checkpoint import (
     training_parameters,
     write_atomically,
 )
+from src.state.data_wait import compare_waits, wait_text
 from src.state.train_state import StepOutputs, TrainState
 from src.utils.metrics import Evaluation
 from src.visual.curves import draw_curves
@@ -46,19 +47,22 @@ class StepCounter(Callback):
 
     def __init__(self, state: TrainState) -> None:
         super().__init__()
-        self.state = state
+        self.state, self.begun = state, 0.0
 
     def on_train_begin(self, run_context: Any) -> None:
         self.state.segment_start = self.state.step
         self.state.callbacks_done = time.monotonic()
 
     def on_train_step_begin(self, run_context: Any) -> None:
-        self.state.data_wait += time.monotonic() - self.state.callbacks_done
+        self.begun = time.monotonic()
+        self.state.data_wait += self.begun - self.state.callbacks_done
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()
         self.state.bad_streak = int(StepOutputs(*arguments.net_outputs).bad_streak.asnumpy())  # waits for the device
-        self.state.step = self.state.segment_start + arguments.cur_step_num
+        before, self.state.step = self.state.step, self.state.segment_start + arguments.cur_step_num
+        if self.state.feed:  # a sink waits inside its graph
+            self.state.data_wait += self.state.feed.waited(self.state.step - before, self.begun, time.monotonic())
         self.state.agree()
         self.state.elapsed += time.monotonic() - self.state.callbacks_done
 
@@ -98,7 +102,7 @@ class StepLogger(Callback):
         step, first, elapsed, waited = self.state.step, *self.window
         self.window = (step, self.state.elapsed, self.state.data_wait)
         steps, per_step = step - first, (self.state.elapsed - elapsed) / (step - first)
-        rate = self.rates[step - 1]
+        rate, wait_ms = self.rates[step - 1], 1000 * (self.state.data_wait - waited) / steps
         logger.info(
             "step %d/%d, loss: %.4f, cur_lr: %.6f, cost %.2f ms",
             step, self.state.total_step, float(loss), rate, 1000 * per_step,
@@ -109,7 +113,8 @@ class StepLogger(Callback):
             lr=float(rate),
             ms_per_step=1000 * per_step,
             images_per_s=self.total_batch / per_step,
-            data_wait_ms=1000 * (self.state.data_wait - waited) / steps,
+            data_wait_ms=wait_ms,
+            **compare_waits(wait_ms, self.state.others),
             loss_scale=float(scale),
             overflows=int(overflows),
         )
@@ -128,9 +133,9 @@ class StepLogger(Callback):
             return
         left = (self.state.total_step - self.state.step) * self.pace
         logger.info(
-            "%.1f %% done, about %s left, %.2f images/s, data wait %.1f ms a step, loss scale %g, %d overflows",
+            "%.1f %% done, about %s left, %.2f images/s, data wait %s, loss scale %g, %d overflows",
             100 * self.state.step / self.state.total_step, format_seconds(left), record["images_per_s"],
-            record["data_wait_ms"], record["loss_scale"], record["overflows"],
+            wait_text(record), record["loss_scale"], record["overflows"],
         )  # fmt: skip
         self.last_progress = now
 

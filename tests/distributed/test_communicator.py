@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
 from src.base.errors import TrainingError
 from src.distributed.communicator import Communicator
 from src.state.train_state import TrainState
-
-
-class Threads(Communicator):
-    """A communicator whose ranks are threads; floats are added in float32, as on the wire."""
-
-    def __init__(self, rank: int, rank_size: int, shared: dict) -> None:
-        super().__init__(rank, rank_size)
-        self.shared = shared
-
-    def sum_floats(self, values: np.ndarray) -> np.ndarray:
-        self.shared[self.rank] = np.asarray(values, np.float32)
-        self.shared["barrier"].wait(10)
-        total = sum(self.shared[rank] for rank in range(self.rank_size))
-        self.shared["barrier"].wait(10)
-        return total
-
-
-def on_ranks(rank_size: int, function) -> list:
-    """Run ``function(communicator)`` on every rank; return the results."""
-    shared: dict = {"barrier": threading.Barrier(rank_size)}
-    with ThreadPoolExecutor(rank_size) as executor:
-        ranks = [Threads(rank, rank_size, shared) for rank in range(rank_size)]
-        return list(executor.map(function, ranks))
+from tests.rank_threads import on_ranks
 
 
 @pytest.mark.parametrize("rank_size", [2, 3, 8])
