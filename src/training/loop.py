@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from typing import NamedTuple
 
 from mindspore import Model
 
@@ -13,15 +15,53 @@ from src.state.data_wait import Feed
 from src.state.train_state import TrainState
 from src.utils.runtime import Runtime
 
+logger = logging.getLogger(__name__)
 
-def sink_segments(first: int, last: int, sink_size: int) -> list[tuple[int, int, int]]:
-    """Cut steps first ... last into (start, end, sink size) so that every multiple of `sink_size` ends a sink.
+SHORT_SINK = 5  # steps that are worth a sink: a run is cut into no shorter ones to save a second compilation
+
+
+class Segment(NamedTuple):
+    """Steps start + 1 ... end, in data sinks of equal size."""
+
+    start: int
+    end: int
+    sink_size: int  # 1: without a sink, for which MindSpore would go a way of its own (dynamic shapes)
+
+
+def sink_segments(first: int, last: int, sink_size: int) -> list[Segment]:
+    """Cut steps first + 1 ... last so that every multiple of `sink_size` ends a sink.
 
     Only the first and the last segment may be shorter than `sink_size`.
     """
     on_grid, off_grid = min(-(-first // sink_size) * sink_size, last), max(last // sink_size * sink_size, first)
     cuts = sorted({first, on_grid, off_grid, last})
-    return [(start, end, min(sink_size, end - start)) for start, end in zip(cuts, cuts[1:])]
+    return [Segment(start, end, min(sink_size, end - start)) for start, end in zip(cuts, cuts[1:])]
+
+
+def plan_sinks(first: int, last: int, log_interval: int, checkpoint_interval: int) -> list[Segment]:
+    """Cut steps first + 1 ... last so that a sink ends wherever there is something to log or to save.
+
+    Every size of a sink is compiled, which takes minutes. So one size for all steps is taken if that leaves sinks of
+    at least `SHORT_SINK` steps; else the steps off the grid of logs and checkpoints are a sink of their own. The log
+    says which, and what would avoid it.
+    """
+    grid = math.gcd(log_interval, checkpoint_interval)
+    even = math.gcd(grid, first, last)
+    segments = sink_segments(first, last, even if even >= SHORT_SINK else grid)
+    size = max(segment.sink_size for segment in segments)
+    if size == 1:
+        logger.info(
+            "no data sink: with --log_interval %d and --checkpoint_interval %d it would have a single step; "
+            "where both are multiples of 10 it has 10", log_interval, checkpoint_interval,
+        )  # fmt: skip
+        return [Segment(first, last, 1)]
+    logger.info("data sink: %d steps", size)
+    for start, end, steps in segments:
+        if steps < size:
+            advice = f"--total_step {-(-last // grid) * grid}" if end == last else f"resuming at a multiple of {grid}"
+            how = f"a sink of {steps}" if steps > 1 else "no sink"
+            logger.info("steps %d to %d: %s, compiled once more; %s would avoid it", start + 1, end, how, advice)
+    return segments
 
 
 def run_training(
@@ -32,21 +72,20 @@ def run_training(
     Raises:
         DataError: an image or label turned out to be unusable.
     """
-    sink = runtime.device_target == "Ascend" and config.ms_mode == 0
-    sink_size = math.gcd(config.log_interval, config.checkpoint_interval)
-    segments = [(state.step, config.total_step, -1)]
-    if sink:
-        segments = sink_segments(state.step, config.total_step, sink_size)
-    for start_step, end_step, size in segments:
+    segments = [Segment(state.step, config.total_step, 1)]
+    if runtime.device_target == "Ascend" and config.ms_mode == 0:
+        segments = plan_sinks(state.step, config.total_step, config.log_interval, config.checkpoint_interval)
+    for segment in segments:
         if state.stopping:
             return
+        sink = segment.sink_size > 1
         state.feed = Feed() if sink else None
         dataset = create_train_dataset(
-            config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=start_step,
-            total_step=end_step, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
+            config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=segment.start,
+            total_step=segment.end, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
             ranks_on_host=runtime.ranks_sharing_cores, feed=state.feed,
         )  # fmt: skip
-        epochs = (end_step - start_step) // size if sink else 1
+        epochs, size = ((segment.end - segment.start) // segment.sink_size, segment.sink_size) if sink else (1, -1)
         try:
             Model(train_cell).train(epochs, dataset, callbacks=callbacks, dataset_sink_mode=sink, sink_size=size)
         except RuntimeError as err:

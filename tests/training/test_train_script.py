@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,42 +15,11 @@ from src.config.saved import write_config
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state.run_folder import dated_folder, training_folder
-from src.training.loop import sink_segments
 from src.utils.config import load_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend
 from tests.run_helpers import ROOT, run_script, tiny_options
 from train import synchronizes
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "size", "expected"),
-    [
-        (0, 20, 10, [(0, 20, 10)]),
-        (3, 25, 10, [(3, 10, 7), (10, 20, 10), (20, 25, 5)]),
-        (10, 25, 10, [(10, 20, 10), (20, 25, 5)]),
-        (3, 8, 10, [(3, 8, 5)]),
-        (3, 13, 10, [(3, 10, 7), (10, 13, 3)]),
-        (19, 20, 1, [(19, 20, 1)]),
-    ],
-)
-def test_sinks_end_on_the_grid(first, last, size, expected):
-    assert sink_segments(first, last, size) == expected
-
-
-@pytest.mark.parametrize("first", range(0, 14))
-@pytest.mark.parametrize("last", range(14, 40, 3))
-def test_no_log_or_checkpoint_is_missed_by_a_sink(first, last):
-    log_interval, checkpoint_interval = 4, 6
-    ends = []
-    for start, end, size in sink_segments(first, last, math.gcd(log_interval, checkpoint_interval)):
-        assert (end - start) % size == 0
-        ends += range(start + size, end + 1, size)
-    wanted = {
-        step for step in range(first + 1, last + 1) if step % log_interval == 0 or step % checkpoint_interval == 0
-    }
-    assert wanted | {last} <= set(ends)
-    assert ends == sorted(ends)
 
 
 def test_dated_folders_do_not_collide(tmp_path):
