@@ -217,14 +217,16 @@ class Evaluator(Callback):
         saver: writes the checkpoints; comes before this callback.
         evaluate: runs the evaluation; gets a function that tells when to give up.
         results_path: file of one JSON object a line, appended to.
+        shared: whether all ranks evaluate together, and so give up together; else the others know of a signal only
+            after their next step.
     """
 
     def __init__(
         self, state: TrainState, saver: CheckpointSaver, evaluate: Callable[[Callable[[], bool]], Evaluation],
-        results_path: Path,
+        results_path: Path, *, shared: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.state, self.saver, self.evaluate = state, saver, evaluate
+        self.state, self.saver, self.evaluate, self.shared = state, saver, evaluate, shared
         self.results_path = results_path
         earlier = [
             r["miou"] for r in read_json_lines(results_path) if r["step"] <= state.step and r["miou"] is not None
@@ -238,7 +240,8 @@ class Evaluator(Callback):
             result = self.evaluate(self.state.asked_to_stop)
         except EvaluationInterruptedError:
             logger.info("evaluation abandoned")
-            self.state.agree()
+            if self.shared:
+                self.state.agree()
             return
         if self.state.others.rank > 0:
             return
