@@ -43,12 +43,11 @@ def start(
 ) -> tuple[schema.Config, Runtime, Communicator]:
     """Set up folder, log, device and seeds; return the resolved configuration, the runtime and the way to other ranks.
 
-    Without a folder the log goes to the console only. With several ranks rank 0 chooses the folder, once they have met,
-    and the first rank of each host makes it.
+    With several ranks rank 0 chooses the folder, once they have met, and the first rank of each host makes it.
 
     Args:
-        config: the configuration.
-        choose_folder: checks and returns the folder of the results.
+        config: all settings.
+        choose_folder: checks and returns the folder of the results; without it the log goes to the console only.
 
     Raises:
         UserError: the folder cannot be made or the device is not there.
@@ -75,9 +74,8 @@ def start(
 
         modelarts.watch(runtime.local_rank, others.text_of_rank_0(platform.node()) == platform.node())
     ms.set_seed(config.seed)
-    config = dataclasses.replace(
-        config, device_target=runtime.device_target, device_id=runtime.device_id, save_dir=save_dir and str(save_dir)
-    )
+    found = {"device_target": runtime.device_target, "device_id": runtime.device_id}
+    config = dataclasses.replace(config, **found, save_dir=save_dir and str(save_dir))
     logger.info("configuration:\n%s", to_yaml(config).rstrip())
     return config, runtime, others
 
