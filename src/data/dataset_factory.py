@@ -40,9 +40,11 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
         data: the data section of the configuration.
         num_classes: number of classes, without the ignored one.
         batch_size: images a step and rank.
-        total_step, start_step: where the run ends, and where it starts or goes on.
+        total_step: where the run ends.
+        start_step: where it starts or goes on.
         seed: seed of order and augmentation.
-        rank, rank_size: number of this process, and of all.
+        rank: number of this process.
+        rank_size: number of processes.
         ranks_on_host: how many of them share this machine's cores; default: all, up to the 8 an Ascend host has.
         feed: notes when batches are asked for and when they are there.
 
@@ -54,9 +56,12 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
     workers = usable_workers(data.num_parallel_workers, len(steps) * batch_size, ranks_on_host or min(rank_size, 8))
     logger.info("training data: %d samples, %d reading threads", len(source), workers)
     place = {"rank": rank, "rank_size": rank_size}
-    batches = TrainBatches(source, steps, batch_size=batch_size, **place, workers=workers, feed=feed)
+    return _fetching(TrainBatches(source, steps, batch_size=batch_size, **place, workers=workers, feed=feed))
+
+
+def _fetching(batches: TrainBatches) -> ds.GeneratorDataset:
+    """Let MindSpore fetch alone, as `batches` has its own threads: no shared memory, no 6 MB limit on a row."""
     ds.config.set_prefetch_size(BATCHES_AHEAD)
-    # `batches` has its own threads, MindSpore only fetches: no processes, no shared memory, no 6 MB limit on a row
     return ds.GeneratorDataset(batches, COLUMNS, shuffle=False, num_parallel_workers=1, python_multiprocessing=False)
 
 
