@@ -11,6 +11,8 @@
 # (default ascend310_infer/out).
 # Writes preprocess_Result, result_Files, time_Result and preprocess.log, build.log, infer.log, acc.log.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -ge 2 ]] || fail "$(sed -n '2s/^# //p' "$0")"
@@ -52,8 +54,6 @@ if [[ $model == *.onnx && $device_type == Ascend ]]; then
 fi
 [[ -d $data ]] || fail "DATA_PATH: no such folder: $data"
 lite=${MS_LITE_HOME:-${LITE_HOME:-}}
-# shellcheck source=scripts/setup_env.sh
-. "$(dirname "$0")/setup_env.sh"
 if [[ $model == *.onnx ]]; then
   find_python requirements/infer.txt requirements/onnx.txt
 elif [[ $device_type == CPU && -z $lite ]]; then

@@ -7,6 +7,8 @@
 # Options go to converter_lite, such as --optimize=ascend_oriented for Ascend; the wheel knows --optimize=VALUE alone.
 # GLOG_v=1 in the environment shows what the converter logs.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -ge 2 && $1 != -* && $2 != -* ]] || fail "$(sed -n '2s/^# //p' "$0")"
@@ -19,8 +21,6 @@ for option in "$@"; do
     *) fail "$option: give options of the converter as --name=value" ;;
   esac
 done
-# shellcheck source=scripts/setup_env.sh
-. "$(dirname "$0")/setup_env.sh"
 
 find_wheel() { # sets wheel: the folder that holds the Python package of Lite
   local folder

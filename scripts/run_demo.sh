@@ -7,9 +7,11 @@
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
 # key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 usage() { sed -n '2s/^# //p' "$0" >&2; exit 2; }
 
-repo=$(cd "$(dirname "$0")/.." && pwd)
+repo=$repo_root
 out="$repo/demo"
 overrides=()
 while [[ $# -gt 0 ]]; do
@@ -21,8 +23,6 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 out=$(realpath -m "$out")
-# shellcheck source=scripts/setup_env.sh
-. "$repo/scripts/setup_env.sh"
 setup_python requirements.txt
 formats=(mindir)
 if "$PYTHON" "$repo/scripts/check_requirements.py" "$repo/requirements/onnx.txt" >/dev/null; then formats+=(onnx); fi

@@ -3,6 +3,8 @@
 # Evaluates on one device and writes to eval/<date-time>/ below the current directory (--save_dir overrides).
 # DEVICE_TARGET in the environment chooses the kind of device.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 fail() { echo "$1" >&2; exit 2; }
 
 [[ $# -ge 2 ]] || fail "$(sed -n '2s/^# //p' "$0")"
@@ -12,7 +14,5 @@ shift 2
 [[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
 [[ -f $checkpoint ]] || fail "CHECKPOINT_PATH: no such file: $checkpoint"
 options=(--device_id "$device_id" --checkpoint_path "$(realpath "$checkpoint")")
-# shellcheck source=scripts/setup_env.sh
-. "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
 exec "$PYTHON" "$repo_root/eval.py" "${options[@]}" ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"} "$@"

@@ -2,12 +2,12 @@
 # Usage: bash scripts/run_standalone_train.sh [SAVE_DIR] [train.py options]
 # Trains on one device; DEVICE_TARGET and DEVICE_ID in the environment choose it.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 options=()
 if [[ $# -gt 0 && $1 != --* && $1 != *=* ]]; then
   options+=(--save_dir "$(realpath -m "$1")")
   shift
 fi
-# shellcheck source=scripts/setup_env.sh
-. "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
 exec "$PYTHON" "$repo_root/train.py" ${options[@]+"${options[@]}"} ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"} "$@"

@@ -7,6 +7,12 @@
 # The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
 # its own MindSpore, as Ascend images do, that one is seen through it.
 
+# Before all else, and this file before all else in the others: bash 3.2, which macOS has, lacks much of what they use.
+if [[ $(uname -s) != Linux ]]; then
+  echo "error: this runs on Linux (x86-64 or aarch64; on Windows in WSL2), not on $(uname -s)" >&2
+  exit 2
+fi
+
 repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 _fail() { echo "error: $1" >&2; exit 2; }

@@ -21,7 +21,7 @@ def bare(tmp_path) -> Path:
     shutil.copy(ROOT / "requirements.txt", tmp_path / "repo")
     shutil.copytree(ROOT / "requirements", tmp_path / "repo" / "requirements")
     (tmp_path / "bin").mkdir()
-    for name in ("bash", "dirname", "grep", "sed", "cat"):
+    for name in ("bash", "dirname", "grep", "sed", "cat", "uname"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     return tmp_path
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +43,13 @@ def mindspore_version() -> tuple[int, ...]:
 
 
 def prepare_environment() -> None:
-    """Do what must be done before MindSpore loads; environment variables that the user has set stay."""
+    """Do what must be done before MindSpore loads; environment variables that the user has set stay.
+
+    On Windows it ends the process with exit code 2 and one line: signal masks are missing there, and more.
+    """
+    if sys.platform == "win32":  # no UserError: nothing that could show one is imported yet
+        sys.stderr.write("error: this runs on Linux (x86-64 or aarch64); on Windows run it in WSL2\n")
+        sys.exit(2)
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
         divide_cores(*discover_rank().local_place)  # before NumPy starts threads
     import_without_signals("numpy")
