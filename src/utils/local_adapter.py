@@ -43,10 +43,7 @@ def mindspore_version() -> tuple[int, ...]:
 
 
 def prepare_environment() -> None:
-    """Do what must be done before MindSpore loads; environment variables that the user has set stay.
-
-    On Windows it ends the process with exit code 2 and one line: signal masks are missing there, and more.
-    """
+    """Do what must be done before MindSpore loads, on Windows end the process; variables the user has set stay."""
     if sys.platform == "win32":  # no UserError: nothing that could show one is imported yet
         sys.stderr.write("error: this runs on Linux (x86-64 or aarch64); on Windows run it in WSL2\n")
         sys.exit(2)
@@ -236,9 +233,8 @@ def preferred_jit_level() -> str:
 
 def own_jit_level() -> str:
     """Return the execution level that MindSpore takes on this Ascend when none is set; "" before 2.5: not known."""
-    if mindspore_version() < (2, 5):
-        return ""
-    return "O2" if ascend_chip() == "ascend910" else "O0"
+    level = "O2" if ascend_chip() == "ascend910" else "O0"
+    return level if mindspore_version() >= (2, 5) else ""
 
 
 def rank_table_sets_jit_level() -> bool:

@@ -46,14 +46,12 @@ _upload: _Upload | None = None
 
 
 def begin(config: schema.Config, script: str) -> schema.Config:
-    """Fetch what the job's URLs name, and return the configuration that names the copies; without a job, as it is.
+    """Fetch what the URLs of a job name, and return the configuration that names the copies.
 
     Raises:
         UserError: something is missing, cannot be fetched, or would be overwritten; on all ranks of the host.
     """
     global _upload
-    if not config.modelarts:
-        return config
     _refuse_contradictions(config, script)
     placement = discover_rank()
     setup_logging(None, placement.rank)
