@@ -16,7 +16,8 @@ class TrainOneStepCell(nn.Cell):
     """Train one step; runs the same on CPU and Ascend, on one rank or several.
 
     Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs, all of this step: total loss, losses of the
-    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite. Losses
+    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite (the
+    loss alone with `force_update`). Losses
     and gradients are means over the ranks; what is not finite on one rank is so on all.
 
     A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
@@ -98,7 +99,9 @@ class TrainOneStepCell(nn.Cell):
         good = ops.cast(finite, ms.int32)
         good_steps = (self.good_steps + good) * good
         overflows = self.overflows + 1 - good
-        bad_streak = (self.bad_streak + 1) * (1 - good * ops.cast(loss_finite, ms.int32))
+        # With `force_update` overflowing gradients are the user's choice; a register counts the forward pass, too.
+        gradients_fine = 1 if self.force_update else good
+        bad_streak = (self.bad_streak + 1) * (1 - gradients_fine * ops.cast(loss_finite, ms.int32))
         if self.dynamic:
             grow = ops.cast(good_steps >= self.scale_window, ms.float32)
             factor = ops.cast(good, ms.float32) * (1 + grow * (_SCALE_FACTOR - 1)) + (1 - good) / _SCALE_FACTOR

@@ -28,6 +28,7 @@ from src.state.checkpoint import (
 )
 from src.state.data_wait import compare_waits, wait_text
 from src.state.train_state import StepOutputs, TrainState
+from src.utils.local_adapter import saturates
 from src.utils.metrics import Evaluation
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 MAX_BAD_STREAK = 50
 PROGRESS_SECONDS = 60.0
+_REGISTER = (
+    "this chip tells overflow by its status register (NPUGetFloatStatusV2), the forward pass included: "
+    "if the logged loss is finite, --force_update True goes on whatever it says"
+)
 
 
 class StepCounter(Callback):
@@ -150,6 +155,8 @@ class NonFiniteGuard(Callback):
     def __init__(self, state: TrainState) -> None:
         super().__init__()
         self.state = state
+        # 50 steps that it flags need not be a failed run: it counts the forward pass, too
+        self.register = f"; {_REGISTER}" if saturates() else ""
 
     def on_train_step_end(self, run_context: Any) -> None:
         streak = self.state.bad_streak
@@ -157,6 +164,7 @@ class NonFiniteGuard(Callback):
             raise TrainingError(
                 f"step {self.state.step}: loss or gradients were not finite for {streak} consecutive steps; "
                 "try a lower --lr_init, a longer --warmup_step, or --ms_loss_scaler dynamic with --mix True"
+                + self.register
             )
 
 

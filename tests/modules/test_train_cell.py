@@ -118,6 +118,12 @@ def test_force_update():
     assert np.isnan(network.weight.asnumpy()).all()
 
 
+def test_forced_updates_count_only_losses_that_are_not_finite():
+    cell, _ = make(force_update=True, loss_scaler="static", loss_scale=3e38)  # the gradient 6 * 3e38 is no float32
+    assert run(cell, 1.0)[2:] == [1, 0]
+    assert run(cell, 1.0)[2:] == [2, 1]  # the weights are no numbers any more, so neither is the loss
+
+
 def test_skipped_steps_use_up_their_learning_rate():
     network = Parabola()
     optimizer = create_optimizer(network, schema.Optimizer(weight_decay=0.0, momentum=0.0), np.array([1.0, 0.5, 0.125]))

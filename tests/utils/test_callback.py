@@ -124,6 +124,17 @@ def test_guard_stops_after_fifty_bad_steps():
         drive(guard, [RunContext(1, streak=50)])
 
 
+@pytest.mark.parametrize("register", [True, False])
+def test_guard_names_the_register_where_it_decides(monkeypatch, register):
+    monkeypatch.setattr(callback, "saturates", lambda: register)
+    state = TrainState(0, 100)
+    guard = [callback.StepCounter(state), callback.NonFiniteGuard(state)]
+    with pytest.raises(TrainingError) as caught:
+        drive(guard, [RunContext(1, streak=50)])
+    assert ("NPUGetFloatStatusV2" in str(caught.value)) == register
+    assert ("--force_update True" in str(caught.value)) == register
+
+
 def make_saver(folder: Path, state: TrainState, **options) -> callback.CheckpointSaver:
     settings = {"interval": 5, "keep_max": 3, "run_info": lambda step: checkpoint.RunInfo(step, 100, 8, 1), **options}
     cell = ms.nn.Dense(2, 2)
