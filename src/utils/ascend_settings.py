@@ -33,7 +33,7 @@ def default_precision_mode() -> str:
     and 2.8, English) or "allow_fp32_to_fp16" (2.5 and master, Chinese). The latter is set: float16 only for operators
     that have no float32 there, as convolution. The 910B and later ones keep the type, which is their default, too.
     """
-    return "allow_fp32_to_fp16" if local_adapter.ascend_chip() in ("", "ascend910") else "must_keep_origin_dtype"
+    return "allow_fp32_to_fp16" if local_adapter.ascend_chip() in local_adapter.FIRST_910 else "must_keep_origin_dtype"
 
 
 def apply_settings(config: schema.Config, device_target: str) -> None:

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
+FIRST_910 = ("", "ascend910")  # by `ascend_chip`; an unknown chip is treated as the first 910 everywhere
 _notes: list[str] = []  # set by `prepare_environment`, logged by `init_device` once there is a logger
 
 
@@ -161,7 +162,7 @@ def saturates() -> bool:
     if ms.get_context("device_target") != "Ascend":
         return False
     asked_for = os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
-    return mindspore_version() < (2, 1) or asked_for or ascend_chip() == "ascend910"
+    return mindspore_version() < (2, 1) or asked_for or ascend_chip() in FIRST_910
 
 
 def is_scheduler() -> bool:
@@ -233,7 +234,7 @@ def preferred_jit_level() -> str:
 
 def own_jit_level() -> str:
     """Return the execution level that MindSpore takes on this Ascend when none is set; "" before 2.5: not known."""
-    level = "O2" if ascend_chip() == "ascend910" else "O0"
+    level = "O2" if ascend_chip() in FIRST_910 else "O0"
     return level if mindspore_version() >= (2, 5) else ""
 
 

@@ -30,6 +30,7 @@ IMAGE = Tensor(np.zeros((1,)), ms.float32)
         ("Ascend", (2, 8, 0), "ascend910b", "INFNAN_MODE", False),
         ("Ascend", (2, 8, 0), "ascend910b", "SATURATION_MODE", True),
         ("Ascend", (2, 10, 0), "ascend910_93", None, False),
+        ("Ascend", (2, 8, 0), "", None, True),  # unknown: as the first one, the precision mode likewise
     ],
 )
 def test_which_chips_saturate(monkeypatch, device, version, chip, mode, expected):
