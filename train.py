@@ -163,7 +163,8 @@ def create_callbacks(
         state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
         keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
     )  # fmt: skip
-    callbacks = [callback.StepCounter(state), step_logger, callback.NonFiniteGuard(state), saver]
+    guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
+    callbacks = [callback.StepCounter(state), step_logger, guard, saver]
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)

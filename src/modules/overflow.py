@@ -13,6 +13,8 @@ from src.utils.local_adapter import saturates
 class FiniteByValue(nn.Cell):
     """Looks for what is not finite among the gradients: CPU, GPU, and Ascend chips that compute inf and nan."""
 
+    advice = ""
+
     def begin(self, x: Tensor) -> Tensor:
         """Return `x`; nothing has to be prepared."""
         return x
@@ -28,6 +30,11 @@ class FiniteByRegister(nn.Cell):
     forward pass and read after the backward pass; `ops.depend` keeps that order in a graph. Each chip knows about
     itself only: the result has to be compared over the ranks.
     """
+
+    advice = (
+        "; this chip tells of an overflow by its status register (NPUGetFloatStatusV2), the forward pass included: "
+        "if the logged losses are finite, --force_update True goes on whatever it says"
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,8 +17,8 @@ class TrainOneStepCell(nn.Cell):
 
     Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs, all of this step: total loss, losses of the
     heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite (the
-    loss alone with `force_update`). Losses
-    and gradients are means over the ranks; what is not finite on one rank is so on all.
+    loss alone with `force_update`). Losses and gradients are means over the ranks; what is not finite on one rank is so
+    on all.
 
     A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
     moves on. Running statistics that its forward pass made non-finite start anew and settle within some fifty steps:

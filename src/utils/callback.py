@@ -28,7 +28,6 @@ from src.state.checkpoint import (
 )
 from src.state.data_wait import compare_waits, wait_text
 from src.state.train_state import StepOutputs, TrainState
-from src.utils.local_adapter import saturates
 from src.utils.metrics import Evaluation
 from src.visual.curves import draw_curves
 from src.visual.visualize import write_png
@@ -37,10 +36,6 @@ logger = logging.getLogger(__name__)
 
 MAX_BAD_STREAK = 50
 PROGRESS_SECONDS = 60.0
-_REGISTER = (
-    "this chip tells overflow by its status register (NPUGetFloatStatusV2), the forward pass included: "
-    "if the logged loss is finite, --force_update True goes on whatever it says"
-)
 
 
 class StepCounter(Callback):
@@ -150,13 +145,11 @@ class StepLogger(Callback):
 
 
 class NonFiniteGuard(Callback):
-    """Stop a run whose loss or gradients stay non-finite for MAX_BAD_STREAK consecutive steps."""
+    """Stop a run whose loss or gradients stay non-finite for MAX_BAD_STREAK steps in a row; `advice` ends the error."""
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: TrainState, advice: str = "") -> None:
         super().__init__()
-        self.state = state
-        # 50 steps that it flags need not be a failed run: it counts the forward pass, too
-        self.register = f"; {_REGISTER}" if saturates() else ""
+        self.state, self.advice = state, advice
 
     def on_train_step_end(self, run_context: Any) -> None:
         streak = self.state.bad_streak
@@ -164,7 +157,7 @@ class NonFiniteGuard(Callback):
             raise TrainingError(
                 f"step {self.state.step}: loss or gradients were not finite for {streak} consecutive steps; "
                 "try a lower --lr_init, a longer --warmup_step, or --ms_loss_scaler dynamic with --mix True"
-                + self.register
+                + self.advice
             )
 
 

@@ -20,6 +20,7 @@ from mindspore import Tensor
 from src.base.errors import EvaluationInterruptedError, TrainingError
 from src.base.json_lines import read_json_lines
 from src.base.progress import format_seconds
+from src.modules import overflow
 from src.state import checkpoint
 from src.state.train_state import TrainState, catch_signals
 from src.utils import callback
@@ -124,15 +125,16 @@ def test_guard_stops_after_fifty_bad_steps():
         drive(guard, [RunContext(1, streak=50)])
 
 
-@pytest.mark.parametrize("register", [True, False])
-def test_guard_names_the_register_where_it_decides(monkeypatch, register):
-    monkeypatch.setattr(callback, "saturates", lambda: register)
+def test_guard_says_what_the_overflow_check_advises():
     state = TrainState(0, 100)
-    guard = [callback.StepCounter(state), callback.NonFiniteGuard(state)]
-    with pytest.raises(TrainingError) as caught:
-        drive(guard, [RunContext(1, streak=50)])
-    assert ("NPUGetFloatStatusV2" in str(caught.value)) == register
-    assert ("--force_update True" in str(caught.value)) == register
+    advice = {kind: kind.advice for kind in (overflow.FiniteByRegister, overflow.FiniteByValue)}
+    for kind, text in advice.items():
+        guard = [callback.StepCounter(state), callback.NonFiniteGuard(state, text)]
+        with pytest.raises(TrainingError) as caught:
+            drive(guard, [RunContext(1, streak=50)])
+        by_register = kind is overflow.FiniteByRegister
+        assert ("NPUGetFloatStatusV2" in str(caught.value)) == by_register
+        assert ("--force_update True" in str(caught.value)) == by_register
 
 
 def make_saver(folder: Path, state: TrainState, **options) -> callback.CheckpointSaver:
