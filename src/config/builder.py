@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Union
 
 import yaml
@@ -53,7 +53,9 @@ def build_section(section: type, values: Any, where: str, problems: list[str]) -
     required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
     problems += [f"{prefix}{name}: required" for name in required if name not in values]
     arguments = {
-        name: _convert(value, hints[name], prefix + name, problems) for name, value in values.items() if name in fields
+        name: _convert(value, hints[name], prefix + name, problems, fields[name].metadata.get("choices", ()))
+        for name, value in values.items()
+        if name in fields
     }
     if len(problems) > before:
         problems += [prefix + line for line in field_problems(section, arguments)]
@@ -65,12 +67,17 @@ def build_section(section: type, values: Any, where: str, problems: list[str]) -
         return None
 
 
-def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    """Bring `value` to the annotated type; append to `problems` if it does not fit."""
+def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Container = ()) -> Any:
+    """Bring `value` to the annotated type; append to `problems` if it does not fit.
+
+    "none" on the command line is no value, unless it is among the key's `choices`.
+    """
     optional = typing.get_origin(hint) is Union and type(None) in typing.get_args(hint)
     if optional:
         hint = next(t for t in typing.get_args(hint) if t is not type(None))
-        if value is None or (isinstance(value, Text) and value.lower() in ("null", "none", "~")):
+        if value is None or (
+            isinstance(value, Text) and value not in choices and value.lower() in ("null", "none", "~")
+        ):
             return None
     if dataclasses.is_dataclass(hint):
         return build_section(hint, value, where, problems)

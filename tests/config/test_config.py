@@ -107,6 +107,12 @@ def test_single_scale_switches_both_off():
     assert (transforms.multi_scale, transforms.flip) == (False, True)
 
 
+def test_none_is_no_value_unless_it_is_a_choice():
+    config = load_config(["--ms_loss_scaler", "none", "--clip_grad_norm", "none"], "train")
+    assert (config.ms_loss_scaler, config.clip_grad_norm) == ("none", None)
+    assert load_config(["--ms_loss_scaler", "null"], "train").ms_loss_scaler is None
+
+
 def test_null_and_numbers_without_a_dot():
     config = load_config(["data.map_label=null", "optimizer.weight_decay=5e-4", "--total_step", "2e3"], "train")
     assert config.data.map_label is None
