@@ -60,7 +60,7 @@ class Recipe(Section):
     )
     ms_loss_scaler: Optional[str] = key(
         None,
-        "loss scale; default: dynamic with --mix True, else none",
+        "loss scale; default where convolutions are float16: static on chips that saturate, else dynamic",
         scripts=(TRAIN,),
         choices=("static", "dynamic", "none"),
     )

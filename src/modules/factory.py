@@ -16,6 +16,7 @@ from src.config.registry import LOSSES, NETWORKS, OPTIMIZERS
 from src.modules.base_modules import Network, to_mixed_precision
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
+from src.modules.loss_scale import choose_loss_scaler
 from src.modules.optimizer import polynomial_decay
 from src.modules.train_warpper import TrainOneStepCell
 
@@ -85,7 +86,7 @@ def create_train_cell(
     train_cell = TrainOneStepCell(
         WithLossCell(network, criterion, config.loss_weight, rank_size),
         create_optimizer(network, config.optimizer, rates),
-        loss_scaler=config.ms_loss_scaler or ("dynamic" if config.mix else "none"),
+        loss_scaler=choose_loss_scaler(config),
         loss_scale=config.ms_loss_scaler_value,
         scale_window=config.ms_loss_scaler_window,
         clip_grad_norm=config.clip_grad_norm,
