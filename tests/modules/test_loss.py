@@ -1,4 +1,4 @@
-"""Cross entropy against NumPy by hand and PyTorch's golden values; the sum over heads."""
+"""Cross entropy in both forms against NumPy by hand and PyTorch's golden values; the sum over heads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from src.modules import tensor_ops
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
+from src.modules.loss.ohem import OhemCrossEntropy
 from tests.config_values import published_class_weights
 from tests.golden.seeded import seeded_image, seeded_label
 
@@ -31,8 +33,17 @@ def by_hand(logits: np.ndarray, label: np.ndarray, weights: list[float], ignore_
     return total / norm
 
 
+@pytest.fixture(params=["gather", "one-hot"])
+def form(request, monkeypatch) -> str:
+    """Take the form for the CPU, or the one for other devices."""
+    monkeypatch.setattr(tensor_ops, "on_cpu", lambda: request.param == "gather")
+    assert CrossEntropy(3).one_hot == (request.param == "one-hot")
+    return request.param
+
+
 @pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0, 0.0]])
-@pytest.mark.parametrize("ignore_label", [255, 4])
+@pytest.mark.parametrize("ignore_label", [255, 4, 0])
+@pytest.mark.usefixtures("form")
 def test_by_hand(weights, ignore_label):
     rng = np.random.default_rng(0)
     logits = 3 * rng.standard_normal((2, 4, 5, 6)).astype(np.float32)
@@ -42,6 +53,7 @@ def test_by_hand(weights, ignore_label):
     np.testing.assert_allclose(loss.asnumpy(), by_hand(logits, label, weights or [1.0] * 4, ignore_label), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("form")
 def test_weighted_loss_and_gradient_equal_pytorch():
     golden = np.load(GOLDEN)
     shape = tuple(golden["logits_shape"])
@@ -55,6 +67,25 @@ def test_weighted_loss_and_gradient_equal_pytorch():
     assert error < 1e-5
 
 
+@pytest.mark.parametrize("kind", [CrossEntropy, OhemCrossEntropy])
+@pytest.mark.parametrize("weights", [None, published_class_weights()])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_both_forms_are_equal(kind, weights, dtype):
+    """To 1e-6 in the loss, and in the gradient relative to its largest entry."""
+    label = Tensor(seeded_label((2, 24, 32), 19, 3), ms.int32)
+    logits = Tensor((2 * seeded_image((2, 19, 24, 32), 4)).astype(dtype))
+    results = []
+    for one_hot in (False, True):
+        criterion = kind(19, weights, one_hot=one_hot)
+        results.append((criterion(logits, label).asnumpy(), ops.GradOperation()(criterion)(logits, label).asnumpy()))
+    (loss, gradient), (other_loss, other_gradient) = results
+    np.testing.assert_allclose(other_loss, loss, rtol=1e-6)
+    assert gradient.any()
+    bound = 1e-6 if dtype == np.float32 else 1e-3  # of the logits' type
+    assert np.abs(other_gradient.astype(np.float64) - gradient).max() <= bound * np.abs(gradient).max()
+
+
+@pytest.mark.usefixtures("form")
 def test_large_logits_do_not_overflow():
     logits = np.zeros((1, 2, 1, 2), np.float32)
     logits[0, :, 0, 0], logits[0, :, 0, 1] = (3000, -3000), (-3000, 3000)
@@ -62,6 +93,7 @@ def test_large_logits_do_not_overflow():
     np.testing.assert_allclose(loss.asnumpy(), 3000)  # (0 + 6000) / 2
 
 
+@pytest.mark.usefixtures("form")
 def test_no_valid_pixel_gives_zero_and_no_gradient():
     logits = Tensor(np.random.default_rng(0).standard_normal((1, 3, 4, 4)), ms.float32)
     label = Tensor(np.full((1, 4, 4), 255), ms.int32)
@@ -82,6 +114,7 @@ class FiveHeads(nn.Cell):
         return image, 2 * image, 3 * image, 4 * image, 5 * image
 
 
+@pytest.mark.usefixtures("form")
 def test_total_is_the_weighted_sum_of_the_heads():
     rng = np.random.default_rng(0)
     image, label = rng.standard_normal((2, 3, 4, 4)).astype(np.float32), rng.choice([0, 1, 2, 255], (2, 4, 4))

@@ -45,6 +45,7 @@ class OhemCrossEntropy(CrossEntropy):
         ignore_label: label of the pixels that do not count.
         thresh: probability of the right class below which a pixel is hard, between 0 and 1.
         min_kept: pixels kept at least, of all N*H*W of the batch; None for a sixteenth of them, rounded down.
+        one_hot: as for `CrossEntropy`.
 
     Raises:
         ValueError: `thresh` or `min_kept` out of range, or another number of class weights than classes.
@@ -55,9 +56,9 @@ class OhemCrossEntropy(CrossEntropy):
 
     def __init__(
         self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255, *,
-        thresh: float = 0.7, min_kept: int | None = None,
+        thresh: float = 0.7, min_kept: int | None = None, one_hot: bool | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(num_classes, class_weights, ignore_label)
+        super().__init__(num_classes, class_weights, ignore_label, one_hot=one_hot)
         if not 0 < thresh < 1:
             raise ValueError(f"thresh must lie between 0 and 1, got {thresh}")
         if min_kept is not None and min_kept < 1:
