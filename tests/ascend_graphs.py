@@ -28,10 +28,13 @@ DTYPES = {value: name.lower() for name, value in mind_ir_pb2.TensorProto.DataTyp
 
 
 class Node:
-    """One node of a graph: primitive, where in the network it comes from, (dtype, shape) of its outputs."""
+    """One node of a graph: primitive, where in the network it comes from, (dtype, shape) of its outputs.
 
-    def __init__(self, primitive: str, proto: mind_ir_pb2.NodeProto) -> None:
-        self.primitive, self.scope = primitive, proto.domain
+    `constant` is whether its inputs are known before the graph runs, and with them its outputs.
+    """
+
+    def __init__(self, primitive: str, proto: mind_ir_pb2.NodeProto, *, constant: bool) -> None:
+        self.primitive, self.scope, self.constant = primitive, proto.domain, constant
         self.outputs = [
             (DTYPES[tensor.data_type], tuple(tensor.dims))
             for attribute in proto.attribute
@@ -48,14 +51,16 @@ def _tensors(attribute: mind_ir_pb2.AttributeProto) -> Iterator[mind_ir_pb2.Tens
 
 def nodes_of(model: mind_ir_pb2.ModelProto) -> list[Node]:
     """Return all operators of a model, without the compiler's own nodes and calls of other graphs."""
-    found = []
+    found, known = [], set()
     for graph in (model.graph, *model.functions):
         for proto in graph.node:
-            name = proto.op_type
+            name, constant = proto.op_type, known.issuperset(proto.input)
+            if constant:
+                known.update(proto.output)
             if name.startswith("REF::"):  # "REF::<primitive>:<number>", or a call of a graph
                 name = name[len("REF::") :].split(":")[0]
             if name not in COMPILER and name.isidentifier():  # a graph's name begins with a number
-                found.append(Node(name, proto))
+                found.append(Node(name, proto, constant=constant))
     return found
 
 

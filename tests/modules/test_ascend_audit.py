@@ -1,13 +1,15 @@
 """What an Ascend would get: every primitive documented for it, and none of the forms that are known to fail there.
 
 The graphs are those of an Ascend (see ascend_graphs.py); what MindSpore documents is in
-golden/operator_platforms.json, made by golden/make_platforms.py with MindSpore 2.0.0 and 2.10.0.
+golden/operator_platforms.json, made by golden/make_platforms.py with MindSpore 2.0.0 and 2.10.0; which operators run
+on the chip's AI CPU alone is in golden/ai_cpu_operators.json, see golden/make_ai_cpu.py.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import mindspore as ms
 import pytest
@@ -20,6 +22,8 @@ from tests.golden import make_platforms
 from tests.run_helpers import ROOT
 
 PLATFORMS = json.loads((ROOT / "tests" / "golden" / "operator_platforms.json").read_text(encoding="utf-8"))
+AI_CPU = json.loads((ROOT / "tests" / "golden" / "ai_cpu_operators.json").read_text(encoding="utf-8"))
+SMALL = 4096  # elements that an AI CPU may compute: less than a picture, more than the channels of a layer
 OLDEST, NEWEST = "2.0.0", "2.10.0"
 TRAINING = ("--mix", "True", "--clip_grad_norm", "5")
 BETWEEN_RANKS = {"AllReduce"}  # joins several devices; a graph of one device has it not
@@ -87,6 +91,28 @@ def test_every_primitive_is_documented_for_ascend(training, other_trainings, ohe
     assert without_ascend(used, PLATFORMS[version]) == set()
 
 
+def on_the_ai_cpu(nodes: list[ascend_graphs.Node]) -> set[str]:
+    """Return the primitives that compute more than SMALL elements on the AI CPU of some version."""
+    return {
+        node.primitive
+        for node in nodes
+        if node.primitive in {*AI_CPU[OLDEST], *AI_CPU[NEWEST]} and not node.constant
+        if any(math.prod(shape) > SMALL for _, shape in node.outputs)
+    }
+
+
+def test_nothing_large_is_computed_on_the_ai_cpu(training, other_trainings, ohem_training, exports):
+    nodes = [*training, *other_trainings, *ohem_training, *exports]
+    assert on_the_ai_cpu(nodes) == set()
+    assert {name for name in primitives(nodes) if name.startswith("GatherD")} == set()
+    assert {node.constant for node in nodes} == {True, False}
+
+
+def test_a_loss_that_gathers_is_found(cpu_training):
+    """The CPU's own form, with an index for every pixel."""
+    assert {"GatherD", "GatherDGradV2"} <= on_the_ai_cpu(cpu_training)
+
+
 def test_an_operator_without_ascend_is_found():
     names = {"ReLU", "FloatStatus", "NoSuchThing"}
     documented = {name: make_platforms.platforms(name) for name in names}
@@ -119,7 +145,7 @@ def test_mixed_precision_keeps_normalisation_and_loss_in_float32(training, ohem_
     assert {dtype for node in norms for dtype, _ in node.outputs} == {"float"}
     for nodes, more in ((training, set()), (ohem_training, {"Greater", "Minimum", "ReduceSum"})):
         loss = [node for node in nodes if "CrossEntropy" in node.scope]
-        assert {"Exp", "Log", "GatherD", "ReduceMax"} | more <= primitives(loss)
+        assert {"Exp", "Log", "Equal", "ReduceMax"} | more <= primitives(loss)
         assert {dtype for node in loss for dtype, _ in node.outputs} <= WIDE
     convolutions = [dtype for node in training if node.primitive == "Conv2D" for dtype, _ in node.outputs]
     assert convolutions.count("float16") == len(convolutions) - 1  # all but the constant one that averages
