@@ -128,6 +128,9 @@ class MultiScaleInfer(nn.Cell):
 
     Inputs: image (N, 3, H, W) float32. Output: class map (N, H, W) int32.
 
+    A call in graph mode compiles the network once a scale and uses that graph for both mirror images; single-scale
+    inference without them is one graph. Inside another cell's graph all of it is part of that graph.
+
     Args:
         network: returns logits (N, num_classes, H, W) in evaluation mode.
         ratios: scales; (1.0,) for single-scale inference.
@@ -136,35 +139,81 @@ class MultiScaleInfer(nn.Cell):
 
     def __init__(self, network: nn.Cell, ratios: Sequence[float] = (1.0,), flip: bool = False) -> None:
         super().__init__(auto_prefix=False)
-        self.network = network
         self.ratios = tuple(ratios)
-        self.flip = flip
-        self.mirror = ops.ReverseV2(axis=[3])
-        self.argmax = ops.ArgMaxWithValue(axis=1)
-        self.over_channels = OverChannels()
+        self.plain = self.ratios == (1.0,) and not flip
+        if self.plain:
+            self.class_map = _ClassMap(network)
+        else:
+            self.inputs = _NetworkInputs(flip)
+            self.add_probabilities = _AddProbabilities(network)
+            self.largest = _LargestOfBoth()
         self.set_train(False)
 
-    def probabilities(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return softmax of the logits, brought to `size`: (N, num_classes, *size)."""
-        return self.over_channels.softmax(resize(self.network(image), size))
-
-    def _largest(self, scores: Tensor) -> Tensor:
-        return ops.cast(self.argmax(scores)[0], ms.int32)
+    def __call__(self, image: Tensor) -> Tensor:
+        # Not `nn.Cell.__call__`, which would compile `construct`: one graph with the network twice for every scale.
+        return self.construct(image)
 
     def construct(self, image: Tensor) -> Tensor:
-        if len(self.ratios) == 1 and self.ratios[0] == 1.0 and not self.flip:
-            return self._largest(self.network(image))  # softmax would not change the largest
+        if self.plain:
+            return self.class_map(image)
         size = image.shape[2:]
-        total, mirrored = None, None
-        for ratio in self.ratios:
-            scaled = resize(image, scaled_size(size, ratio))
-            total = _add(total, self.probabilities(scaled, size))
-            if self.flip:
-                mirrored = _add(mirrored, self.probabilities(self.mirror(scaled), size))
-        if self.flip:
+        totals = [self.add_probabilities(x, size) for x in self.inputs(image, scaled_size(size, self.ratios[0]))]
+        for ratio in self.ratios[1:]:
+            inputs = self.inputs(image, scaled_size(size, ratio))
+            totals = [self.add_probabilities(inputs[i], size, totals[i]) for i in range(len(inputs))]
+        return self.largest(*totals)
+
+
+class _ClassMap(nn.Cell):
+    """Class map (N, H, W) int32 of an image (N, 3, H, W): the largest logit, which softmax would not change."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.argmax = ops.ArgMaxWithValue(axis=1)
+
+    def construct(self, image: Tensor) -> Tensor:
+        return ops.cast(self.argmax(self.network(image))[0], ms.int32)
+
+
+class _NetworkInputs(nn.Cell):
+    """The image (N, 3, H, W) at one size, and with `flip` its mirror image behind it: a tuple of (N, 3, *size)."""
+
+    def __init__(self, flip: bool) -> None:
+        super().__init__()
+        self.flip = flip
+        self.mirror = ops.ReverseV2(axis=[3])
+
+    def construct(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
+        scaled = resize(image, size)
+        return (scaled, self.mirror(scaled)) if self.flip else (scaled,)
+
+
+class _AddProbabilities(nn.Cell):
+    """Softmax of the network's logits for x (N, 3, h, w), brought to `size`, added to `total` if there is one.
+
+    Output: (N, num_classes, *size) float32.
+    """
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.over_channels = OverChannels()
+
+    def construct(self, x: Tensor, size: tuple[int, int], total: Tensor | None = None) -> Tensor:
+        probabilities = self.over_channels.softmax(resize(self.network(x), size))
+        return probabilities if total is None else total + probabilities
+
+
+class _LargestOfBoth(nn.Cell):
+    """Class map (N, H, W) int32 of summed probabilities (N, C, H, W), and of those of the mirror image if given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mirror = ops.ReverseV2(axis=[3])
+        self.argmax = ops.ArgMaxWithValue(axis=1)
+
+    def construct(self, total: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        if mirrored is not None:
             total = total + self.mirror(mirrored)  # the sum is mirrored once, instead of every term
-        return self._largest(total)
-
-
-def _add(total: Tensor | None, term: Tensor) -> Tensor:
-    return term if total is None else total + term
+        return ops.cast(self.argmax(total)[0], ms.int32)

@@ -268,6 +268,17 @@ def test_multi_scale_inference_by_hand():
     np.testing.assert_array_equal(actual.asnumpy()[clear], expected.argmax(1)[clear])
 
 
+def test_a_graph_a_scale_serves_both_mirror_images():
+    """In graph mode; a second picture of that size compiles nothing more."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    infer = MultiScaleInfer(PixelScores(), (1.0, 1.5, 0.5), flip=True)
+    for seed in (1, 2):
+        image = np.random.default_rng(seed).standard_normal((1, 3, 40, 50)).astype(np.float32)
+        infer(Tensor(image))
+        assert len(infer.add_probabilities.compile_cache) == 3
+        assert len(infer.compile_cache) == 0  # no graph with the network once for every scale and mirror image
+
+
 def test_flip_and_scales_matter():
     network = BiSeNetV2(19, aux_heads=False)
     load_seeded(network)
