@@ -109,13 +109,9 @@ def test_every_mistake_is_one_line(mixed, weights, tmp_path):
     (tmp_path / "short.txt").write_text("1 2 3\n")
     model = ["--checkpoint_path", weights]
     cases = [
-        ([*model, "--input", tmp_path / "gone.png"], "--input .*gone.png: no such file or folder"),
-        ([*model, "--input", tmp_path / "empty"], "--input .*empty: holds no image"),
         ([*model, "--input", text], "text.mp4: damaged, or not a video OpenCV can decode"),
         ([*model, "--input", mixed / "notes.txt"], "notes.txt: damaged, or not an image OpenCV can decode"),
-        ([*model, "--input", good, "--palette", tmp_path / "short.txt"], "has 1 colours, the network has 19 classes"),
         (["--checkpoint_path", good, "--input", good], "grey.png: damaged, or no MindSpore checkpoint"),
-        (["--mindir", good, "--input", good], "grey.png: neither .mindir nor .onnx; export.py writes them"),
     ]
     for number, (given, message) in enumerate(cases):
         out = tmp_path / f"out{number}"
@@ -124,6 +120,16 @@ def test_every_mistake_is_one_line(mixed, weights, tmp_path):
         (line,) = done.stderr.splitlines()
         assert re.search(message, line), line
         assert not list(out.rglob("*.png"))
+    before_mindspore_starts = [
+        ([*model, "--input", tmp_path / "gone.png"], "--input .*gone.png: no such file or folder"),
+        ([*model, "--input", tmp_path / "empty"], "--input .*empty: holds no image"),
+        ([*model, "--input", good, "--palette", tmp_path / "short.txt"], "has 1 colours, the network has 19 classes"),
+        (["--mindir", good, "--input", good], "grey.png: neither .mindir nor .onnx; export.py writes them"),
+    ]
+    for given, message in before_mindspore_starts:
+        with pytest.raises(UserError, match=message):
+            script.main([*map(str, given), "--output", str(tmp_path / "new"), "--device_target", "CPU"])
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
