@@ -27,13 +27,13 @@ VERBOSE = "(--verbose shows what the runtime itself says)"
 TINY = ROOT / "tests" / "golden" / "tiny_2_0_0.mindir"
 
 
-@pytest.mark.parametrize("sanitizer", ["", "address,undefined", "thread"])
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_parts_that_need_no_mindspore(tmp_path, sanitizer):
     parts = ("utils", "options", "pipeline", "tensors")
     sources = [CPP / "test_utils.cc", *(RUNNER / "src" / f"{name}.cc" for name in parts)]
-    flags = [*FLAGS, *([f"-fsanitize={sanitizer}"] if sanitizer else [])]
+    flags = [*FLAGS, f"-fsanitize={sanitizer}", f"-I{RUNNER}"]
     program = tmp_path / "test_utils"
-    command = [require_compiler(), *flags, f"-I{RUNNER}", *map(str, sources), "-o", str(program), "-pthread"]
+    command = [require_compiler(), *flags, *map(str, sources), "-o", str(program), "-pthread"]
     subprocess.run(command, check=True)
     (tmp_path / "work").mkdir()
     done = subprocess.run([program, tmp_path / "work", TINY], capture_output=True, text=True, check=False)
