@@ -81,10 +81,12 @@ def on_ascend() -> Iterator[None]:
         yield
 
 
-def training_model(folder: Path, *options: str, sync_bn: bool = False) -> mind_ir_pb2.ModelProto:
-    """Return the whole training step, gradients and update included."""
+def training_model(
+    folder: Path, *options: str, sync_bn: bool = False, network: ms.nn.Cell | None = None
+) -> mind_ir_pb2.ModelProto:
+    """Return the whole training step, gradients and update included, of the configured network or another one."""
     config = load_config(list(options), "train")
-    network = create_network(config, aux_heads=True, sync_bn=sync_bn)
+    network = network or create_network(config, aux_heads=True, sync_bn=sync_bn)
     cell = create_train_cell(network, config)
     return _model(cell, folder, Tensor(np.zeros((2, 3, 64, 64)), ms.float32), Tensor(np.zeros((2, 64, 64)), ms.int32))
 

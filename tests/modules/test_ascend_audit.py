@@ -7,7 +7,6 @@ on the chip's AI CPU alone is in golden/ai_cpu_operators.json, see golden/make_a
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 
@@ -59,17 +58,31 @@ def ohem_training(tmp_path_factory) -> list[ascend_graphs.Node]:
     return ascend_graphs.nodes_of(model)
 
 
+class FiveHeads(nn.Cell):
+    """The smallest network with as many heads as the configuration has weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 19, 1)
+
+    def construct(self, image: ms.Tensor) -> tuple[ms.Tensor, ...]:
+        logits = self.conv(image)
+        return logits, logits, logits, logits, logits
+
+
 @pytest.fixture(scope="module")
 def cpu_training(tmp_path_factory) -> list[ascend_graphs.Node]:
-    return ascend_graphs.nodes_of(ascend_graphs.training_model(tmp_path_factory.mktemp("cpu"), *TRAINING))
+    """The training step on the CPU: what is asked of it does not depend on the network."""
+    folder = tmp_path_factory.mktemp("cpu")
+    return ascend_graphs.nodes_of(ascend_graphs.training_model(folder, *TRAINING, network=FiveHeads()))
 
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory) -> list[ascend_graphs.Node]:
-    """Every exported MindIR: class map and logits, of both inputs."""
+    """The exported MindIRs: either output, either input, and the variants of the network."""
     folder, found = tmp_path_factory.mktemp("exports"), []
     with ascend_graphs.on_ascend():
-        for output, dtype in itertools.product(("argmax", "logits"), ("float32", "uint8")):
+        for output, dtype in (("argmax", "uint8"), ("logits", "float32")):  # one does not ask for the other
             found += ascend_graphs.nodes_of(ascend_graphs.exported_model(folder, output, dtype))
         options = ("net_args.inner_upsample=nearest", "net_args.depthwise_expand=repeat")
         found += ascend_graphs.nodes_of(ascend_graphs.exported_model(folder, "argmax", "float32", *options))
@@ -154,7 +167,7 @@ def test_mixed_precision_keeps_normalisation_and_loss_in_float32(training, ohem_
 def test_overflow_is_read_from_the_register_where_the_chip_saturates(training, cpu_training):
     names = [node.primitive for node in training]
     assert names.count("NPUClearFloatStatusV2") == names.count("NPUGetFloatStatusV2") == 1
-    assert {name for name in primitives(cpu_training) if name.startswith(("NPU", "SyncBatchNorm"))} == set()
+    assert {name for name in primitives(cpu_training) if name.startswith("NPU")} == set()
     assert "IsFinite" in primitives(cpu_training)
 
 
