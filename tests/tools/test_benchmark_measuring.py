@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 
 import mindspore as ms
 import numpy as np
@@ -220,3 +221,17 @@ def test_a_child_that_dies_is_reported_with_its_last_words(worker):
 def test_the_childs_process_is_gone_afterwards(worker):
     worker.close()
     assert worker.process.returncode == 0
+
+
+def test_what_is_measured_has_the_settings_of_a_training(monkeypatch):
+    """They follow the device, whose execution level and precision they are."""
+    done = []
+    device = types.SimpleNamespace(device_target="Ascend")
+    monkeypatch.setattr(mindspore_work, "init_device", lambda *_: done.append("device") or device)
+    monkeypatch.setattr(
+        mindspore_work, "apply_settings", lambda config, target: done.append((config.jit_level, target))
+    )
+    monkeypatch.setitem(mindspore_work.WORK, "nothing", lambda config: {})
+    found, _ = mindspore_work.build(kind="nothing", config=["--jit_level", "O1"])
+    assert done == ["device", ("O1", "Ascend")]
+    assert found == {"device_target": "Ascend"}

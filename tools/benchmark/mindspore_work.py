@@ -26,6 +26,7 @@ from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
+from src.utils.ascend_settings import apply_settings
 from src.utils.config import load_config
 from src.utils.runtime import init_device
 from tools.benchmark.pipeline import measure_decoding, measure_pipeline
@@ -42,6 +43,7 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
     """
     loaded = load_config(config, TRAIN)
     runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
+    apply_settings(loaded, runtime.device_target)  # an Ascend would measure another execution level otherwise
     ms.set_seed(loaded.seed)
     return {"device_target": runtime.device_target}, WORK[kind](loaded, **spec)
 
