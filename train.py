@@ -19,6 +19,7 @@ from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
+from src.distributed.heartbeat import Heart, write_stacks_when_asked
 from src.evaluation.evaluator import evaluate, evaluation_protocol, log_scores
 from src.modules.base_modules import MultiScaleInfer, Network
 from src.modules.factory import compare_variant, create_network, create_train_cell, learning_rates
@@ -26,6 +27,7 @@ from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
 from src.state.run_folder import resumes_itself, training_folder
 from src.state.train_state import TrainState, catch_signals
+from src.training.liveness import StepBeat, beating
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
 from src.utils import callback
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
     config, runtime, others = start(config, training_folder)
+    write_stacks_when_asked(config.save_dir, runtime.rank)
     config = continue_run(config, others)
     if has_finished(config):
         return 0
@@ -154,6 +157,7 @@ def create_callbacks(
 ) -> list:
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
     save_dir, first = Path(config.save_dir), state.others.rank == 0
+    heart = Heart(save_dir, state.others.rank)
     total_batch = config.batch_size * state.others.rank_size
     metrics = save_dir / "metrics.jsonl" if first else None
     step_logger = callback.StepLogger(
@@ -164,11 +168,11 @@ def create_callbacks(
         keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
     )  # fmt: skip
     guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
-    callbacks = [callback.StepCounter(state), step_logger, guard, saver]
+    callbacks = [callback.StepCounter(state), StepBeat(heart), step_logger, guard, saver]
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)
-        callbacks.append(callback.Evaluator(state, saver, run, results, shared=config.eval_parallel))
+        callbacks.append(callback.Evaluator(state, saver, beating(heart, run), results, shared=config.eval_parallel))
     if config.run_profiler and first:
         callbacks.append(ProfileSteps(state, save_dir / "profiler"))
     if first:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.launch.job import Job, check_job
 from src.launch.launchers import LAUNCHERS, choose_launcher
+from src.launch.restarts import run_with_restarts
 from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{job.batch_size} images a device, {job.device_num * job.batch_size} in total",
         flush=True,
     )
-    return LAUNCHERS[launcher](job, os.environ)
+    return run_with_restarts(LAUNCHERS[launcher], job, os.environ, launcher)
 
 
 def parse_args(argv: Sequence[str] | None) -> Job:
@@ -51,6 +53,16 @@ def parse_args(argv: Sequence[str] | None) -> Job:
     parser.add_argument("--node_rank", type=whole_number, default=0, help="msrun, cluster: number of this one, from 0")
     parser.add_argument("--master_addr", default=None, help="msrun, cluster: address of machine 0")
     parser.add_argument("--master_port", type=positive, default=None, help="msrun, cluster: port there (default 8118)")
+    parser.add_argument(
+        "--restarts", type=whole_number, default=0, metavar="N",
+        help="start a job that failed again from its newest complete checkpoint, N times at most, default 0; not after "
+        "a user's mistake, a stop that was asked for, or when no step was finished since the last start",
+    )  # fmt: skip
+    parser.add_argument(
+        "--hang_minutes", type=minutes, default=None, metavar="M",
+        help="after M minutes without a finished step write the stacks of all ranks to logs/rank_N.stacks and end with "
+        "exit code 75; counts from the first finished step of each start",
+    )  # fmt: skip
     args, rest = parser.parse_known_args(argv)
     return Job(**vars(args), options=tuple(rest))
 
@@ -60,6 +72,17 @@ def positive(text: str) -> int:
     number = whole_number(text)
     if number == 0:
         raise argparse.ArgumentTypeError("must be at least 1, got 0")
+    return number
+
+
+def minutes(text: str) -> float:
+    """Read a positive number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number of minutes, got {text!r}")
     return number
 
 

@@ -1,16 +1,20 @@
 """Run one rank of a job and tell what became of it: started by the launchers, see scripts/launch_ranks.py.
 
-Usage: python scripts/run_rank.py SCRIPT [options]. The rank is a child process that gets SIGTERM and SIGINT passed on
-and never outlives this one. If it fails, rank, host and the end of its log go to standard error.
+Usage: python scripts/run_rank.py [--hang_minutes M] SCRIPT [options]. The rank is a child process that gets SIGTERM and
+SIGINT passed on and never outlives this one. If it fails, rank, host and the end of its log go to standard error.
+After M minutes without a step of any rank its stacks are written and it is killed; the exit code is 75 then.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,29 +22,92 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
 from src.distributed.child_process import end_with_parent
+from src.distributed.heartbeat import BEATS, HANG_CODE, HANGS, WATCHED, note_end, note_hang, read_signs
 from src.distributed.scheduler import become_scheduler
 from src.utils.local_adapter import discover_rank, is_scheduler, scheduler_answer_delay
 
 SHOWN_LINES = 5
+POLL_SECONDS = 1.0
+STACKS_SECONDS = 5.0  # from asking for the stacks to the end; more than the runners are apart
 STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes of a rank that did what it was asked
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the rank to its end; return its exit code, 128 + number if a signal ended it."""
+    hang_seconds = math.inf
+    if argv[:1] == ["--hang_minutes"]:
+        hang_seconds, argv = 60 * float(argv[1]), argv[2:]
     end_with_parent(signal.SIGTERM)  # msrun leaves its workers behind when it is told to stop
     if is_scheduler():
         become_scheduler(scheduler_answer_delay())
     child = subprocess.Popen(
-        [sys.executable, *argv], start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL)
-    )
+        [sys.executable, *argv], env={**os.environ, WATCHED: "1"}, start_new_session=True,
+        preexec_fn=lambda: end_with_parent(signal.SIGKILL),
+    )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: child.send_signal(received))
-    code = child.wait()
+        signal.signal(number, lambda received, _frame: send_even_if_stopped(child, received))
+    log = log_of(argv)
+    code = wait(child, log, hang_seconds)
     code = 128 - code if code < 0 else code
+    if log:
+        note_end(log.parent, place()[0], code)
     if code not in (0, *STOPPED):
-        sys.stderr.write(obituary(code, log_of(argv)))
+        sys.stderr.write(obituary(code, log))
         sys.stderr.flush()
     return code
+
+
+def wait(child: subprocess.Popen, log: Path | None, hang_seconds: float) -> int:
+    """Wait for the end of the rank; make one after `hang_seconds` without a sign of life of any rank.
+
+    Time counts from the first sign: a graph may take half an hour to compile before there is a step.
+    """
+    if log is None or hang_seconds == math.inf:
+        return child.wait()
+    logs, seen = log.parent, time.monotonic()
+    start = last = read_signs(logs, BEATS)
+    earlier = read_signs(logs, HANGS)
+    while read_signs(logs, HANGS) == earlier:  # else another rank's runner has found so
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(POLL_SECONDS)
+        signs = read_signs(logs, BEATS)
+        if signs != last or signs == start:
+            last, seen = signs, time.monotonic()
+        elif time.monotonic() - seen > hang_seconds:
+            break
+    note_hang(logs, place()[0])
+    stacks = log.with_suffix(".stacks")
+    sys.stderr.write(f"no step was finished for {hang_seconds / 60:g} minutes; the stacks: {stacks}\n")
+    sys.stderr.flush()
+    ask_for_stacks(child, stacks)
+    child.kill()
+    child.wait()
+    return HANG_CODE
+
+
+def ask_for_stacks(child: subprocess.Popen, stacks: Path) -> None:
+    """Let the rank write its stacks and go no further; all runners take the same time, since one's end ends them all.
+
+    A rank that SIGSTOP holds has to go on for it.
+    """
+    end, before = time.monotonic() + STACKS_SECONDS, size_of(stacks)
+    send_even_if_stopped(child, signal.SIGUSR1)
+    while size_of(stacks) == before and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.1)  # for the other threads' stacks
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(max(0.0, end - time.monotonic()))
+
+
+def send_even_if_stopped(child: subprocess.Popen, number: int) -> None:
+    """Send a signal to the rank, and let it handle it where SIGSTOP holds it."""
+    child.send_signal(number)
+    child.send_signal(signal.SIGCONT)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file, 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def log_of(argv: Sequence[str]) -> Path | None:

@@ -29,6 +29,8 @@ class Job:
     node_rank: int = 0
     master_addr: str | None = None
     master_port: int | None = None
+    restarts: int = 0
+    hang_minutes: float | None = None
     options: tuple[str, ...] = ()
 
     @property

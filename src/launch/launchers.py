@@ -72,7 +72,8 @@ def find_program(name: str) -> str | None:
 def rank_command(job: Job) -> list[str]:
     """Return the command of one rank."""
     script, *options = job.train_command()
-    return [sys.executable, str(RUN_RANK), str(ROOT / script), *options]
+    watch = [] if job.hang_minutes is None else ["--hang_minutes", str(job.hang_minutes)]
+    return [sys.executable, str(RUN_RANK), *watch, str(ROOT / script), *options]
 
 
 def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:

@@ -9,14 +9,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from src.distributed.child_process import end_with_parent
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 15.0  # from the failure of one process to the end of the others by force
 REPORT_START = "error: rank "
+
+
+class JobStoppedError(Exception):
+    """The processes have failed after this one was told to stop; `code` is the exit code of the first of them."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def run_together(
@@ -35,30 +44,38 @@ def run_together(
         logs: files for the standard output of each, the first one's goes to this process's as well; none: all share it.
         shown: a file that is written meanwhile; what comes into it is shown.
         reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
+
+    Raises:
+        JobStoppedError: they did not end well, and SIGTERM or SIGINT had asked for it.
     """
     processes = [
         _start(command, environment, log, shared=index == 0)
         for index, (command, environment, log) in enumerate(zip(commands, environments, logs or [None] * len(commands)))
     ]
-    handlers = {
-        number: signal.signal(number, lambda received, _frame: _send(processes, received))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    finished = threading.Event()
-    follower = threading.Thread(target=_follow, args=(shown, finished)) if shown else None
-    if follower:
-        follower.start()
-    try:
+    with _signals_passed_on(processes) as received, _showing(shown):
         code = _wait(processes)
-    finally:
-        finished.set()
-        if follower:
-            follower.join()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     if code and reports:
         _show_reports(reports)
+    if code and received:
+        raise JobStoppedError(code)
     return code
+
+
+@contextlib.contextmanager
+def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
+    """Send SIGTERM and SIGINT on to the processes within the block, which gets a list that each signal is added to."""
+    received: list[int] = []
+
+    def pass_on(number: int, _frame: Any) -> None:
+        received.append(number)
+        _send(processes, number)
+
+    handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _start(
@@ -98,6 +115,22 @@ def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _showing(path: Path | None) -> Iterator[None]:
+    """Copy what is written to a file, if one is given, to standard output within the block."""
+    if path is None:
+        yield
+        return
+    finished = threading.Event()
+    follower = threading.Thread(target=_follow, args=(path, finished))
+    follower.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        follower.join()
 
 
 def _follow(path: Path, finished: threading.Event) -> None:

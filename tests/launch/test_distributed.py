@@ -154,6 +154,31 @@ def test_a_killed_rank_ends_the_job_which_resumes_exactly(straight, dataset, two
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
+@pytest.mark.once
+def test_a_job_goes_on_through_a_killed_and_a_stopped_rank(straight, dataset, two_rank_graphs, tmp_path):
+    """Left alone overnight: kill -9, then SIGSTOP, and in the end the weights of the undisturbed run."""
+    save_dir = tmp_path / "run"
+    overnight = ["--restarts", 2, "--hang_minutes", 0.5]
+    process = start_job(FIRST, save_dir, *overnight, *SETTINGS, *options_for(dataset), **two_rank_graphs)
+    lines, waiting = [], [(5, signal.SIGKILL), (9, signal.SIGSTOP)]
+    for line in process.stdout:
+        lines.append(line)
+        if waiting and f"step {waiting[0][0]}/{STEPS}" in line:
+            beat = (save_dir / "logs" / "rank_1.beat").read_text(encoding="utf-8")
+            os.kill(int(beat.split()[1]), waiting.pop(0)[1])
+    text = "".join(lines)
+    assert (process.wait(timeout=120), waiting) == (0, []), text[-6000:]
+    assert re.search(r"the job ended with exit code \d+; restart 1 of 2", text)
+    assert "the job ended with exit code 75; restart 2 of 2" in text
+    for rank in (0, 1):
+        assert "in run_training" in (save_dir / "logs" / f"rank_{rank}.stacks").read_text(encoding="utf-8")
+    assert not processes_of(save_dir)
+    one, two = weights(straight, STEPS), weights(save_dir, STEPS)
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
 def processes_of(save_dir: Path) -> dict[int, str]:
     """Return the command line of every process that names the folder of the run, and of every scheduler and relay."""
     found = {}

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from scripts import launch_ranks
-from src.base.errors import UserError
+from src.base.errors import ConfigError, UserError
 from src.distributed import scheduler
 from src.launch import job as job_module
 from src.launch import launchers
@@ -37,6 +37,29 @@ def test_the_command_line():
         (["--mix", "True"], None),
     ):
         assert Job(2, 2, "out", options=tuple(words)).device_target == target
+
+
+def test_restarts_and_hangs_on_the_command_line():
+    job = launch_ranks.parse_args(["8", "2", "out", "--restarts", "3", "--hang_minutes", "30", "--mix", "True"])
+    assert (job.restarts, job.hang_minutes, job.options) == (3, 30, ("--mix", "True"))
+    assert launchers.rank_command(job)[2:4] == ["--hang_minutes", "30.0"]
+    assert "--hang_minutes" not in launchers.rank_command(Job(8, 2, "out"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--hang_minutes", "0"], "--hang_minutes: must be a positive number of minutes, got '0'"),
+        (["--hang_minutes", "nan"], "--hang_minutes: must be a positive number of minutes, got 'nan'"),
+        (["--hang_minutes", "soon"], "--hang_minutes: must be a positive number of minutes, got 'soon'"),
+        (["--restarts", "-1"], "--restarts: expected a whole number from 0 on, got '-1'"),
+        (["--restarts", "1.5"], "--restarts: expected a whole number from 0 on, got '1.5'"),
+    ],
+)
+def test_restarts_and_hangs_that_make_no_sense(words, message):
+    """A ConfigError is one line and exit code 2."""
+    with pytest.raises(ConfigError, match=message):
+        launch_ranks.parse_args(["8", "2", "out", *words])
 
 
 def fake_program(folder, text: str):
