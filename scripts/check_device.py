@@ -1,0 +1,134 @@
+"""Check a card in the first hour: fourteen checks in order, up to the first that fails.
+
+Each check runs in a process of its own and is compared with an oracle: PyTorch's values, NumPy, an undisturbed run, or
+a process on the CPU. A table goes to standard output, every figure to a JSON file, to be attached to a report.
+
+Usage: python scripts/check_device.py [--device_target CPU|Ascend] [--device_id N] [--quick] [--ranks N] [--json FILE]
+       [--folder DIR] [section.key=value ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.base.errors import UserError
+from src.base.files import make_folder, require_new, write_whole
+from src.config.schema_base import TRAIN
+from src.utils.config import Parser, load_config, whole_number
+from src.utils.entry import run_entry
+from tools.device_check.ranks import make_job
+from tools.device_check.report import NAMES, plain, shown, table
+from tools.device_check.result import Settings
+from tools.device_check.worker import in_process
+
+QUICK, RANKS = 5, 12
+CROP = (1024, 1024)  # of the published training, on a card
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the checks; return 0 if all passed, else 1."""
+    args = parse_args(argv)
+    require_ranks(args.ranks, args.device_target)
+    folder = new_folder(args.folder)
+    settings = Settings(args.device_target, args.device_id, folder, args.ranks, options=tuple(args.options))
+    settings, machine = probe(settings)
+    report = {"machine": machine, "settings": dataclasses.asdict(settings), "checks": []}
+    target, records = args.json or folder / "check_device.json", report["checks"]
+    for number in numbers(args):
+        records.append(run_check(number, settings))
+        write_whole(target, (json.dumps(plain(report), indent=2) + "\n").encode(), "the results ")
+        sys.stderr.write(f"check {number} of {len(NAMES)}, {NAMES[number]}: {shown(records[-1]['details'])}\n")
+        if not records[-1]["passed"]:
+            break
+    print(table(records))
+    print(f"to be attached to a report: {target}; logs: {folder}")
+    return 0 if all(record["passed"] for record in records) else 1
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser("scripts/check_device.py", description=__doc__)
+    parser.add_argument("--device_target", choices=("CPU", "Ascend"), default="Ascend", help="default %(default)s")
+    parser.add_argument("--device_id", type=whole_number, default=0, help="number of the card, default %(default)s")
+    parser.add_argument("--quick", action="store_true", help="only the first five checks")
+    parser.add_argument("--ranks", type=whole_number, default=0, metavar="N", help="check N ranks, too, 2 or more")
+    parser.add_argument("--json", type=Path, default=None, help="new file of all figures, default: in --folder")
+    parser.add_argument("--folder", type=Path, default=None, help="new folder for logs, default: a temporary one")
+    parser.add_argument("options", nargs="*", metavar="section.key=value", help="for all that is built and started")
+    args = parser.parse_args(argv)
+    if args.ranks == 1:
+        raise UserError("--ranks 1: give 2 or more")
+    if args.quick and args.ranks:
+        raise UserError("--ranks: not with --quick, which ends before")
+    if args.json:
+        require_new(args.json, "the results ")
+    load_config(["--device_target", args.device_target, *args.options], TRAIN)  # complains of the options
+    return args
+
+
+def require_ranks(ranks: int, device_target: str) -> None:
+    """Raise a UserError if a job of so many ranks, 0 for none, cannot run here."""
+    try:
+        if ranks:
+            make_job(ranks, "", ("--device_target", device_target))
+    except UserError as err:
+        raise UserError(f"--ranks {ranks}: {err}") from err
+
+
+def new_folder(given: Path | None) -> Path:
+    """Return the folder of the logs, made, and empty.
+
+    Raises:
+        UserError: it holds something, or cannot be made.
+    """
+    if given is None:
+        return Path(tempfile.mkdtemp(prefix="check_device-"))
+    make_folder(given)
+    if any(given.iterdir()):
+        raise UserError(f"--folder {given}: not empty, and left as it is; give another one")
+    return given.absolute()
+
+
+def numbers(args: argparse.Namespace) -> list[int]:
+    """Return the checks that were asked for."""
+    last = QUICK if args.quick else max(NAMES)
+    return [number for number in NAMES if number <= last and (number != RANKS or args.ranks)]
+
+
+def probe(settings: Settings) -> tuple[Settings, dict]:
+    """Return the settings with what the device computes in, which decides the bounds, and what machine this is.
+
+    Raises:
+        UserError: there is no such device, or no MindSpore.
+    """
+    code, machine, log = in_process("probe", settings)
+    if machine is None:
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        last = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
+        raise UserError(f"{last}; see {log}" if code != 2 else last)
+    crop = settings.crop if settings.device_target == "CPU" else CROP
+    kinds = {name: machine[name] for name in ("half", "tensor_float")}
+    return dataclasses.replace(settings, crop=crop, **kinds), machine
+
+
+def run_check(number: int, settings: Settings) -> dict:
+    """Run a check in a process of its own; return its result, a failed one if the process died."""
+    start = time.monotonic()
+    code, record, log = in_process(f"check{number}", settings)
+    if record is None:
+        record = {"figure": float("inf"), "bound": 0.0, "oracle": "the check ends", "advice": f"see {log}",
+                  "passed": False, "details": {"exit code": code}}  # fmt: skip
+    return {"number": number, **record, "seconds": round(time.monotonic() - start, 1)}
+
+
+if __name__ == "__main__":
+    run_entry(main)

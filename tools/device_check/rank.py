@@ -1,0 +1,40 @@
+"""One rank of check 12: trains as train.py does, then tells the others text and numbers, and writes what it got."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import train
+from src.base.files import write_whole
+from src.distributed.communicator import Communicator
+from src.utils.entry import run_entry
+from tools.device_check.ranks import NUMBERS, TEXT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, then exchange; return train.py's exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    code = train.main(words)
+    from mindspore.communication import get_group_size, get_rank
+
+    others = Communicator(get_rank(), get_group_size())
+    save_dir = Path(words[words.index("--save_dir") + 1])
+    write_whole(save_dir / f"exchange_{others.rank}.json", json.dumps(exchange(others)).encode())
+    others.wait_for_all()
+    return code
+
+
+def exchange(others: Communicator) -> dict[str, object]:
+    """Return the text of rank 0, the sums over the ranks, and the ranks' own numbers."""
+    text = others.text_of_rank_0(TEXT if others.rank == 0 else "")
+    sums = others.sum_integers([number + others.rank for number in NUMBERS])
+    return {"text": text, "sums": sums.tolist(), "ranks": others.of_all(others.rank).tolist()}
+
+
+if __name__ == "__main__":
+    run_entry(main)

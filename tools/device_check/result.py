@@ -1,0 +1,85 @@
+"""What a check is told and what it answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is checked, and how large.
+
+    Attributes:
+        device_target: "CPU" or "Ascend".
+        device_id: number of the device.
+        folder: where checks keep their files.
+        ranks: processes of check 12; 0 without it.
+        half: whether convolutions compute in float16 whatever is asked.
+        tensor_float: whether float32 convolutions round their inputs (HF32).
+        crop: height and width of the batches of steps and speed, multiples of 32.
+        options: ``section.key=value`` for everything that is built and started.
+    """
+
+    device_target: str
+    device_id: int
+    folder: Path
+    ranks: int = 0
+    half: bool = False
+    tensor_float: bool = False
+    crop: tuple[int, int] = (64, 64)
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Return what `json.dumps` of a settings' dictionary, folder as text, describes."""
+        values = json.loads(text)
+        lists = {name: tuple(values[name]) for name in ("crop", "options")}
+        return cls(**{**values, **lists, "folder": Path(values["folder"])})
+
+    def bound(self, *, float32: float, hf32: float, float16: float) -> float:
+        """Return the bound that suits the precision of the device's convolutions."""
+        return float16 if self.half else hf32 if self.tensor_float else float32
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found: `figure` against `bound`, which it must not exceed."""
+
+    figure: float
+    bound: float
+    oracle: str
+    advice: str
+    details: dict = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the figure keeps to the bound; one that is no number does not."""
+        return bool(self.figure <= self.bound)
+
+
+def attempt(function: Callable[[], float]) -> float:
+    """Return what `function` does; infinity, and a traceback in the log, where MindSpore cannot compute it here."""
+    try:
+        return function()
+    except (RuntimeError, TypeError, ValueError):
+        logger.exception("cannot be computed here")
+        return math.inf
+
+
+def nearest_to_bound(parts: Mapping[str, tuple[float, float]]) -> float:
+    """Return the largest of some figures, each divided by its bound, above 1 if one exceeds it; nan counts as infinite.
+
+    Args:
+        parts: figure and positive bound by name.
+    """
+    shares = [figure / bound for figure, bound in parts.values()]
+    return max(math.inf if math.isnan(share) else share for share in shares)

@@ -1,0 +1,216 @@
+"""Checks 6, 10 and 11, and the times for check 9: the training loop's sinks, speed, memory and feed."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Model, Tensor, nn
+from mindspore.dataset import GeneratorDataset
+
+from src.base.json_lines import read_json_lines
+from src.config.schema_base import TRAIN
+from src.data.dataset_factory import create_train_dataset
+from src.modules.factory import create_train_cell
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.loss import WithLossCell
+from src.modules.train_warpper import TrainOneStepCell
+from src.utils import local_adapter
+from src.utils.config import load_config
+from src.visual.visualize import write_png
+from tools.device_check import seeded
+from tools.device_check.network import configuration, effective_level, seeded_network
+from tools.device_check.profile import aicpu_shares
+from tools.device_check.result import ROOT, Result, Settings, attempt
+from tools.streets.shapes import CLASS_NAMES, draw_pair
+
+BATCHES = 20
+PICTURES = 4
+PROFILED = 3  # steps
+DEPTHWISE = {name: f"net_args.depthwise_expand={name}" for name in ("grouped", "repeat")}
+LOSS_FORMS = {"loss by gather": False, "loss by one-hot vectors": True}  # `one_hot` of `CrossEntropy`
+NEEDED = 2.7  # images/s a rank, at 728 ms for two
+TURNS = 10
+
+
+class Losses(ms.Callback):
+    """Collects the loss of the last step of each sink, or of each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[int, float] = {}
+
+    def on_train_step_end(self, run_context: ms.RunContext) -> None:
+        """Note the loss of the step that ends."""
+        original = run_context.original_args()
+        self.values[original.cur_step_num] = float(original.net_outputs[0].asnumpy())
+
+
+def batches(settings: Settings, count: int, size: int = 2) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (image, label) of `count` batches."""
+    shape = (size, 3, *settings.crop)
+    return [(seeded.image(shape, seed), seeded.label(shape, seed)) for seed in range(count)]
+
+
+def train_cell(settings: Settings, *options: str) -> TrainOneStepCell:
+    """Return the cell of a training step with seeded weights."""
+    return create_train_cell(seeded_network(settings, *options), configuration(settings, *options))
+
+
+def sink_losses(settings: Settings, sink_size: int) -> dict[int, float]:
+    """Return the losses by step of the batches, in data sinks of `sink_size`, -1 for none."""
+    data, losses = batches(settings, BATCHES), Losses()
+    dataset = GeneratorDataset(data, ["image", "label"], shuffle=False)
+    sink = sink_size > 0
+    epochs = BATCHES // sink_size if sink else 1
+    Model(train_cell(settings)).train(
+        epochs, dataset, callbacks=[losses], dataset_sink_mode=sink, sink_size=sink_size if sink else -1
+    )
+    return losses.values
+
+
+def check_sink(settings: Settings) -> Result:
+    """Check 6: the losses of 20 batches in sinks of 10, of 1 and without, against calls of the step itself.
+
+    MindSpore has no sink on the CPU: there only the loop without one is compared.
+    """
+    cell = train_cell(settings)
+    direct = [float(cell(Tensor(image), Tensor(label))[0].asnumpy()) for image, label in batches(settings, BATCHES)]
+    worst = {}
+    for size in (-1,) if settings.device_target == "CPU" else (10, 1, -1):
+        found = sink_losses(settings, size)
+        complete = BATCHES in found
+        errors = [abs(loss - direct[step - 1]) / abs(direct[step - 1]) for step, loss in found.items()]
+        worst["none" if size < 0 else f"sink {size}"] = max(errors) if complete else float("inf")
+    return Result(
+        max(worst.values()), settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2), "the step called directly",
+        "run again with ms_mode=1, and train so; report the losses", worst,
+    )  # fmt: skip
+
+
+def milliseconds(function: Callable[[], object]) -> float:
+    """Return the least time of a call that ends when its result is on the host; the first call compiles."""
+    function()
+    times = []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times)
+
+
+def waits(cell: nn.Cell, image: Tensor, label: Tensor | None = None) -> Callable[[], object]:
+    """Return a call of `cell` that waits for its first result."""
+
+    def call() -> np.ndarray:
+        result = cell(image) if label is None else cell(image, label)
+        return (result[0] if isinstance(result, tuple) else result).asnumpy()
+
+    return call
+
+
+def times(settings: Settings) -> dict[str, float | str]:
+    """Time forward, with each form of the loss, and the full step in both depthwise forms, ms."""
+    image, label = (Tensor(array) for array in batches(settings, 1)[0])
+    config = configuration(settings)
+    network = seeded_network(settings).set_train(True)
+    figures = {"level": effective_level(config), "forward": milliseconds(waits(network, image))}
+    for name, one_hot in LOSS_FORMS.items():
+        criterion = CrossEntropy(seeded.NUM_CLASSES, None, config.data.ignore_label, one_hot=one_hot)
+        cell = WithLossCell(network, criterion, config.loss_weight)
+        figures[name] = milliseconds(waits(cell, image, label))
+    for form, option in DEPTHWISE.items():
+        changed = dataclasses.replace(settings, options=(*settings.options, option))
+        figures[form] = attempt(lambda changed=changed: step_time(changed)["step"])
+    return figures
+
+
+def step_time(settings: Settings) -> dict[str, float]:
+    """Time the full step, ms."""
+    image, label = (Tensor(array) for array in batches(settings, 1)[0])
+    return {"step": milliseconds(waits(train_cell(settings), image, label))}
+
+
+def on_ai_cpu(settings: Settings) -> dict[str, float] | None:
+    """Profile some steps; return what operators on the AI CPU take of them, see `aicpu_shares`."""
+    image, label = (Tensor(array) for array in batches(settings, 1)[0])
+    step, folder = waits(train_cell(settings), image, label), settings.folder / "profile"
+    step()  # compiles
+    stop = local_adapter.start_profiler(folder)
+    for _ in range(PROFILED):
+        step()
+    stop()
+    return aicpu_shares(folder)
+
+
+def peak_memory(settings: Settings) -> tuple[str, int]:
+    """Return whose memory, and the most MB of it used so far: the device's, where MindSpore (2.3 and later) tells it.
+
+    On the CPU and with older versions it is this process's.
+    """
+    modules = () if settings.device_target == "CPU" else ("runtime", "hal")
+    for module in modules:
+        largest = getattr(getattr(ms, module, None), "max_memory_allocated", None)
+        if largest is not None:
+            return "device", largest() // 2**20
+    return "host", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def check_memory(settings: Settings) -> Result:
+    """Check 10: the peak of memory in a step with four images, after one with two."""
+    details, peaks, cell = {}, [], train_cell(settings)
+    for size in (2, 4):
+        image, label = batches(settings, 1, size)[0]
+        loss = float(cell(Tensor(image), Tensor(label))[0].asnumpy())
+        whose, peak = peak_memory(settings)
+        peaks.append(peak)
+        details |= {f"batch {size}, {whose} MB": peak, f"batch {size}, loss": loss}
+    growth = peaks[1] / peaks[0] if np.isfinite(loss) else float("inf")
+    return Result(growth, 2.2, "the step with two images", "train with --batch_size 2", details)
+
+
+def pictures(settings: Settings) -> Path:
+    """Write pictures as large as those of Cityscapes, grainy like photographs, and return their folder."""
+    folder, rng = settings.folder / "feed", np.random.default_rng(0)
+    folder.mkdir()
+    lines = []
+    for index in range(PICTURES):
+        picture, label = draw_pair(0, "train", index)
+        large = np.pad(picture.repeat(6, 0).repeat(9, 1), ((0, 64), (0, 0), (0, 0)), "edge")[:, :2048].astype(np.int16)
+        grain = rng.integers(-2, 3, large.shape, np.int16)
+        write_png(folder / f"{index}.png", np.clip(large + grain, 0, 255).astype(np.uint8))
+        write_png(folder / f"{index}_label.png", np.pad(label.repeat(6, 0).repeat(9, 1), ((0, 64), (0, 0)))[:, :2048])
+        lines.append(f"{index}.png {index}_label.png\n")
+    (folder / "train.lst").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def feed(settings: Settings) -> float:
+    """Return the images a second that the generator of training batches gives, of the published crop."""
+    words = ["--config", str(ROOT / "config/bisenetv2_cityscapes.yml"), "num_classes=3", "data.name=generic"]
+    words += [f"data.class_names=[{','.join(CLASS_NAMES)}]", "data.map_label=null"]
+    config = load_config([*words, *settings.options, f"data.dataset_dir={pictures(settings)}"], TRAIN)
+    dataset = create_train_dataset(
+        config.data, num_classes=config.num_classes, batch_size=2, start_step=0, total_step=BATCHES, seed=1,
+        rank=0, rank_size=1, ranks_on_host=max(1, settings.ranks),
+    )  # fmt: skip
+    start = time.perf_counter()
+    count = sum(len(batch[0]) for batch in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True))
+    return count / (time.perf_counter() - start)
+
+
+def check_feed(settings: Settings) -> Result:
+    """Check 11: the seconds an image takes the generator alone, on a rank's share of the cores."""
+    rate, records = feed(settings), read_json_lines(settings.folder / "trained/metrics.jsonl")
+    details = {"images/s": rate}
+    if records:
+        details["waiting for data in the training of check 8, ms a step"] = records[-1]["data_wait_ms"]
+    return Result(
+        1 / rate if rate else float("inf"), 1 / NEEDED, "2.7 images/s, what a rank of the published run takes",
+        "more cores for each rank, images on a local disk", details,
+    )  # fmt: skip
