@@ -42,8 +42,8 @@ WITHOUT_MINDSPORE = (
 # jobs of several ranks (see `only_job`) stand apart, so that no process waits for another one's.
 LONGEST = (
     "test_distributed", "test_end_to_end", "test_versions", "test_benchmark_run", "test_demo", "test_offline_chain",
-    "test_ascend_audit", "test_runner_program", "test_modelarts", "test_train_cell", "test_keys_are_read",
-    "test_export",
+    "test_ascend_audit", "test_device_check_runs", "test_runner_program", "test_modelarts", "test_train_cell",
+    "test_keys_are_read", "test_export",
 )  # fmt: skip
 
 
