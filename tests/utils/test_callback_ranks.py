@@ -77,12 +77,11 @@ def test_the_scripts_evaluator_knows_whether_all_take_part(tmp_path, monkeypatch
     from src.utils.config import load_config
 
     monkeypatch.setattr(script, "make_evaluation", lambda *arguments: None)
+    network, cell = SimpleNamespace(head_names=("main",)), SimpleNamespace(overflow=SimpleNamespace(advice=""))
     for parallel in (True, False):
         options = ["--save_dir", str(tmp_path), "--run_eval", "True", "--eval_parallel", str(parallel)]
         state = TrainState(0, 20, Communicator(0, 2))
-        callbacks = script.create_callbacks(
-            state, SimpleNamespace(head_names=("main",)), None, np.ones(20), load_config(options, "train")
-        )
+        callbacks = script.create_callbacks(state, network, cell, np.ones(20), load_config(options, "train"))
         (evaluator,) = [item for item in callbacks if isinstance(item, callback.Evaluator)]
         assert evaluator.shared == parallel
 
