@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_ranks(args.ranks, args.device_target)
     folder = new_folder(args.folder)
     settings = Settings(args.device_target, args.device_id, folder, args.ranks, options=tuple(args.options))
-    settings, machine = probe(settings)
+    settings, machine = probe(settings, temporary=args.folder is None)
     report = {"machine": machine, "settings": dataclasses.asdict(settings), "checks": []}
     target, records = args.json or folder / "check_device.json", report["checks"]
     for number in numbers(args):
@@ -104,8 +105,10 @@ def numbers(args: argparse.Namespace) -> list[int]:
     return [number for number in NAMES if number <= last and (number != RANKS or args.ranks)]
 
 
-def probe(settings: Settings) -> tuple[Settings, dict]:
+def probe(settings: Settings, *, temporary: bool) -> tuple[Settings, dict]:
     """Return the settings with what the device computes in, which decides the bounds, and what machine this is.
+
+    After a mistake of the user's there is nothing to read in a `temporary` folder, which is removed.
 
     Raises:
         UserError: there is no such device, or no MindSpore.
@@ -114,7 +117,11 @@ def probe(settings: Settings) -> tuple[Settings, dict]:
     if machine is None:
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         last = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
-        raise UserError(f"{last}; see {log}" if code != 2 else last)
+        if code != 2:
+            raise UserError(f"{last}; see {log}")
+        if temporary:
+            shutil.rmtree(settings.folder)
+        raise UserError(last)
     crop = settings.crop if settings.device_target == "CPU" else CROP
     kinds = {name: machine[name] for name in ("half", "tensor_float")}
     return dataclasses.replace(settings, crop=crop, **kinds), machine

@@ -121,6 +121,21 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path):
     assert not done.stdout
 
 
+@pytest.mark.parametrize(("code", "stays"), [(2, False), (1, True)])
+def test_a_temporary_folder_stays_for_its_log_alone(monkeypatch, tmp_path, code, stays):
+    def in_process(name: str, settings) -> tuple:
+        log = settings.folder / f"{name}.log"
+        log.write_text("error: no card\n", encoding="utf-8")
+        return code, None, log
+
+    monkeypatch.setattr(check_device, "in_process", in_process)
+    monkeypatch.setattr(check_device.tempfile, "mkdtemp", lambda prefix: str(tmp_path / prefix))
+    (tmp_path / "check_device-").mkdir()
+    with pytest.raises(UserError, match="^no card" if stays else "^no card$"):
+        check_device.main(["--device_target", "CPU"])
+    assert (tmp_path / "check_device-").exists() == stays
+
+
 def test_the_table_says_what_failed():
     record = {"number": 2, "figure": 0.5, "bound": 0.1, "seconds": 3.0, "oracle": "PyTorch", "advice": "do this",
               "passed": False, "details": {"a": 1, "b": {"c": [0.123456, None]}}}  # fmt: skip
