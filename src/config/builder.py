@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import typing
@@ -15,12 +14,7 @@ from src.base.errors import ConfigError
 from src.config import schema
 from src.config.registry import TRANSFORMS
 from src.config.schema_base import field_problems, refuse
-
-
-class Text(str):
-    """A value typed on the command line: text that only the key's type can interpret."""
-
-    __slots__ = ()
+from src.config.yaml_loader import Text, read_text
 
 
 def nearest(name: str, known: Sequence[str], cutoff: float = 0.5) -> str:
@@ -92,8 +86,13 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Co
 
 def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str]) -> tuple | None:
     if isinstance(value, Text):
-        with contextlib.suppress(yaml.YAMLError):  # then it is no list either
-            value = yaml.safe_load(value)
+        try:
+            value = read_text(value)
+        except (yaml.YAMLError, ValueError):  # then it is no list either
+            pass
+        except ConfigError as err:
+            problems.append(f"{where}: {err}")
+            return None
     if not isinstance(value, (list, tuple)):
         problems.append(f"{where}: expected a list, got {value!r}")
         return None

@@ -70,6 +70,12 @@ def positive(value: Any) -> str:
     return "" if all(number > 0 for number in numbers) else f"must be positive, got {_show(value)}"
 
 
+def weights(value: tuple[float, ...]) -> str:
+    """Check for weights of at least zero that are not all zero: nothing would be learned."""
+    complaint = at_least(0)(value)
+    return complaint or ("" if any(value) else f"must not all be 0: nothing would be learned, got {_show(value)}")
+
+
 def not_empty(value: str) -> str:
     """Check that a path is there: an unset shell variable must not pass for an option left out."""
     return "" if value.strip() else "must not be empty"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional
 
 from src.config.registry import DATASETS
-from src.config.schema_base import Section, at_least, between, key, require
+from src.config.schema_base import Section, at_least, between, key, require, weights
 
 
 class Transform(Section):
@@ -79,7 +79,7 @@ class Data(Section):
         8, "threads that decode and augment; cut to the number of cores", check=at_least(1), may_change=True
     )
     map_label: Optional[tuple[float, ...]] = key(
-        None, "weight of each class in the loss, in train-id order; null = all 1", check=at_least(0)
+        None, "weight of each class in the loss, in train-id order; null = all 1", check=weights
     )
     ignore_label: int = key(
         255, "train id of pixels that count neither in the loss nor in the evaluation, up to 255", check=between(0, 255)

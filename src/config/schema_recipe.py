@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from src.config.registry import NETWORKS
-from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, key, positive
+from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, key, positive, weights
 from src.config.schema_data import Data
 from src.config.schema_model import Loss, NetArgs, Optimizer
 
@@ -23,7 +23,7 @@ class Recipe(Section):
         (1.0,) * 5,
         "weights of the five heads' losses: main, aux2, aux3, aux4, aux5_4",
         scripts=(TRAIN,),
-        check=at_least(0),
+        check=weights,
     )
     total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
     warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))

@@ -9,23 +9,9 @@ import yaml
 
 from src.base.errors import ConfigError
 from src.config.builder import nearest
+from src.config.yaml_loader import read_text
 
 BASE_KEY = "__BASE__"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice in one mapping, where PyYAML would drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            name = self.construct_object(key_node, deep=True)
-            if not isinstance(name, (str, int, float)):
-                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: {name!r} cannot be a key")
-            if name in seen:
-                raise ConfigError(f"{node.start_mark.name}:{key_node.start_mark.line + 1}: key {name!r} given twice")
-            seen.add(name)
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
@@ -41,9 +27,7 @@ def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
     except (OSError, UnicodeDecodeError) as err:
         raise ConfigError(f"cannot read configuration {path}: {getattr(err, 'strerror', None) or err}") from err
     try:
-        loader = _UniqueKeyLoader(text)
-        loader.name = path.name
-        values = loader.get_single_data() or {}
+        values = read_text(text, path.name) or {}
     except (yaml.YAMLError, ValueError) as err:  # a date that does not exist is a ValueError
         raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(values, dict):

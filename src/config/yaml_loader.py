@@ -1,0 +1,134 @@
+"""The YAML of configurations: as PyYAML reads it, without what YAML 1.1 turns into something else than is written."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import yaml
+
+from src.base.errors import ConfigError
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = _TAG + "merge"
+_KEY_TAGS = {_TAG + kind for kind in ("str", "int", "float", "merge", "value")}
+
+
+class Text(str):
+    """A word that only the key's type can interpret: typed on the command line, or ``None`` in a file."""
+
+    __slots__ = ()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML loader for which a key stands once in a mapping, and a number has one value.
+
+    PyYAML would drop the first of two keys, and read ``0100`` as 64, ``1:30`` as 90, ``0x10`` as 16 and ``on`` as True,
+    where the command line reads 100, or no number at all.
+    """
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key_node, _ in node.value:
+            place, name = self._place(key_node), key_node.value
+            if key_node.tag not in _KEY_TAGS:
+                shown = name if isinstance(key_node, yaml.ScalarNode) else self.construct_object(key_node, deep=True)
+                raise ConfigError(f"{place}{shown!r} cannot be a key")
+            if name in seen:
+                raise ConfigError(f"{place}key {name!r} given twice")
+            seen.add(name)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put what ``<<`` names before the mapping's own keys, which win; of several mappings the first one does."""
+        own = [pair for pair in node.value if pair[0].tag != _MERGE]
+        pairs: dict[str, tuple] = {}
+        for value in (value for name, value in node.value if name.tag == _MERGE):
+            for other in self._mappings(value):
+                self.flatten_mapping(other)
+                pairs = {**{name.value: (name, entry) for name, entry in other.value}, **pairs}
+        node.value = [*pairs.values(), *own]
+
+    def _mappings(self, node: yaml.Node) -> list[yaml.MappingNode]:
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(entry, yaml.MappingNode) for entry in nodes):
+            raise ConfigError(f"{self._place(node)}<< takes a mapping or a list of mappings")
+        return nodes
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}: " if self.name else ""
+
+    def read_plain(self, node: yaml.ScalarNode) -> Any:
+        """Return the value of a word that YAML 1.1 does not take for text.
+
+        Raises:
+            ConfigError: the command line reads it otherwise; both readings are named.
+        """
+        value = yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        if value == _plain_reading(node.value) or value in (float("inf"), float("-inf")) or value != value:
+            return value
+        raise ConfigError(f"{self._place(node)}{_two_readings(node.value, value)}")
+
+
+def _plain_reading(text: str) -> Any:
+    """Return what the command line reads: True, False, a number or the text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _two_readings(text: str, value: Any) -> str:
+    """Say how YAML 1.1 reads a word, how the command line does, and what to write instead."""
+    plain = _plain_reading(text)
+    other = f"the number {plain:.15g}" if isinstance(plain, float) else f"the text {text!r}"
+    if isinstance(value, (date, datetime)):
+        return f"{text} is a date in YAML 1.1, {other} elsewhere; quote it: {text!r}"
+    if isinstance(value, bool):
+        return f"{text} is {value} in YAML 1.1, {other} elsewhere; write {value}, or {text!r} in quotes"
+    meant = f" or {plain:.15g}" if isinstance(plain, float) else ""
+    return f"{text} is {value} in YAML 1.1, {other} elsewhere; write {value}{meant}, or {text!r} in quotes"
+
+
+def _read_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = loader.construct_yaml_str(node)
+    return Text(text) if node.style is None and text.lower() == "none" else text
+
+
+for _kind in ("int", "float", "bool", "timestamp"):
+    _Loader.add_constructor(_TAG + _kind, _Loader.read_plain)
+_Loader.add_constructor(_TAG + "str", _read_text)
+
+
+def read_text(text: str, name: str = "") -> Any:
+    """Read one YAML document.
+
+    Args:
+        text: the document.
+        name: of its file, for messages; empty for a list on the command line.
+
+    Returns:
+        Plain values, of which no two are the same object: setting a key in one place changes no other. A ``None``
+        without quotes is a `Text`.
+
+    Raises:
+        ConfigError: a key is given twice or is no text, a value contains itself, or YAML 1.1 reads a word otherwise
+            than the command line.
+        yaml.YAMLError: it is no YAML.
+        ValueError: it holds a date that does not exist.
+    """
+    loader = _Loader(text)
+    loader.name = name
+    try:
+        return _unshared(loader.get_single_data())
+    except RecursionError as err:
+        raise ConfigError(f"{name or 'list'}: an alias (*) leads to a value that contains itself") from err
+
+
+def _unshared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unshared(entry) for name, entry in value.items()}
+    return [_unshared(entry) for entry in value] if isinstance(value, list) else value
