@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -125,6 +126,7 @@ def described(source: Path, converted: Path, target: Path) -> dict | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         record.pop("opset", None)  # of the ONNX file
         record.update(file=target.name, bytes=converted.stat().st_size, format="MINDIR")
+        record["sha256"] = hashlib.sha256(converted.read_bytes()).hexdigest()
     except (OSError, ValueError, TypeError, AttributeError) as err:
         raise ConversionError(f"{path}: is not the description that export.py writes beside a model") from err
     version = dict(fields(converted.read_bytes())).get(PRODUCER_VERSION, b"").decode(errors="replace")

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.files import make_folder, write_whole
 from src.offline import runner
+from src.offline.descriptions import require_intact
 from src.offline.folders import beside
 from src.offline.inference import infer_folder, list_inputs
 from src.offline.models import check_suffix, load_model
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     setup_logging(None)
     is_mindir = check_suffix(args.model_path) == ".mindir"
+    require_intact(args.model_path)
     if is_mindir and runner.lite_home():
         return runner.run(args)
     if is_mindir:

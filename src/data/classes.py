@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from src.config import schema
 from src.config.registry import DATASETS
+
+SHOWN_NAMES = 3
 
 
 class LabelClass(NamedTuple):
@@ -77,7 +80,41 @@ def class_names(config: schema.Config) -> tuple[str, ...]:
         return config.data.class_names
     if classes:
         return tuple(cls.name for cls in classes)
-    return tuple(f"class {number}" for number in range(config.num_classes))
+    return tuple(map(numbered_name, range(config.num_classes)))
+
+
+def numbered_name(number: int) -> str:
+    """Return what a class is called that has no name."""
+    return f"class {number}"
+
+
+def known_names(config: schema.Config) -> tuple[str, ...] | None:
+    """Return the names of the classes where the configuration or the data set tells them; numbers are no names."""
+    return config.data.class_names or tuple(cls.name for cls in DATASETS[config.data.name].classes) or None
+
+
+def class_problems(config: schema.Config, number: int | None, names: Sequence[str] | None) -> list[str]:
+    """Return in one line how the classes of a training differ from the configured ones, and the way out.
+
+    Args:
+        config: the configuration in use.
+        number: of classes in training; None: not known.
+        names: of these classes, by train id; None: not known.
+    """
+    own = known_names(config)
+    ours, theirs = ([name.strip().casefold() for name in known or ()] for known in (own, names))
+    if number in (None, config.num_classes) and (not ours or not theirs or ours == theirs):
+        return []
+    order = ", in another order" if theirs and sorted(ours) == sorted(theirs) else ""
+    return [
+        f"trained on {_listed(number, names)}, configured are {_listed(config.num_classes, own)}{order}; give the "
+        "configuration of that training, --config with the config.yml of its run, or its data.class_names"
+    ]
+
+
+def _listed(number: int | None, names: Sequence[str] | None) -> str:
+    more = ", ..." if names and len(names) > SHOWN_NAMES else ""
+    return f"{number or len(names or ())} classes" + (f" ({', '.join(names[:SHOWN_NAMES])}{more})" if names else "")
 
 
 def class_palette(config: schema.Config) -> np.ndarray:

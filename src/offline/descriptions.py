@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Any
 
 from src.base.errors import ConfigError, UserError
 from src.base.files import make_folder, write_whole
+from src.data.classes import numbered_name
 from src.offline import onnx_model
-from src.offline.tensors import input_size
+from src.offline.tensors import ModelError, input_size, read_model
 from src.state.checkpoint_names import description_name
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class Description:
         image_size: height and width.
         num_classes: number of classes.
         normalize: arguments of the transform Normalize.
+        class_names: by train id.
     """
 
     source: Path
@@ -34,6 +37,7 @@ class Description:
     image_size: tuple[int, int]
     num_classes: int | None = None
     normalize: dict | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def description_path(model: Path) -> Path:
@@ -48,7 +52,7 @@ def publish(model: bytes, target: Path, record: dict) -> dict:
         UserError: one of them cannot be written; then neither is there.
     """
     description = description_path(target)
-    record = {"file": target.name, "bytes": len(model), **record}
+    record = {"file": target.name, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest(), **record}
     make_folder(target.parent)
     write_whole(description, (json.dumps(record, indent=2) + "\n").encode(), "the description ")
     try:
@@ -66,11 +70,26 @@ def read_description(model: Path) -> Description | None:
 
     Raises:
         ConfigError: the description is damaged, or another model's.
-        ModelError: the .onnx cannot be used.
+        ModelError: the model is damaged, or a .onnx that cannot be used.
     """
+    require_intact(model)
     beside = description_path(model)
     written = _parse(beside, _read(beside)) if beside.is_file() else None
     return _of_onnx(model, written) if model.suffix == ".onnx" else written
+
+
+def require_intact(model: Path) -> None:
+    """Compare a model with the checksum in the description beside it, where there is one.
+
+    Raises:
+        ModelError: the model is not the file that export.py wrote.
+        ConfigError: the description is damaged.
+    """
+    beside = description_path(model)
+    record = _read(beside) if beside.is_file() and model.is_file() else None
+    checksum = record.get("sha256") if isinstance(record, dict) else None
+    if checksum not in (None, hashlib.sha256(read_model(model, ModelError)).hexdigest() if checksum else None):
+        raise ModelError(f"{model}: damaged, or not the model that {beside} describes: copy or export it again")
 
 
 def _read(path: Path) -> Any:
@@ -83,8 +102,10 @@ def _read(path: Path) -> Any:
 def _parse(source: Path, record: Any) -> Description:
     try:
         size = tuple(record["image_size"])
-        return Description(source, record["input"], size, record["num_classes"], record["normalize"])
-    except (KeyError, TypeError) as err:
+        names = record.get("class_names") or ()
+        known = tuple(names) if names and names[0] != numbered_name(0) else None
+        return Description(source, record["input"], size, record["num_classes"], record["normalize"], known)
+    except (AttributeError, KeyError, TypeError) as err:
         raise ConfigError(f"{source}: is not the description that export.py writes beside a model") from err
 
 

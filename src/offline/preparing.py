@@ -11,8 +11,10 @@ from src.base.errors import ConfigError
 from src.base.files import make_folder, write_whole
 from src.config import schema
 from src.config.builder import with_image_size
-from src.data.classes import class_names, class_palette
+from src.config.schema_base import refuse
+from src.data.classes import class_names, class_palette, class_problems
 from src.data.eval_samples import EvalSample, EvalSamples
+from src.data.normalization import likely_cause, normalization_of, same_normalization, warn_of_two_normalizations
 from src.data.transforms.common import Normalize
 from src.offline.descriptions import description_path, read_description
 from src.offline.manifest import Manifest, ManifestSample, input_name
@@ -28,10 +30,12 @@ def match_model(config: schema.Config) -> schema.Config:
         ModelError: the model is a .onnx that cannot be used.
     """
     if config.model_path is None:
+        warn_of_two_normalizations(config.data)
         return dataclasses.replace(config, input=config.input or "float32")
     path = Path(config.model_path)
     model = read_description(path)
     if model is None:
+        warn_of_two_normalizations(config.data)
         logger.warning("no %s beside the model: its input is taken to be as configured", description_path(path))
         return dataclasses.replace(config, input=config.input or "float32")
     for name in ("input", "image_size", "num_classes"):
@@ -39,10 +43,12 @@ def match_model(config: schema.Config) -> schema.Config:
         if given is not None and has is not None and given != has:
             raise ConfigError(f"{name} is {given}, but {model.source} says that the model has {has}")
     configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
-    if model.input == "float32" and model.normalize not in (None, configured):
+    if model.input == "float32" and model.normalize is not None and not same_normalization(configured, model.normalize):
         raise ConfigError(
-            f"Normalize is {configured}, but {model.source} says that the model was trained with {model.normalize}"
+            f"Normalize is {configured}, but {model.source} says that the model was trained with {model.normalize}: "
+            f"{likely_cause(configured, model.normalize)}"
         )
+    refuse([f"{model.source}: {line}" for line in class_problems(config, model.num_classes, model.class_names)])
     return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
 
 
@@ -58,8 +64,7 @@ def match_file(config: schema.Config, path: Path) -> schema.Config:
 
 def normalization(config: schema.Config) -> Normalize:
     """Return how evaluation pictures are normalised."""
-    transforms = config.data.eval_transforms.item_transforms
-    return next(transform for transform in transforms if isinstance(transform, Normalize))
+    return normalization_of(config.data.eval_transforms.item_transforms)
 
 
 def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:

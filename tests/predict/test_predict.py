@@ -321,13 +321,12 @@ def test_a_checkpoint_of_other_classes_is_refused(weights):
 
 def test_normalisation_is_the_configured_one(weights):
     where = "data.eval_transforms.item_transforms.Normalize"
-    predictor = checkpoint_predictor(
-        settings(weights, f"{where}.is_scale=False", f"{where}.mean=[1,2,3]"), weights, None
-    )
+    keys = (f"{where}.is_scale=False", f"{where}.mean=[1,2,3]", f"{where}.std=[50,60,70]")
+    predictor = checkpoint_predictor(settings(weights, *keys), weights, None)
     seen = []
     predictor.classify = lambda array: seen.append(array) or np.zeros((32, 32), np.int32)
     predictor(np.full((32, 32, 3), 7, np.uint8))
-    np.testing.assert_allclose(seen[0][0, :, 0, 0], (7 - np.array([1, 2, 3])) / STD, rtol=1e-6)
+    np.testing.assert_allclose(seen[0][0, :, 0, 0], (7 - np.array([1, 2, 3])) / [50, 60, 70], rtol=1e-6)
 
 
 def test_the_palette_that_is_written_can_be_given(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 
 from src.config.schema import Transform
 from src.config.schema_base import between, key, ordered_range, positive
+from src.data.normalization import scale_problems
 
 LEVELS = np.arange(256, dtype=np.float64)
 HUES = 180  # OpenCV stores hue as 0..179 in uint8
@@ -86,6 +87,9 @@ class Normalize(Transform):
     std: tuple[float, float, float] = key((0.2112, 0.2148, 0.2115), "RGB standard deviation", check=positive)
     is_scale: bool = key(True, "divide by 255 first")
     norm_type: str = key("mean_std", "the formula", choices=("mean_std",))
+
+    def problems(self) -> list[str]:
+        return scale_problems(self.mean, self.std, is_scale=self.is_scale)
 
     @functools.cached_property
     def tables(self) -> list[np.ndarray]:
