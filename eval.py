@@ -29,7 +29,8 @@ from src.evaluation.evaluator import (
 )
 from src.evaluation.predictions import PredictionWriter
 from src.modules.base_modules import MultiScaleInfer
-from src.modules.factory import compare_variant, create_network
+from src.modules.factory import create_network
+from src.modules.origin import compare_origin
 from src.state import checkpoint
 from src.state.run_folder import dated_folder
 from src.utils.common import configure, start
@@ -47,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
 
-    compare_variant(config, config.checkpoint_path)
+    values = checkpoint.read_checkpoint(config.checkpoint_path)
+    compare_origin(config, values, config.checkpoint_path)
     network = create_network(config, aux_heads=False)
-    checkpoint.restore_network(network, checkpoint.read_checkpoint(config.checkpoint_path), config.checkpoint_path)
+    checkpoint.restore_network(network, values, config.checkpoint_path)
     if runtime.rank == 0:
         write_config(config, Path(config.save_dir))
     elif not config.eval_parallel:

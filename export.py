@@ -12,8 +12,9 @@ from pathlib import Path
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.schema_base import EXPORT
-from src.modules.factory import compare_variant, create_network
+from src.modules.factory import create_network
 from src.modules.inference_graph import InferenceGraph
+from src.modules.origin import compare_origin
 from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
 from src.state import checkpoint
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, runtime, _ = start(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
 
-    compare_variant(config, config.checkpoint_file)
+    compare_origin(config, values, config.checkpoint_file)
     reference = create_network(config, aux_heads=False).set_train(False)
     checkpoint.restore_network(reference, values, config.checkpoint_file)
     network = exporting.deployed_network(config, values)

@@ -17,12 +17,14 @@ from src.config.saved import differences, to_dict, write_config
 from src.config.schema_base import TRAIN
 from src.config.yaml_files import read_yaml
 from src.data.eval_samples import EvalSamples
+from src.data.normalization import warn_of_two_normalizations
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.distributed.heartbeat import Heart, write_stacks_when_asked
 from src.evaluation.evaluator import evaluate, evaluation_protocol, log_scores
 from src.modules.base_modules import MultiScaleInfer, Network
-from src.modules.factory import compare_variant, create_network, create_train_cell, learning_rates
+from src.modules.factory import create_network, create_train_cell, learning_rates
+from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
 from src.state.run_folder import resumes_itself, training_folder
@@ -50,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     save_dir = Path(config.save_dir)
     if runtime.local_rank == 0:
         splits = ("train", "val") if config.run_eval else ("train",)
+        warn_of_two_normalizations(config.data)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
 
     network = create_network(config, aux_heads=True, sync_bn=synchronizes(config, runtime))
@@ -111,12 +114,14 @@ def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Confi
         CheckpointError: it does not fit, or there is nothing left to train.
     """
     if config.finetune_ckpt:
-        compare_variant(config, config.finetune_ckpt)
-        checkpoint.finetune_network(network, checkpoint.read_checkpoint(config.finetune_ckpt), config.finetune_ckpt)
+        values = checkpoint.read_checkpoint(config.finetune_ckpt)
+        compare_origin(config, values, config.finetune_ckpt, training=True, new_classes=True)
+        checkpoint.finetune_network(network, values, config.finetune_ckpt)
     if not config.resume_ckpt:
         return 0
     values = checkpoint.read_checkpoint(config.resume_ckpt)
     info = checkpoint.read_run_info(values, config.resume_ckpt)
+    compare_origin(config, values, config.resume_ckpt, training=True)
     if info.step >= config.total_step:
         raise CheckpointError(f"{config.resume_ckpt}: {info.step} steps done, nothing left of {config.total_step}")
     newer = [path for step, path in checkpoint.list_checkpoints(checkpoint_folder(config)) if step > info.step]
@@ -140,7 +145,7 @@ def warn_of_changes(config: schema.Config, saved: Path) -> None:
 
 def run_info(config: schema.Config, total_batch: int, step: int) -> checkpoint.RunInfo:
     """Describe the run for a checkpoint after `step` steps."""
-    return checkpoint.RunInfo(step, config.total_step, total_batch, config.seed)
+    return checkpoint.RunInfo(step, config.total_step, total_batch, config.seed, origin_of(config))
 
 
 def checkpoint_folder(config: schema.Config) -> Path:

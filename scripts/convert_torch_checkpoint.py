@@ -41,13 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def from_torch(args: argparse.Namespace) -> None:
     """Write the checkpoint and its configuration."""
-    values, classes = converting.read_torch_file(args.torch_file, args.torch_python)
+    values, classes = converting.read_torch_file(args.torch_file, args.torch_python, args.weights)
     family = converting.choose_family(values, args.source, args.torch_file)
     weights = converting.from_torch(values, family, args.torch_file)
     configuration = args.output.with_suffix(".yml")
     num_classes = len(weights["head.conv_out.1.bias"])
     text = converting.configuration_for(family, num_classes, classes)
-    checkpoint.write_atomically(weights, args.output)
+    origin = converting.origin_of(family, num_classes, classes)
+    checkpoint.write_atomically({**origin.entry(), **weights}, args.output)
     title = f"# For {args.output.name}: {family.name} weights from {args.torch_file.name}.\n"
     write_whole(configuration, (title + text).encode())
     logger.info("checkpoint: %s, %d classes", args.output, num_classes)
@@ -79,6 +80,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("auto", *FAMILIES),
         default="auto",
         help="whose weights: bisenet of CoinCheung/BiSeNet, mmseg of open-mmlab/mmsegmentation (default %(default)s)",
+    )
+    parser.add_argument(
+        "--weights", help="which weights of a file that holds several: model, ema (averaged), or an entry's own name"
     )
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
     args = parser.parse_args(argv)

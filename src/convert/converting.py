@@ -20,7 +20,8 @@ from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from src.modules.bisenetv2 import BiSeNetV2
-from src.state import checkpoint
+from src.state import checkpoint, soundness
+from src.state.checkpoint_origin import Origin, Tensors
 from src.utils.config import load_config
 
 logger = logging.getLogger(__name__)
@@ -29,17 +30,24 @@ ROOT = Path(__file__).resolve().parents[2]
 POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
 
 
-def read_torch_file(path: Path, python: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def read_torch_file(
+    path: Path, python: str, weights: str | None = None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Return the tensors of a PyTorch file by name, without the prefix of a wrapper, and its names of the classes.
 
+    Args:
+        path: the file.
+        python: an interpreter that has PyTorch.
+        weights: which of several weights in the file: "model", "ema" or the name of an entry.
+
     Raises:
-        UserError: the file is no such file, or the interpreter `python` cannot read it.
+        UserError: the file is no such file, the interpreter cannot read it, or it holds several weights, or not those.
     """
     if not path.is_file():
         raise UserError(f"--torch_file {path}: no such file")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "tensors.npz"
-        _run_torch(python, "read", path.resolve(), target)
+        _run_torch(python, "read", path.resolve(), target, *([weights] if weights else []))
         with np.load(target) as archive:
             values = {name: archive[name] for name in archive.files}
     classes = tuple(json.loads(str(values.pop(CLASSES))))
@@ -88,7 +96,7 @@ def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> 
     """Return this network's parameters from a family's tensors, every one of which is accounted for.
 
     Raises:
-        UserError: a tensor is missing, unknown or of another shape.
+        UserError: a tensor is missing, unknown, of another shape or not finite.
     """
     auxiliary = family.auxiliary and any(name.startswith("aux") for name in values)
     shapes = _shapes(values[family.classifier].shape[0], auxiliary, family.pointwise_bias)
@@ -108,10 +116,21 @@ def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> 
     logger.info("%s: %s weights, %d tensors used", path, family.name, len(theirs))
     for pattern, names in ignored.items():
         logger.info("ignored on purpose: %d tensors %s", len(names), pattern)
+    soundness.require_finite({name: values[name] for name in theirs}, path)
     return {ours: values[name] for name, ours in theirs.items()}
 
 
-def to_torch(values: Mapping[str, np.ndarray], source: str, path: Path) -> tuple[dict[str, np.ndarray], Family]:
+def origin_of(family: Family, num_classes: int, classes: tuple[str, ...]) -> Origin:
+    """Return what a checkpoint of a family's weights says of their training; `classes` is () if they are not known."""
+    variant = {
+        "inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon,
+        "bga_pointwise_bias": family.pointwise_bias,
+    }  # fmt: skip
+    normalize = {"mean": family.mean, "std": family.std, "is_scale": True, "norm_type": "mean_std"}
+    return Origin("BiSeNetV2", variant, num_classes, classes or None, normalize)
+
+
+def to_torch(values: Tensors, source: str, path: Path) -> tuple[dict[str, np.ndarray], Family]:
     """Return a family's tensors from a checkpoint of this network, and the family.
 
     Args:
@@ -120,9 +139,10 @@ def to_torch(values: Mapping[str, np.ndarray], source: str, path: Path) -> tuple
         path: of the checkpoint.
 
     Raises:
-        CheckpointError: it is no checkpoint of this network, or has a bias for which the family has no place.
+        CheckpointError: it is no checkpoint of this network, has a bias for which the family has no place, or a weight
+            that is not finite.
     """
-    weights = {name: value for name, value in values.items() if not checkpoint.is_training_state(name)}
+    weights = checkpoint.require_finite_weights(values, path)
     biased = POINTWISE_BIAS[0] in weights
     family = (MMSEG if biased else BISENET) if source == "auto" else FAMILIES[source]
     if "head.conv_out.1.weight" not in weights:
@@ -140,9 +160,19 @@ def to_torch(values: Mapping[str, np.ndarray], source: str, path: Path) -> tuple
     if bad:
         raise CheckpointError(f"{path}: {len(bad)} tensors missing or of another shape, e.g. {bad[0]}")
     ignored = sorted(values.keys() - shapes.keys())
+    if values.origin and values.origin.variant:
+        _tell_of_variant(values.origin.variant, family)
     if ignored:
         logger.info("ignored, no part of %s weights: %d (%s)", family.name, len(ignored), ", ".join(ignored))
     return {family.torch_name(name): weights[name] for name in shapes}, family
+
+
+def _tell_of_variant(variant: Mapping[str, object], family: Family) -> None:
+    """Warn where the family's own network is another variant than the one that the weights were trained in."""
+    usual = {"inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon}
+    other = [f"{name} {variant[name]} instead of {own}" for name, own in usual.items() if variant.get(name, own) != own]
+    if other:
+        logger.warning("the network of %s needs another variant for these weights: %s", family.name, ", ".join(other))
 
 
 def _shapes(num_classes: int, auxiliary: bool, pointwise_bias: bool) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,8 @@ from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
 from src.evaluation.evaluator import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer
-from src.modules.factory import compare_variant, create_network
+from src.modules.factory import create_network
+from src.modules.origin import compare_origin
 from src.offline.models import load_model
 from src.offline.preparing import match_file
 from src.offline.tensors import ModelError, input_size
@@ -103,9 +104,10 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     Raises:
         CheckpointError: the checkpoint cannot be read or belongs to another network.
     """
-    compare_variant(config, path)
+    values = checkpoint.read_checkpoint(path)
+    compare_origin(config, values, path)
     network = create_network(config, aux_heads=False)
-    checkpoint.restore_network(network, checkpoint.read_checkpoint(path), path)
+    checkpoint.restore_network(network, values, path)
     if image_size is not None:
         config = with_image_size(config, image_size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)

@@ -17,6 +17,7 @@ from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError, one_line
 from src.distributed.communicator import Communicator
+from src.state import soundness
 from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
     FOLDER,
@@ -24,6 +25,7 @@ from src.state.checkpoint_names import (  # noqa: F401 - one name for all that c
     list_checkpoints,
     step_of,
 )
+from src.state.checkpoint_origin import ORIGIN, Origin, Tensors, take_origin  # noqa: F401 - likewise
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class RunInfo:
     total_step: int
     total_batch: int
     seed: int
+    origin: Origin | None = None  # written, not read
 
 
 def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
@@ -58,6 +61,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
             [{"name": name, "data": Tensor(value)} for name, value in parameters.items()], str(temporary)
         )
         temporary.chmod(0o644)  # MindSpore makes it readable by its owner alone
+        soundness.seal(temporary)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -93,18 +97,20 @@ def require_file(path: str | Path) -> None:
         raise CheckpointError(f"no such checkpoint: {path}")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the tensors of a checkpoint by name.
+def read_checkpoint(path: str | Path) -> Tensors:
+    """Return the tensors of a checkpoint by name, and what it says of their training.
 
     Raises:
         CheckpointError: the file is missing, damaged or no checkpoint.
     """
     require_file(path)
+    soundness.verify(path)  # first: MindSpore may crash on a damaged file
     try:
-        values = ms.load_checkpoint(str(path))
-    except (OSError, RuntimeError, TypeError, ValueError) as err:
+        tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(path)).items())
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as err:
         raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint (*.ckpt)") from err
-    return {name: value.asnumpy() for name, value in values.items()}
+    tensors.origin = take_origin(tensors, path)
+    return tensors
 
 
 def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndarray]:
@@ -114,7 +120,7 @@ def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndar
     values[DYNAMIC_SCALE] = np.array([train_cell.dynamic], np.int32)
     for name in ("step", "total_step", "total_batch", "seed"):
         values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
-    return values
+    return {**(info.origin.entry() if info.origin else {}), **values}
 
 
 def average_statistics(statistics: Sequence[Parameter], others: Communicator) -> None:
@@ -197,14 +203,26 @@ def _set_aside(path: Path, reason: CheckpointError) -> None:
     logger.warning("%s; renamed to %s", reason, aside.name)
 
 
+def require_finite_weights(values: dict[str, np.ndarray], path: str | Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a checkpoint that belong to the network.
+
+    Raises:
+        CheckpointError: one of them is not finite.
+    """
+    weights = {name: value for name, value in values.items() if not is_training_state(name)}
+    soundness.require_finite(weights, path)
+    return weights
+
+
 def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
     """Put a checkpoint into the train cell, everything of it.
 
     The loss scale is part of the state only where both runs have a dynamic one; else it is the configured one.
 
     Raises:
-        CheckpointError: something is missing or has another shape.
+        CheckpointError: something is missing, has another shape or is not finite.
     """
+    soundness.require_finite(values, path)
     left_out = {"learning_rate"}
     if not train_cell.dynamic:
         left_out.add(LOSS_SCALE)
@@ -217,8 +235,9 @@ def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str |
     """Put the weights and statistics of a checkpoint into `network`; what the network has not is left out.
 
     Raises:
-        CheckpointError: the checkpoint lacks a weight of the network or has it in another shape.
+        CheckpointError: the checkpoint lacks a weight of the network or has it in another shape, or one is not finite.
     """
+    require_finite_weights(values, path)
     _fill(network.get_parameters(), values, path)
 
 
@@ -238,9 +257,9 @@ def finetune_network(network: nn.Cell, values: dict[str, np.ndarray], path: str 
     """Put those weights of a checkpoint into `network` that fit, and log which did not.
 
     Raises:
-        CheckpointError: nothing fits.
+        CheckpointError: nothing fits, or a weight is not finite.
     """
-    weights = {name: value for name, value in values.items() if not is_training_state(name)}
+    weights = require_finite_weights(values, path)
     parameters = {p.name: p for p in network.get_parameters()}
     loaded = [name for name, p in parameters.items() if name in weights and weights[name].shape == p.shape]
     reshaped = [name for name, p in parameters.items() if name in weights and weights[name].shape != p.shape]
