@@ -1,7 +1,8 @@
 """Read a whole data set before training on it: sizes, classes, a proposal of class weights, and every faulty file.
 
 Takes --config, --dataset_dir, --num_classes and section.key=value as train.py does. Exit code 0 if all is well, 2 if
-not; the last line then says how many problems there are. Needs no MindSpore.
+not; the last line then says how many problems there are. What may be meant so is a remark, and no problem. Needs no
+MindSpore.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from src.config.schema_base import CHECK_DATASET
 from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
 from src.data.classes import class_names
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
+from src.data.inspection_findings import Findings, count_remarks
 from src.data.inspection_report import report_tree, split_lines, weight_lines
 from src.data.preflight import suspect_train_ids
 from src.utils.config import Parser, load_config
@@ -39,28 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, args = parse_args(argv)
     if args.json:
         require_new(args.json, "the report ")
-    names = class_names(config)
+    names, findings = class_names(config), Findings()
     splits: dict[str, SplitFacts] = {}
     problems: dict[str, list[Problem]] = {}
     for split in args.splits:
         try:
-            splits[split] = read_split(config, split)
+            splits[split] = read_split(config, split, findings)
         except DataError as err:
             problems[split] = [Problem(LIST, config.data.dataset_dir, str(err))]
             continue
         problems[split] = splits[split].problems
         print_all(split_lines(split, splits[split], names))
-        if DATASETS[config.data.name] is CITYSCAPES and not problems[split]:
-            print_all(filter(None, [suspect_train_ids(split, splits[split].values.nonzero()[0].tolist())]))
     if "train" in splits:
         print_all(weight_lines(splits["train"]))
     if args.json:
         tree = report_tree(config, names, splits, problems)
         write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
+    remarks = [f"{split}: remark: {line}" for split, facts in splits.items() for line in facts.remarks]
+    print_all(remarks)
     print_all(f"{split}: {problem.message}" for split, found in problems.items() for problem in found)
     if any(problems.values()):
         raise DataError(count_problems([problem for found in problems.values() for problem in found]))
-    print("no problems")
+    print(count_remarks(len(remarks)))
     return 0
 
 
@@ -82,7 +84,7 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def read_split(config: schema.Config, split: str) -> SplitFacts:
+def read_split(config: schema.Config, split: str, findings: Findings) -> SplitFacts:
     """Read every file of a split, and say from time to time how far that is.
 
     Raises:
@@ -92,9 +94,12 @@ def read_split(config: schema.Config, split: str) -> SplitFacts:
     samples = list_samples(data.dataset_dir, split, data.name)
     found = SplitFacts(LabelCoding(data.name, config.num_classes, data.ignore_label))
     progress = Progress(len(samples), f"{split}:", "pairs", partial(print, flush=True))
-    for facts in inspect_split(samples, found.coding, data.num_parallel_workers):
-        found.add(facts)
+    for path, facts in zip(samples.images.tolist(), inspect_split(samples, found.coding, data.num_parallel_workers)):
+        findings.add_pair(split, path, facts, found)
         progress.advance()
+    findings.add_split(split, found, data.dataset_dir, class_names(config))
+    if DATASETS[data.name] is CITYSCAPES and not found.problems:
+        found.remarks += filter(None, [suspect_train_ids(found.values.nonzero()[0].tolist())])
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from src.base.errors import DataError
 from src.config.registry import DATASETS
 from src.data.classes import Dataset, Folders, LabelClass
-from src.data.image_files import read_image, read_label
+from src.data.orientations import read_aligned
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
@@ -118,10 +118,9 @@ class Samples:
 
 def read_pair(image_path: str, label_path: str | None, coding: LabelCoding) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
-    image = read_image(image_path)
-    if label_path is None:
+    image, label = read_aligned(image_path, label_path)
+    if label is None:
         return image, None
-    label = read_label(label_path)
     check_same_size(image_path, image.shape[:2], label_path, label.shape)
     return image, coding.to_train_ids(label, label_path)
 
@@ -174,7 +173,9 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
         raise DataError(f"{path}: cannot be read as UTF-8 text: {err}") from err
     pairs = []
     for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
+        if line.lstrip().startswith("#"):
+            _require_comment(line, path, number)
+        elif line.strip():
             image, label = _parse_line(line, f"{path}, line {number}", split)
             label = label if labelled else None
             if dataset is CITYSCAPES and label is not None and "labelTrainIds" in label:
@@ -184,6 +185,13 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
     if not pairs:
         raise DataError(f"{path}: the list is empty; {_expected(split, dataset)}")
     return pairs
+
+
+def _require_comment(line: str, path: Path, number: int) -> None:
+    """Raise a DataError if a line that begins with # begins with the name of a file."""
+    name = line.split("\t")[0].strip() if "\t" in line else line.split()[0]
+    if (path.parent / name).is_file():
+        raise DataError(f"{path}, line {number}: begins with # like a comment, but {name} is a file; write ./{name}")
 
 
 def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:

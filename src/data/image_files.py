@@ -10,13 +10,11 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every complete PNG
-JPEG_SIGNATURE = b"\xff\xd8"
-JPEG_END = b"\xff\xd9"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
 COLOR_TYPES = {RGB: "3-channel (RGB)", PALETTE: "palette (indexed)", GREY_ALPHA: "2-channel (alpha)", RGBA: "4-channel"}
+NO_IMAGE = "damaged, or not an image OpenCV can decode"
 HEADER_BYTES = 33  # signature and the IHDR chunk
 
 
@@ -57,37 +55,57 @@ def read_png_header(path: str) -> PngHeader | None:
         file.seek(-len(PNG_END), os.SEEK_END)
         is_whole = file.read() == PNG_END
     if not is_whole:
-        _require_complete(path, _read(path))
+        require_complete(path, read_bytes(path))
     return header
 
 
-def read_image(path: str) -> np.ndarray:
+def read_jpeg_size(path: str) -> tuple[int, int] | None:
+    """Return height and width of a JPEG as it is stored, without decoding it; None if it is none.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or ends too early.
+    """
+    data = read_bytes(path)
+    require_complete(path, data)
+    return jpeg_size(data)
+
+
+def read_image(path: str, *, turned: bool = True) -> np.ndarray:
     """Read a PNG or JPEG as (H, W, 3) uint8 RGB.
 
-    Grey becomes three equal channels, alpha is dropped, a camera's orientation tag is obeyed.
+    Grey becomes three equal channels, alpha is dropped.
+
+    Args:
+        path: the file.
+        turned: obey a camera's orientation tag; False leaves the picture as it is stored.
 
     Raises:
         DataError: the file is missing, damaged, incomplete, no image, or has 16 bits a channel.
     """
-    data = _read(path)
+    data = read_bytes(path)
     header = parse_png_header(data)
     if header is not None:
         check_image_header(path, header)
-    image = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    image = _decode(path, data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image.dtype != np.uint8:  # TIFF
         raise DataError(f"{path}: {8 * image.itemsize}-bit image; save it with 8 bits a channel")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_label(path: str) -> np.ndarray:
-    """Read the values of an 8-bit greyscale PNG as (H, W) uint8.
+    """Read the values of an 8-bit greyscale PNG as (H, W) uint8, as they are stored: no tag ever turns a label.
 
     Raises:
         DataError: the file is missing, damaged, incomplete, or no such PNG.
     """
-    data = _read(path)
+    return decode_label(path, read_bytes(path))
+
+
+def decode_label(path: str, data: bytes) -> np.ndarray:
+    """Decode the bytes of a label file as `read_label` does; `path` is what errors call it."""
     check_label_header(path, parse_png_header(data))
-    return _decode(path, data, cv2.IMREAD_GRAYSCALE)
+    return _decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def check_image_header(path: str, header: PngHeader) -> None:
@@ -118,11 +136,15 @@ def _open(path: str) -> BinaryIO:
         raise DataError(f"{path}: {err.strerror}") from err
 
 
-def _read(path: str) -> bytes:
-    """Return the bytes of a file; Python opens any name, cv2.imread not every one."""
+def read_bytes(path: str, size: int = -1) -> bytes:
+    """Return the first `size` bytes of a file, or all; Python opens any name, cv2.imread not every one.
+
+    Raises:
+        DataError: the file is missing, empty, or cannot be read.
+    """
     with _open(path) as file:
         try:
-            data = file.read()
+            data = file.read(size)
         except OSError as err:
             raise DataError(f"{path}: cannot be read: {err.strerror}") from err
     _require_content(path, data)
@@ -130,13 +152,13 @@ def _read(path: str) -> bytes:
 
 
 def _decode(path: str, data: bytes, flags: int) -> np.ndarray:
-    _require_complete(path, data)
+    require_complete(path, data)
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as err:
         raise DataError(f"{path}: OpenCV cannot decode it: {err.err}") from err
     if array is None:
-        raise DataError(f"{path}: damaged, or not an image OpenCV can decode")
+        raise DataError(f"{path}: {NO_IMAGE}")
     return array
 
 
@@ -145,28 +167,7 @@ def _require_content(path: str, data: bytes) -> None:
         raise DataError(f"{path}: the file is empty")
 
 
-def _require_complete(path: str, data: bytes) -> None:
+def require_complete(path: str, data: bytes) -> None:
+    """Raise a DataError that names the file if it ends too early."""
     if not is_complete(data):
         raise DataError(f"{path}: the file is incomplete (truncated); copy or download it again")
-
-
-def is_complete(data: bytes) -> bool:
-    """Tell whether a PNG or JPEG has its end; depending on the version, OpenCV pads a cut one with grey.
-
-    Bytes behind the end are allowed. Other formats count as complete.
-    """
-    if data.startswith(PNG_SIGNATURE):
-        return data.endswith(PNG_END) or _find_png_end(data)
-    if data.startswith(JPEG_SIGNATURE):
-        return JPEG_END in data
-    return True
-
-
-def _find_png_end(data: bytes) -> bool:
-    """Walk the chunks, each 4 bytes length, 4 bytes type, data, 4 bytes checksum."""
-    position = len(PNG_SIGNATURE)
-    while position + len(PNG_END) <= len(data):
-        if data[position : position + len(PNG_END)] == PNG_END:
-            return True
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return False

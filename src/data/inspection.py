@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -14,16 +15,23 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.data.cityscapes import LabelCoding, Samples, check_same_size
+from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image, read_label
+from src.data.orientations import TRANSPOSED, orientation_doubt, orientation_of
 from src.data.prefetch import map_ahead, usable_workers
 
 MISSING, UNREADABLE, VALUES, SIZES, LIST = "missing", "unreadable", "values", "sizes", "list"
+ORIENTATION, TWICE, SHARED, IGNORED = "orientation", "twice", "shared", "ignored"
 # One of each kind, many of it.
 KINDS = {
     MISSING: ("missing file", "missing files"),
     UNREADABLE: ("unreadable file", "unreadable files"),
     VALUES: ("label with impossible values", "labels with impossible values"),
     SIZES: ("pair of unequal sizes", "pairs of unequal sizes"),
+    ORIENTATION: ("pair of unequal orientations", "pairs of unequal orientations"),
+    TWICE: ("pair listed twice", "pairs listed twice"),
+    SHARED: ("pair in two splits", "pairs in two splits"),
+    IGNORED: ("split without a class", "splits without a class"),
     LIST: ("split that cannot be listed", "splits that cannot be listed"),
 }
 WEIGHT_OFFSET = 1.02
@@ -46,6 +54,8 @@ class PairFacts(NamedTuple):
     size: tuple[int, int] | None  # height and width of the image; None if it cannot be read
     counts: np.ndarray | None  # (256,) int64: pixels of each value in the label's file; None as well
     problems: tuple[Problem, ...]
+    label_path: str | None = None
+    content: bytes = b""  # digest of image and label; empty if one of them cannot be read
 
 
 class SplitFacts:
@@ -65,6 +75,8 @@ class SplitFacts:
         self.ignored = 0  # pixels
         self.invalid = 0  # pixels whose value means nothing
         self.problems: list[Problem] = []
+        self.empty_labels: list[str] = []  # of which every pixel is ignored
+        self.remarks: list[str] = []  # on what may be meant so
 
     def add(self, facts: PairFacts) -> None:
         """Add one pair."""
@@ -83,6 +95,8 @@ class SplitFacts:
         classes = by_train_id[: self.coding.num_classes]
         self.pixels += classes
         self.images += classes > 0
+        if valid.any() and not classes.any():
+            self.empty_labels.append(facts.label_path)
         self.ignored += int(valid.sum() - classes.sum())
         self.invalid += int(facts.counts.sum() - valid.sum())
 
@@ -100,29 +114,52 @@ def inspect_split(samples: Samples, coding: LabelCoding, workers: int) -> Iterat
 
     A few pairs are in memory at a time, however many there are.
     """
-    return map_ahead(partial(inspect_pair, coding=coding), samples, usable_workers(workers, len(samples)))
+    with DecoderReports() as reports:
+        inspect = partial(inspect_pair, coding=coding, reports=reports)
+        yield from map_ahead(inspect, samples, usable_workers(workers, len(samples)))
 
 
-def inspect_pair(paths: tuple[str, str | None], coding: LabelCoding) -> PairFacts:
+def inspect_pair(paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports) -> PairFacts:
     """Decode an image and its label, and tell everything that is wrong with them."""
     image_path, label_path = paths
     problems: list[Problem] = []
     image = label = None
     with _collect(problems, _kind_of_file(image_path), image_path):
+        reports.check(image_path)
         image = read_image(image_path)
     if label_path is not None:
         with _collect(problems, _kind_of_file(label_path), label_path):
             label = read_label(label_path)
-    size = None if image is None else image.shape[:2]
     if label is None:
-        return PairFacts(size, None, tuple(problems))
+        return PairFacts(None if image is None else image.shape[:2], None, tuple(problems))
     counts = np.bincount(label.ravel(), minlength=256)
     with _collect(problems, VALUES, label_path, tuple(impossible_values(counts, coding))):
         coding.check(label, label_path)
-    if size is not None:
-        with _collect(problems, SIZES, label_path):
-            check_same_size(image_path, size, label_path, label.shape)
-    return PairFacts(size, counts, tuple(problems))
+    if image is None:
+        return PairFacts(None, counts, tuple(problems), label_path)
+    size = _check_alignment(image_path, image.shape[:2], label_path, label.shape, problems)
+    return PairFacts(size, counts, tuple(problems), label_path, _digest(image, label))
+
+
+def _check_alignment(
+    image_path: str, size: tuple[int, int], label_path: str, label_size: tuple[int, int], problems: list[Problem]
+) -> tuple[int, int]:
+    """Compare an image, turned by its tag to `size`, with its label; return the size at which it is used."""
+    image_tag, label_tag = orientation_of(image_path), orientation_of(label_path)
+    if image_tag == label_tag and image_tag in TRANSPOSED:
+        size = size[::-1]  # it is not turned then, see `read_aligned`
+    with _collect(problems, SIZES, label_path):
+        check_same_size(image_path, size, label_path, label_size)
+        doubt = orientation_doubt(image_path, image_tag, label_path, label_tag, label_size)
+        if doubt:
+            problems.append(Problem(ORIENTATION, label_path, doubt))
+    return size
+
+
+def _digest(image: np.ndarray, label: np.ndarray) -> bytes:
+    content = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16)
+    content.update(np.ascontiguousarray(label))
+    return content.digest()
 
 
 def impossible_values(counts: np.ndarray, coding: LabelCoding) -> list[int]:

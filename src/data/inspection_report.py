@@ -62,6 +62,7 @@ def report_tree(
         "splits": {split: _split_tree(facts, names) for split, facts in splits.items()},
         "class_weights": weights,
         "problems": [{"split": split, **problem._asdict()} for split, found in problems.items() for problem in found],
+        "remarks": [{"split": split, "message": line} for split, facts in splits.items() for line in facts.remarks],
     }
 
 

@@ -12,8 +12,20 @@ import numpy as np
 from src.base.errors import DataError
 from src.config import schema
 from src.data.cityscapes import CITYSCAPES, LabelCoding, Samples, check_same_size, list_samples
-from src.data.image_files import check_image_header, check_label_header, read_image, read_label, read_png_header
+from src.data.decoder_report import DecoderReports
+from src.data.doubts import Doubts
+from src.data.image_files import (
+    check_image_header,
+    check_label_header,
+    read_image,
+    read_jpeg_size,
+    read_label,
+    read_png_header,
+)
+from src.data.orientations import HEAD_BYTES, aligned_size, orientation_of
 from src.data.prefetch import map_ahead, usable_workers
+from src.data.repetitions import repetitions
+from src.data.transforms.resize import Resize
 
 logger = logging.getLogger(__name__)
 SAMPLED_LABELS = 30  # a split, besides the first and the last, whose pixels are looked at
@@ -26,7 +38,8 @@ def preflight(
     """Check the data set without decoding all of it, and log the number of pairs a split.
 
     Looked at are the existence, header and end of every file, the sizes of every pair, and the pixel values of the
-    first, the last and 30 labels a split, drawn with `seed`. Not `labelled`: images alone are looked at.
+    first, the last and 30 labels a split, drawn with `seed`. JPEGs are decoded, as nothing else tells whether they are
+    whole. Not `labelled`: images alone are looked at. What is doubtful, but no mistake for certain, is warned of.
 
     Returns:
         The number of pairs of each of the `splits`.
@@ -35,7 +48,7 @@ def preflight(
         DataError: with all problems found, up to ten lines.
     """
     coding = LabelCoding(data.name, num_classes, data.ignore_label)
-    counts: dict[str, int] = {}
+    lists: dict[str, Samples] = {}
     problems: list[str] = []
     for split in splits:
         try:
@@ -45,11 +58,30 @@ def preflight(
             continue
         what = "pairs of image and label" if labelled else "images"
         logger.info("%s: %d %s in %s", split, len(samples), what, data.dataset_dir)
-        counts[split] = len(samples)
-        problems += _problems_of_files(samples, data.num_parallel_workers)
+        lists[split] = samples
+        doubts = Doubts(split, _resize(data) if split != "train" else None)
+        problems += _problems_of_files(samples, data.num_parallel_workers, doubts)
         problems += _problems_of_values(samples, coding, seed, data.num_parallel_workers)
+        _warn(doubts.lines())
     _refuse(list(dict.fromkeys(problems)))  # a bad label can be found twice
-    return counts
+    _warn(_repetitions(lists))
+    return {split: len(samples) for split, samples in lists.items()}
+
+
+def _resize(data: schema.Data) -> Resize | None:
+    return next((step for step in data.eval_transforms.item_transforms if isinstance(step, Resize)), None)
+
+
+def _repetitions(lists: dict[str, Samples]) -> list[str]:
+    """Return a line about the first pair that is listed twice, and how many there are."""
+    found = repetitions(lists)
+    more = f" ({len(found) - 1} more like it)" if len(found) > 1 else ""
+    return [found[0].line() + more] if found else []
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        logger.warning("%s", line)
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -59,11 +91,13 @@ def _refuse(problems: Sequence[str]) -> None:
         raise DataError("\n".join(shown))
 
 
-def _problems_of_files(samples: Samples, workers: int) -> list[str]:
+def _problems_of_files(samples: Samples, workers: int, doubts: Doubts) -> list[str]:
     """Check existence, headers and sizes of every pair; all missing files make one problem."""
     missing = {pair: [path for path in pair if path and not Path(path).exists()] for pair in samples}
     incomplete = [paths[0] for paths in missing.values() if paths]
-    problems = list(_problems(_check_pair, [pair for pair, paths in missing.items() if not paths], workers))
+    with DecoderReports() as reports:
+        check = partial(_check_pair, reports=reports, doubts=doubts)
+        problems = list(_problems(check, [pair for pair, paths in missing.items() if not paths], workers))
     if incomplete:
         lacking = "pairs lack a file" if any(samples.labels) else "images are missing"
         count = f"{len(incomplete)} of {len(samples)} {lacking}"
@@ -81,9 +115,9 @@ def _problems_of_values(samples: Samples, coding: LabelCoding, seed: int, worker
     check = partial(_check_values, coding=coding, seen=seen)
     problems = list(_problems(check, labels, workers))
     if coding.dataset is CITYSCAPES and not problems:
-        suspicion = suspect_train_ids(samples.split, np.flatnonzero(seen).tolist())
+        suspicion = suspect_train_ids(np.flatnonzero(seen).tolist())
         if suspicion:
-            logger.warning("%s", suspicion)
+            logger.warning("%s: %s", samples.split, suspicion)
     return problems
 
 
@@ -100,17 +134,22 @@ def _problems(check: Callable, items: Sequence, workers: int) -> Iterator[str]:
     return filter(None, map_ahead(caught, items, usable_workers(workers, len(items))))
 
 
-def _check_pair(paths: tuple[str, str | None]) -> None:
+def _check_pair(paths: tuple[str, str | None], reports: DecoderReports, doubts: Doubts) -> None:
     image_path, label_path = paths
     image_header = read_png_header(image_path)
     if image_header is not None:
         check_image_header(image_path, image_header)
+    reports.check(image_path)
     if label_path is None:
         return
     label_header = read_png_header(label_path)
     check_label_header(label_path, label_header)
-    image_size = read_image(image_path).shape[:2] if image_header is None else image_header.size
-    check_same_size(image_path, image_size, label_path, label_header.size)
+    image_tag, label_tag = orientation_of(image_path, HEAD_BYTES), orientation_of(label_path, HEAD_BYTES)
+    stored = image_header.size if image_header is not None else read_jpeg_size(image_path)
+    size = aligned_size(stored, image_tag, label_tag) if stored else read_image(image_path).shape[:2]
+    check_same_size(image_path, size, label_path, label_header.size)
+    doubts.note_orientation(image_path, image_tag, label_path, label_tag, label_header.size)
+    doubts.note_size(image_path, size)
 
 
 def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
@@ -119,11 +158,11 @@ def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
     coding.check(label, path)
 
 
-def suspect_train_ids(split: str, values: Sequence[int]) -> str:
+def suspect_train_ids(values: Sequence[int]) -> str:
     """Return a warning if labels that should hold Cityscapes label ids look like train ids, which are label ids too."""
     if values and all(value < len(CITYSCAPES.classes) or value == CITYSCAPES.void for value in values):
         return (
-            f"{split}: the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, "
+            "the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, "
             "...); if these are train ids, set data.name=generic"
         )
     return ""

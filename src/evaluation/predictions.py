@@ -12,7 +12,7 @@ from src.config.registry import DATASETS
 from src.data.cityscapes import map_label
 from src.data.classes import class_names, class_palette
 from src.data.eval_samples import EvalSample
-from src.data.image_files import read_image
+from src.data.orientations import read_aligned
 from src.visual.visualize import comparison, write_png
 
 
@@ -34,7 +34,6 @@ class PredictionWriter:
             name = sample.stem.replace("_leftImg8bit", "") + "_pred_labelIds.png"
             write_png(self.predictions / name, map_label(prediction, self.to_file_values))
         if self.images:
-            picture = comparison(
-                read_image(sample.image_path), sample.label, prediction, self.palette, self.names, self.ignore_label
-            )
+            image, _ = read_aligned(sample.image_path, sample.label_path)
+            picture = comparison(image, sample.label, prediction, self.palette, self.names, self.ignore_label)
             write_png(self.images / f"{sample.stem}.png", picture)

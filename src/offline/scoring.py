@@ -86,9 +86,10 @@ def count(
         matrix.update(label, prediction)
         if images is not None:
             palette = np.array(manifest.palette, np.uint8)
-            sheet = comparison(
-                read_image(sample.image), label, prediction, palette, manifest.class_names, manifest.ignore_label
-            )
+            image = read_image(sample.image)
+            if image.shape[:2] != label.shape:  # stored the same way as its label, see `read_aligned`
+                image = read_image(sample.image, turned=False)
+            sheet = comparison(image, label, prediction, palette, manifest.class_names, manifest.ignore_label)
             write_png(images / f"{sample.stem}.png", sheet)
     return matrix
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.base.progress import Progress
+from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image
 from src.data.prefetch import map_ahead, usable_workers
 from src.offline.inference import Writer
@@ -34,14 +35,17 @@ def predict_images(predictor: Predictor, files: Sequence[ImageFile], writer: Ima
         UserError: a picture cannot be written.
     """
 
+    reports = DecoderReports()
+
     def read(file: ImageFile) -> tuple[ImageFile, np.ndarray | DataError]:
         try:
+            reports.check(file.path)
             return file, read_image(file.path)
         except DataError as err:
             return file, err
 
     progress, failed = Progress(len(files), "predicted"), 0
-    with Writer() as background:
+    with reports, Writer() as background:
         for file, image in map_ahead(read, files, usable_workers(workers, len(files))):
             if isinstance(image, DataError):
                 logger.error("%s", image)

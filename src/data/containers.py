@@ -1,0 +1,104 @@
+"""The chunks of a PNG and the segments of a JPEG: where such a file ends, and which way up its picture is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every complete PNG
+JPEG_SIGNATURE = b"\xff\xd8"
+JPEG_END = b"\xff\xd9"
+UPRIGHT = 1  # of EXIF's orientations 1..8
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_EXIF, _ORIENTATION, _SHORT = b"Exif\0\0", 0x0112, 3
+
+
+def is_complete(data: bytes) -> bool:
+    """Return whether a PNG or JPEG has its end; depending on the version, OpenCV pads a cut one with grey.
+
+    The end of a preview inside a JPEG is not the file's. Bytes behind the end are allowed. Other formats count as
+    complete: OpenCV refuses them cut.
+    """
+    if data.startswith(PNG_SIGNATURE):
+        return data.endswith(PNG_END) or any(kind == b"IEND" for kind, _, _ in _png_chunks(data))
+    if data.startswith(JPEG_SIGNATURE):
+        scan = next((start for marker, start, _ in _jpeg_segments(data) if marker == _SCAN), None)
+        return scan is not None and data.find(JPEG_END, scan) >= 0  # no code of a scan looks like a marker
+    return True
+
+
+def orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a PNG or JPEG, 1..8; 1 (upright) for files without one and of other formats."""
+    if data.startswith(PNG_SIGNATURE):
+        blocks = (data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf")
+    elif data.startswith(JPEG_SIGNATURE):
+        blocks = (data[start + len(_EXIF) : end] for start, end in _exif_segments(data))
+    else:
+        return UPRIGHT
+    return next((found for found in map(_orientation_of, blocks) if found), UPRIGHT)
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width of a JPEG as it is stored; None if it is none, or tells them elsewhere."""
+    if not data.startswith(JPEG_SIGNATURE):
+        return None
+    frames = (start for marker, start, _ in _jpeg_segments(data) if marker in _FRAMES)
+    sizes = (struct.unpack_from(">HH", data, start + 1) for start in frames if start + 5 <= len(data))
+    height, width = next(sizes, (0, 0))
+    return (height, width) if height and width else None
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, and start and end of the content, of every chunk that is there from end to end."""
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(data):  # 4 bytes length, 4 bytes type, content, 4 bytes checksum
+        start = position + 8
+        end = start + int.from_bytes(data[position : position + 4], "big")
+        position = end + 4
+        if position <= len(data):
+            yield data[start - 4 : start], start, end
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, and start and end of the content, of every segment up to the first scan."""
+    position = len(JPEG_SIGNATURE)
+    while (position := data.find(b"\xff", position)) >= 0 and position + 4 <= len(data):
+        marker = data[position + 1]
+        if marker in (0x00, 0xFF):  # a filling byte
+            position += 1
+        elif marker in _WITHOUT_LENGTH:
+            position += 2
+        elif marker == _END:
+            return
+        else:
+            start = position + 4
+            position += 2 + int.from_bytes(data[position + 2 : start], "big")
+            yield marker, start, position
+            if marker == _SCAN:
+                return
+
+
+def _exif_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    for marker, start, end in _jpeg_segments(data):
+        if marker == _APP1 and data.startswith(_EXIF, start):
+            yield start, end
+
+
+def _orientation_of(block: bytes) -> int | None:
+    """Return the orientation in a block of EXIF, which is a TIFF without picture; None if it has none."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return None
+    try:
+        (first,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, first)
+        for number in range(count):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, first + 2 + 12 * number)
+            if tag == _ORIENTATION and kind == _SHORT and UPRIGHT <= value <= 8:
+                return value
+    except struct.error:  # it ends too early
+        pass
+    return None

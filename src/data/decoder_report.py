@@ -1,0 +1,131 @@
+"""What the decoder has to say of a JPEG: damage that it writes to standard error and passes over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from src.base.errors import DataError
+from src.data.containers import JPEG_SIGNATURE
+from src.data.image_files import NO_IMAGE, read_bytes, require_complete
+
+logger = logging.getLogger(__name__)
+HARMLESS_BYTES = 16  # cameras pad; from a stretch that is lost many more remain
+_PROGRAM = Path(__file__).with_name("decoder_process.py")
+_DAMAGE = re.compile(r"Corrupt JPEG data: .*|Premature end of JPEG file.*")
+_SURPLUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x([0-9a-f]+)")
+
+
+class DecoderReports:
+    """Ask the decoder about JPEGs, from any number of threads; a context manager, which ends what it started.
+
+    The decoder of a thread is a process of its own: standard error belongs to the whole process, and only there is it
+    sure which picture a complaint is about. None is started before the first JPEG.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._has_failed = threading.Lock(), False
+        self._free: list[subprocess.Popen] = []
+        self._all: list[subprocess.Popen] = []
+
+    def __enter__(self) -> DecoderReports:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            for process in self._all:
+                _end(process)
+            self._all, self._free = [], []
+
+    def check(self, path: str) -> None:
+        """Raise a DataError that names the file if it is a JPEG that is cut off or of which the decoder reports damage.
+
+        What is missing or no JPEG is left to `read_image`.
+        """
+        if not _is_jpeg(path):
+            return
+        require_complete(path, read_bytes(path))
+        process = self._take()
+        if process is None:
+            return
+        answer = _ask(process, json.dumps(str(Path(path).absolute())))
+        if not answer:
+            raise DataError(f"{path}: damaged, OpenCV's decoder crashes on it; copy or download it again")
+        with self._lock:
+            self._free.append(process)
+        said = json.loads(answer)
+        if said is None:
+            raise DataError(f"{path}: {NO_IMAGE}")
+        damage = damage_in(said)
+        if damage:
+            raise DataError(f"{path}: damaged, the decoder reports: {damage}; copy or download it again")
+
+    def _take(self) -> subprocess.Popen | None:
+        """Return a decoder that waits for a path; None where none can be started."""
+        with self._lock:
+            if self._free or self._has_failed:
+                return self._free.pop() if self._free else None
+        process = _start()
+        if process is None:
+            with self._lock:
+                is_news, self._has_failed = not self._has_failed, True
+            if is_news:
+                logger.warning("cannot start %s: JPEGs that are damaged inside may go unnoticed", _PROGRAM)
+            return None
+        with self._lock:
+            self._all.append(process)
+        return process
+
+
+def damage_in(said: str) -> str:
+    """Return the first line that tells of damage, "" if there is none; a few bytes too many are none."""
+    for line in said.splitlines():
+        surplus = _SURPLUS.search(line)
+        is_padding = surplus and int(surplus[1]) <= HARMLESS_BYTES and not 0xD0 <= int(surplus[2], 16) <= 0xD7
+        if _DAMAGE.search(line) and not is_padding:
+            return line.strip()
+    return ""
+
+
+def _is_jpeg(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(JPEG_SIGNATURE)) == JPEG_SIGNATURE
+    except OSError:
+        return False
+
+
+def _start() -> subprocess.Popen | None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    try:
+        process = subprocess.Popen([sys.executable, str(_PROGRAM)], **pipes, text=True)
+    except OSError:
+        return None
+    if process.stdout.readline():  # ready
+        return process
+    _end(process)
+    return None
+
+
+def _ask(process: subprocess.Popen, line: str) -> str:
+    """Send a line and return the one that comes back; "" if the process is gone."""
+    try:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    except (OSError, ValueError):
+        return ""
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    process.stdout.close()

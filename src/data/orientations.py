@@ -1,0 +1,68 @@
+"""Which way up a picture and its label are: a camera's tag turns pictures, and nothing turns labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from src.data.containers import UPRIGHT, orientation
+from src.data.image_files import decode_label, read_bytes, read_image
+
+HEAD_BYTES = 1 << 16  # where the tag stands, unless a program added it at the end of a PNG
+TRANSPOSED = (5, 6, 7, 8)  # the orientations that exchange height and width
+
+
+def read_aligned(image_path: str, label_path: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image as `read_image` does and the label of its pixels, if it has one, as `read_label` does.
+
+    Where both carry the same orientation tag they were stored alike: the image is not turned then, either.
+
+    Returns:
+        Image (H, W, 3) uint8 RGB, label (h, w) uint8 or None.
+
+    Raises:
+        DataError: as these two.
+    """
+    image = read_image(image_path)
+    if label_path is None:
+        return image, None
+    data = read_bytes(label_path)
+    label = decode_label(label_path, data)
+    tag = orientation(data)
+    if tag != UPRIGHT and tag == orientation_of(image_path):
+        image = read_image(image_path, turned=False)
+    return image, label
+
+
+def orientation_of(path: str, size: int = -1) -> int:
+    """Return the orientation 1..8 that the first `size` bytes (default: all) of a PNG or JPEG tell, 1 for upright.
+
+    Raises:
+        DataError: the file is missing, empty, or cannot be read.
+    """
+    return orientation(read_bytes(path, size))
+
+
+def aligned_size(size: tuple[int, int], image_tag: int, label_tag: int) -> tuple[int, int]:
+    """Return height and width that `read_aligned` gives an image of the stored `size`."""
+    return size[::-1] if image_tag in TRANSPOSED and image_tag != label_tag else size
+
+
+def orientation_doubt(
+    image_path: str, image_tag: int, label_path: str, label_tag: int, label_size: tuple[int, int]
+) -> str:
+    """Return why the pixels of a label may not be those of its image, though the sizes agree; "" if nothing says so.
+
+    A quarter turn of a picture that is not square needs no word: the sizes tell how the label was made.
+    """
+    if image_tag == label_tag or (label_tag == UPRIGHT and image_tag in TRANSPOSED and label_size[0] != label_size[1]):
+        return ""
+    if label_tag != UPRIGHT:
+        other = "no such tag" if image_tag == UPRIGHT else f"orientation {image_tag}"
+        return (
+            f"{label_path}: has an orientation tag ({label_tag}), {image_path} has {other}; labels are never turned: "
+            "save the label the way up its image is shown, without the tag"
+        )
+    return (
+        f"{image_path}: its orientation tag ({image_tag}) turns it, {label_path} has none; if the label was drawn on "
+        "the picture as it is shown, save the image upright, without the tag"
+    )
