@@ -2,6 +2,7 @@
 
 Writes class_ids/ (train ids, one channel), color/ and overlay/ (with a legend) below --output, named as the images;
 for a video <name>.mp4 and <name>_legend.png. Images keep their size: they are padded for the network, not resized.
+An interrupted prediction goes on with --resume True.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,12 +21,13 @@ from src.config import schema
 from src.data.classes import class_names, class_palette
 from src.offline.models import check_suffix
 from src.predict.images import predict_images
-from src.predict.inputs import check_output, list_inputs, silence_opencv
+from src.predict.inputs import ImageFile, check_output, has_content, list_inputs, silence_opencv
 from src.predict.outputs import ImageWriter
 from src.predict.palette import read_palette
 from src.predict.predictor import MULTIPLE, Predictor, checkpoint_predictor, model_predictor
+from src.predict.record import check_record, make_record, missing_results, write_record
 from src.predict.settings import load_settings
-from src.predict.video import predict_video
+from src.predict.video import is_done, predict_video
 from src.utils.common import start
 from src.utils.config import Parser, boolean, positive_number, whole_number
 from src.utils.entry import run_entry
@@ -38,21 +41,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     silence_opencv()
     files = list_inputs(args.input)
-    check_output(args.output, args.input)
+    check_output(args.output, args.input, resume=args.resume)
     protocol = {"multi_scale": args.multi_scale, "flip": args.flip, "device_target": args.device_target}
     threads = ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
-    config = load_settings(args.checkpoint_path or args.model, args.config, keys=[*threads, *args.keys], **protocol)
+    model = args.checkpoint_path or args.model
+    config = load_settings(model, args.config, keys=[*threads, *args.keys], **protocol)
     palette, names = class_palette(config), class_names(config)
     if args.palette:
         palette, names = read_palette(args.palette, names)
-    predictor = make_predictor(config, args)
-    if not files:  # a video
-        predict_video(predictor, args.input, args.output, palette, names)
+    colors = {"palette": palette, "class_names": names}
+    record = make_record(config, model, args.input, args.image_size, colors)
+    wanted = to_do(args, files, record)
+    if not wanted:
         return 0
+    predictor, begin = make_predictor(config, args), partial(write_record, args.output, record)
+    if not files:  # a video
+        return 2 if predict_video(predictor, args.input, args.output, palette, names, begin) else 0
+    begin()
     writer = ImageWriter(args.output, palette, names)
-    failed = predict_images(predictor, files, writer, config.data.num_parallel_workers)
+    failed = predict_images(predictor, wanted, writer, config.data.num_parallel_workers)
     logger.info("results: %s; class_ids hold train ids 0..%d, see palette.txt", args.output, len(names) - 1)
     return 2 if failed else 0
+
+
+def to_do(args: argparse.Namespace, files: list[ImageFile], record: dict) -> list[ImageFile] | list[Path]:
+    """Return the images, or the video, whose results are not there yet: all of them, unless this goes on.
+
+    Raises:
+        ConfigError: what is there was made with something else.
+    """
+    sources = files or [args.input]
+    if not has_content(args.output):
+        return sources
+    check_record(args.output, record)
+    wanted = missing_results(files, args.output)
+    if not files and not is_done(args.input, args.output):
+        wanted = sources
+    print(f"{len(sources) - len(wanted)} of {len(sources)} results are there already: {args.output}", flush=True)
+    return wanted
 
 
 def make_predictor(config: schema.Config, args: argparse.Namespace) -> Predictor:
@@ -88,6 +114,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--multi_scale", type=boolean, default=False, help="average over img_ratios (default False)")
     parser.add_argument("--flip", type=boolean, default=False, help="average with the mirrored image (default False)")
+    parser.add_argument(
+        "--resume", type=boolean, default=False,
+        help="go on in the folder of a prediction that was interrupted; its model and options must be the same",
+    )  # fmt: skip
     parser.add_argument("--palette", type=Path, help="colours: a line 'R G B [name]' a class, or a JSON list of these")
     parser.add_argument("keys", nargs="*", metavar="section.key=value", help="keys of the configuration")
     args = parser.parse_args(argv)

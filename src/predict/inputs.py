@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,9 @@ import cv2
 
 from src.base.errors import ConfigError, DataError
 
+logger = logging.getLogger(__name__)
+
+RECORD = "prediction.json"  # in the folder of the results: what they were made with
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
@@ -31,7 +36,8 @@ def silence_opencv() -> None:
 def list_inputs(source: Path) -> list[ImageFile]:
     """Return the image `source`, or all images below that folder by name, hidden ones left out; none for a video.
 
-    A result is named after its image, with the image's own suffix inside where two would share a name.
+    Links to folders are followed, unless they lead back to a folder they lie in. A result is named
+    after its image, with the image's own suffix inside where two would share a name.
 
     Raises:
         DataError: there is no such file or folder, no image in it, or two results would have one name.
@@ -42,18 +48,32 @@ def list_inputs(source: Path) -> list[ImageFile]:
         if source.suffix.lower() in VIDEO_SUFFIXES:
             return []
         return [ImageFile(str(source), f"{source.stem}.png")]
-    found = sorted(
-        path.relative_to(source)
-        for path in source.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(source))
-    )
+    found = sorted(path.relative_to(source) for path in _images_below(source, ()))
     if not found:
         raise DataError(f"--input {source}: holds no image ({', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)})")
     return [ImageFile(str(source / path), name) for path, name in zip(found, _result_names(found))]
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the images in a folder and below it; `above` are the folders it lies in, without links.
+
+    A link that leads nowhere counts as an image if it is called like one: reading it says so.
+    """
+    place = os.path.realpath(folder)
+    if place in above:
+        return  # its images are there already
+    try:
+        entries = list(folder.iterdir())
+    except OSError as err:
+        logger.warning("%s: left out, it cannot be read: %s", folder, err.strerror)
+        return
+    for path in entries:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _images_below(path, (*above, place))
+        elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
+            yield path
 
 
 def _result_names(paths: list[Path]) -> list[str]:
@@ -70,15 +90,28 @@ def _result_names(paths: list[Path]) -> list[str]:
     return names
 
 
-def check_output(output: Path, source: Path) -> None:
+def has_content(folder: Path) -> bool:
+    """Return whether there is such a folder, and anything in it that is not hidden."""
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def check_output(output: Path, source: Path, *, resume: bool = False) -> None:
     """Refuse a folder for the results that holds anything, or from which a later run would read its input.
+
+    Hidden files are no content, such as the .DS_Store of a Mac.
+
+    Args:
+        output: the folder.
+        source: the input.
+        resume: content is welcome.
 
     Raises:
         ConfigError: such a folder.
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output}: is a file, not a folder")
-    if output.is_dir() and any(output.iterdir()):
-        raise ConfigError(f"--output {output}: not empty; take an empty or a new folder")
+    if not resume and has_content(output):
+        more = ", or go on there with --resume True" if (output / RECORD).exists() else ""
+        raise ConfigError(f"--output {output}: not empty; take an empty or a new folder{more}")
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"--output {output}: lies in the input folder, whose images a later run would take it for")

@@ -9,7 +9,7 @@ import numpy as np
 from src.base.files import make_folder, write_whole
 from src.visual.visualize import colorize, overlay, with_legend, write_png
 
-CLASS_IDS, COLOR, OVERLAY = "class_ids", "color", "overlay"
+CLASS_IDS, COLOR, OVERLAY = KINDS = "class_ids", "color", "overlay"
 
 
 def write_palette(folder: Path, palette: np.ndarray, names: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from src.visual.visualize import overlay, with_legend, write_png
 
 logger = logging.getLogger(__name__)
 
+SPARE_SECONDS, SPARE_SHARE = 0.5, 0.05  # what a whole video may announce too much, whichever is less
 USUAL_RATE = 25.0  # frames/s, where a video does not tell
 
 
@@ -41,6 +42,7 @@ class VideoReader:
         self.size = self.frame.shape[:2]
         rate, count = (self.capture.get(what) for what in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         self.announced = max(int(count), 0)  # an estimate in some formats
+        self.count, self.first, self.last = 0, 0.0, 0.0  # of the frames handed out, and when these are shown, s
         self.rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
         if self.rate != rate:
             logger.warning("%s: does not tell its frame rate; taken as %g frames/s", path, USUAL_RATE)
@@ -50,8 +52,24 @@ class VideoReader:
         while self.is_there:
             if self.frame.shape[:2] != self.size:
                 raise DataError(f"{self.path}: the frames change from {self.size} to {self.frame.shape[:2]} pixels")
+            shown = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            self.first, self.last = (self.first, max(self.last, shown)) if self.count else (shown, shown)
+            self.count += 1
             yield cv2.cvtColor(self.frame, cv2.COLOR_BGR2RGB)
             self.is_there, self.frame = self.capture.read()
+
+    def is_complete(self, count: int) -> bool:
+        """Return whether `count` frames are as many as the video announces, but for what a whole one may lack.
+
+        Some formats tell a duration alone, of which the longest track is part; others announce frames that are not
+        shown.
+        """
+        spare = max(1, int(min(SPARE_SECONDS * self.rate, SPARE_SHARE * self.announced)))
+        return count + spare >= self.announced
+
+    def is_cut_off(self) -> bool:
+        """Return whether the frames ended well before what the video announces, in number and in time."""
+        return not self.is_complete(max(self.count, int((self.last - self.first) * self.rate) + 1))
 
 
 @contextlib.contextmanager
@@ -102,9 +120,17 @@ def _count_frames(path: Path) -> int:
 
 
 def predict_video(
-    predictor: Predictor, source: Path, folder: Path, palette: np.ndarray, names: tuple[str, ...]
-) -> None:
+    predictor: Predictor,
+    source: Path,
+    folder: Path,
+    palette: np.ndarray,
+    names: tuple[str, ...],
+    begin: Callable[[], None] = lambda: None,
+) -> int:
     """Write ``<stem>.mp4``, the colours over every frame at the video's size and rate, and ``<stem>_legend.png``.
+
+    Returns:
+        0, or 1 if the video is cut off; the frames that could be read are written all the same.
 
     Args:
         predictor: maps image (H, W, 3) uint8 RGB to class map (H, W) uint8.
@@ -112,20 +138,31 @@ def predict_video(
         folder: of the results.
         palette: RGB colours (num_classes, 3) uint8.
         names: the classes' names.
+        begin: called before anything is written, once the video can be read.
 
     Raises:
         DataError: the video cannot be read.
         UserError: the result cannot be written, or not all of it.
     """
     reader = VideoReader(source)
+    begin()
     make_folder(folder)
     logger.info(
         "%s: %dx%d (height x width), %g frames/s, %d frames", source, *reader.size, reader.rate, reader.announced
     )
     if any(length % 2 for length in reader.size):
         logger.warning("an MP4 has even sizes: the last row or column of an odd one is left out")
-    target, progress = folder / f"{source.stem}.mp4", Progress(reader.announced, "predicted", "frames")
-    seen = np.zeros(len(palette), bool)
+    target = folder / f"{source.stem}.mp4"
+    seen = _predict_frames(predictor, reader, target, palette)
+    legend = with_legend(np.empty((0, reader.size[1], 3), np.uint8), np.flatnonzero(seen), palette, names)
+    write_png(folder / f"{source.stem}_legend.png", legend)
+    write_palette(folder, palette, names)
+    return int(_tell_missing(reader))
+
+
+def _predict_frames(predictor: Predictor, reader: VideoReader, target: Path, palette: np.ndarray) -> np.ndarray:
+    """Write the video `target`; return which classes are in it, (num_classes,) bool."""
+    progress, seen = Progress(reader.announced, "predicted", "frames"), np.zeros(len(palette), bool)
     with written_video(target, reader.rate, reader.size) as write:
         for frame in reader.frames():
             class_map = predictor(frame)
@@ -133,9 +170,27 @@ def predict_video(
             write(overlay(frame, class_map, palette))
             progress.total = max(progress.total, progress.done + 1)
             progress.advance()
-    legend = with_legend(np.empty((0, reader.size[1], 3), np.uint8), np.flatnonzero(seen), palette, names)
-    write_png(folder / f"{source.stem}_legend.png", legend)
-    write_palette(folder, palette, names)
-    if progress.done < reader.announced:
-        logger.warning("%s: announces %d frames, %d could be read", source, reader.announced, progress.done)
     logger.info("%s: %d frames, %.2f images/s", target, progress.done, progress.rate())
+    return seen
+
+
+def _tell_missing(reader: VideoReader) -> bool:
+    """Say so if there were fewer frames than announced; return whether the video is cut off."""
+    if reader.count >= reader.announced:
+        return False
+    is_cut = reader.is_cut_off()
+    line = "%s: announces %d frames, %d could be read" + ("; cut off, copy or download it again" if is_cut else "")
+    logger.log(logging.ERROR if is_cut else logging.WARNING, line, reader.path, reader.announced, reader.count)
+    return is_cut
+
+
+def is_done(source: Path, folder: Path) -> bool:
+    """Return whether `folder` holds the whole result of `predict_video`.
+
+    Raises:
+        DataError: the video cannot be read.
+    """
+    target = folder / f"{source.stem}.mp4"
+    if not target.is_file() or not (folder / f"{source.stem}_legend.png").is_file():
+        return False
+    return VideoReader(source).is_complete(_count_frames(target))

@@ -223,14 +223,6 @@ def test_a_video_is_read_frame_by_frame(tmp_path):
         VideoReader(tmp_path / "gone.avi")
 
 
-def test_a_video_that_ends_early_is_told(tmp_path, caplog, monkeypatch):
-    source = write_video(tmp_path / "drive.avi", plain_frames(4, SHAPE))
-    monkeypatch.setattr(VideoReader, "frames", lambda self: iter(plain_frames(3, SHAPE)))
-    predict_video(brighter_than_half, source, tmp_path / "out", PALETTE, NAMES)
-    assert "announces 4 frames, 3 could be read" in caplog.text
-    assert len(frames_of(tmp_path / "out" / "drive.mp4")) == 3
-
-
 def write_frames(path: Path, frames: list[np.ndarray], *, stopped: bool = False) -> None:
     with written_video(path, 25, frames[0].shape[:2]) as write:
         for frame in frames:
