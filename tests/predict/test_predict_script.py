@@ -97,7 +97,8 @@ def test_bad_files_in_a_folder_are_named_and_the_others_are_done(mixed, weights,
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again = run_script(SCRIPT, *given, check=False)
     assert again.returncode == 2
-    assert again.stderr == f"error: --output {out}: not empty; take an empty or a new folder\n"
+    advice = "take an empty or a new folder, or go on there with --resume True"
+    assert again.stderr == f"error: --output {out}: not empty; {advice}\n"
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
