@@ -41,7 +41,7 @@ class DecoderReports:
         with self._lock:
             for process in self._all:
                 _end(process)
-            self._all, self._free = [], []
+            self._all, self._free, self._has_failed = [], [], True  # a thread that is late gets none
 
     def check(self, path: str) -> None:
         """Raise a DataError that names the file if it is a JPEG that is cut off or of which the decoder reports damage.

@@ -12,6 +12,7 @@ import numpy as np
 from src.base.errors import DataError
 from src.config import schema
 from src.data.cityscapes import CITYSCAPES, LabelCoding, Samples, check_same_size, list_samples
+from src.data.containers import UPRIGHT
 from src.data.decoder_report import DecoderReports
 from src.data.doubts import Doubts
 from src.data.image_files import (
@@ -140,12 +141,15 @@ def _check_pair(paths: tuple[str, str | None], reports: DecoderReports, doubts: 
     if image_header is not None:
         check_image_header(image_path, image_header)
     reports.check(image_path)
+    stored = image_header.size if image_header is not None else read_jpeg_size(image_path)
+    image_tag = orientation_of(image_path, HEAD_BYTES)
     if label_path is None:
+        if stored is not None:
+            doubts.note_size(image_path, aligned_size(stored, image_tag, UPRIGHT))
         return
     label_header = read_png_header(label_path)
     check_label_header(label_path, label_header)
-    image_tag, label_tag = orientation_of(image_path, HEAD_BYTES), orientation_of(label_path, HEAD_BYTES)
-    stored = image_header.size if image_header is not None else read_jpeg_size(image_path)
+    label_tag = orientation_of(label_path, HEAD_BYTES)
     size = aligned_size(stored, image_tag, label_tag) if stored else read_image(image_path).shape[:2]
     check_same_size(image_path, size, label_path, label_header.size)
     doubts.note_orientation(image_path, image_tag, label_path, label_tag, label_header.size)

@@ -135,3 +135,6 @@ def test_an_evaluation_that_enlarges_pictures_says_so(root, caplog):
     caplog.clear()
     look(root, target_size=(96, 192), splits=("train",))
     assert not caplog.messages
+    (root / "test.lst").write_text("images/val_0.png\n")
+    look(root, target_size=(96, 192), splits=("test",))
+    assert caplog.messages[0].startswith("test: evaluation enlarges 1 images, up to 2.00 times: ")
