@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.base.temporary import replacing
 
 
 def make_folder(folder: str | Path) -> None:
@@ -33,13 +32,10 @@ def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
         UserError: it cannot be written; nothing is left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as err:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {what}{path}: {err.strerror or err}") from err
 
 
@@ -58,10 +54,11 @@ def write_new(path: str | Path, data: bytes, what: str = "") -> None:
     Raises:
         UserError: it is there, or cannot be written.
     """
-    path = Path(path)
     require_new(path, what)
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except OSError as err:
-        raise UserError(f"cannot write {what}{path}: {err.strerror or err}") from err
+    write_whole(path, data, what)
+
+
+def holds_anything(folder: str | Path) -> bool:
+    """Return whether there is such a folder with something in it; hidden files are no content."""
+    folder = Path(folder)
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())

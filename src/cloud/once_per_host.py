@@ -16,6 +16,7 @@ from pathlib import Path
 
 from src.base.errors import UserError
 from src.base.files import make_folder, write_whole
+from src.base.living import identity
 
 logger = logging.getLogger(__name__)
 
@@ -119,18 +120,3 @@ def _told(folder: Path, local_rank: int) -> str:
     with contextlib.suppress(OSError):
         return (folder / f"told_{local_rank}").read_text(encoding="utf-8")
     return ""
-
-
-def identity(pid: int) -> str:
-    """Return what tells a living process from every earlier one with its number, "" if there is none."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        pass  # of another user, but alive
-    except OSError:
-        return ""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:  # no such file system here
-        return f"{pid}:"
-    return "" if fields[0] == "Z" else f"{pid}:{fields[19]}"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import one_line
+from src.base.temporary import replacing
 from src.convert.families import recognise
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which training scripts save the weights
@@ -145,12 +146,10 @@ def write(values: Path, path: Path) -> None:
 
     with np.load(values) as archive:
         tensors = collections.OrderedDict((name, torch.from_numpy(archive[name])) for name in archive.files)
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        torch.save(tensors, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(tensors, temporary)
     except (OSError, RuntimeError) as err:
-        temporary.unlink(missing_ok=True)
         sys.exit(f"cannot write {path}: {one_line(err)}")
 
 

@@ -13,6 +13,8 @@ import signal
 import time
 from pathlib import Path
 
+from src.base.temporary import replacing
+
 WATCHED = "BISENETV2_WATCHED"  # set by scripts/run_rank.py, which reads the files; no other run writes any
 HANG_CODE = 75  # of a job that stood still: EX_TEMPFAIL of sysexits.h
 BEATS, ENDS, HANGS = "rank_*.beat", "rank_*.end", "rank_*.hang"
@@ -77,6 +79,5 @@ def new_codes(before: dict[str, str], after: dict[str, str]) -> list[int]:
 
 def _write(path: Path, text: str) -> None:
     """Write a text that differs from all earlier ones so that no reader ever sees a part of it."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(f"{text} {os.getpid()} {time.time_ns()}\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{text} {os.getpid()} {time.time_ns()}\n", encoding="utf-8")

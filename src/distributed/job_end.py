@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from src.base.claims import release_all
+
 _leave: list[Callable[[], None]] = []
 
 
@@ -21,12 +23,19 @@ def leave_by(leave: Callable[[], None]) -> None:
 
 
 def end_process(code: int) -> NoReturn:
-    """End this process with an exit code."""
+    """End this process with an exit code, and release what it has claimed."""
+    release_all()
     if not _leave:
         sys.exit(code)
     if code == 0:
         for leave in _leave:
             leave()
+    end_at_once(code)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End this process with an exit code and without anything else of MindSpore's or Python's farewell."""
+    release_all()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

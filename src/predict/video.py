@@ -14,6 +14,7 @@ import numpy as np
 from src.base.errors import DataError, UserError
 from src.base.files import make_folder
 from src.base.progress import Progress
+from src.base.temporary import replacing
 from src.predict.outputs import write_palette
 from src.predict.predictor import Predictor
 from src.visual.visualize import overlay, with_legend, write_png
@@ -84,20 +85,14 @@ def written_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Ca
     Raises:
         UserError: OpenCV cannot write it, or wrote less than it was given.
     """
-    partial, frames = path.with_name(f".{path.stem}.partial.mp4"), 0
-    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), rate, size[::-1])
+    with replacing(path) as partial, _opened(partial, path, rate, size) as writer:
+        frames = 0
 
-    def write(frame: np.ndarray) -> None:
-        nonlocal frames
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        frames += 1
+        def write(frame: np.ndarray) -> None:
+            nonlocal frames
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            frames += 1
 
-    try:
-        if not writer.isOpened():
-            height, width = size
-            raise UserError(
-                f"cannot write the video {path}: OpenCV opens no MP4 (mp4v) of {height}x{width} pixels there"
-            )
         yield write
         writer.release()
         found = _count_frames(partial)
@@ -105,10 +100,20 @@ def written_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Ca
             raise UserError(
                 f"cannot write the video {path}: {found} of {frames} frames were written; is the disk full?"
             )
-        partial.replace(path)
+
+
+@contextlib.contextmanager
+def _opened(partial: Path, path: Path, rate: float, size: tuple[int, int]) -> Iterator[cv2.VideoWriter]:
+    """Open the writer of a video and close it at the end, whatever happens."""
+    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), rate, size[::-1])
+    try:
+        if not writer.isOpened():
+            raise UserError(
+                f"cannot write the video {path}: OpenCV opens no MP4 (mp4v) of {size[0]}x{size[1]} pixels there"
+            )
+        yield writer
     finally:
         writer.release()
-        partial.unlink(missing_ok=True)
 
 
 def _count_frames(path: Path) -> int:

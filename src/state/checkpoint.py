@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -16,6 +15,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError, one_line
+from src.base.temporary import replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
 from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
@@ -53,21 +53,16 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
     Raises:
         CheckpointError: it cannot be written; nothing is left behind.
     """
-    temporary = _partial(path)
+    tensors = [{"name": name, "data": Tensor(value)} for name, value in parameters.items()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        ms.save_checkpoint(
-            [{"name": name, "data": Tensor(value)} for name, value in parameters.items()], str(temporary)
-        )
-        temporary.chmod(0o644)  # MindSpore makes it readable by its owner alone
-        soundness.seal(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            ms.save_checkpoint(tensors, str(temporary))
+            temporary.chmod(0o644)  # MindSpore makes it readable by its owner alone
+            soundness.seal(temporary)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
     except (OSError, RuntimeError, ValueError) as err:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write checkpoint {path}: {one_line(err)}") from err
 
 
@@ -77,18 +72,11 @@ def copy_atomically(source: Path, target: Path) -> None:
     Raises:
         CheckpointError: it cannot be copied; nothing is left behind.
     """
-    temporary = _partial(target)
     try:
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
     except OSError as err:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write checkpoint {target}: {err.strerror}") from err
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.partial.ckpt")
 
 
 def require_file(path: str | Path) -> None:

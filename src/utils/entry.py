@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from src.base.errors import TerminatedError, UserError
-from src.distributed.job_end import end_process
+from src.distributed.job_end import end_at_once, end_process
 from src.distributed.scheduler import become_scheduler
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler, scheduler_answer_delay
 from src.utils.logger import has_logging, keep_early_records
@@ -41,8 +40,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
         code = _finish(_tell(err))
         if _belongs_to_a_job():
-            logging.shutdown()
-            os._exit(code)  # MindSpore would wait for the other ranks, which wait for this one
+            end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
     end_process(_finish(code))
 

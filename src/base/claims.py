@@ -1,0 +1,250 @@
+"""Claims: the folder of a run, or a file to be written, belongs to one process at a time, on whatever machine.
+
+A claim is a hidden file, ``.claim`` in a folder or ``.NAME.claim`` beside a file, that says who holds it. Its holder
+locks it (flock), and touches it every 30 seconds. It is free again
+
+- at once, if the holder ran on this machine and its process is gone: by number and start time, whatever the lock says;
+- at once, if the holder, in another container of this machine, had locked it and the lock is gone;
+- else, if it is not locked and has not been touched for 5 minutes by the clock of the file system, which is asked by
+  touching another file there. Whether a lock is known on other machines depends on the file system.
+
+Of several processes that find a free claim one gets it: it appears by a hard link, which exists whole or not at all,
+and is taken over by the one process that could make ``.claim.takeover``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from src.base import temporary
+from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_same, put
+from src.base.errors import TerminatedError, UserError
+
+BEAT_SECONDS = 30.0
+POLL_SECONDS = 1.0  # of a process that waits for a claim
+LOST_FOLDERS = 10  # attempts at a folder that others make and remove
+NAME = ".claim"
+
+_held: dict[Path, Claim] = {}
+
+
+class ClaimLostError(UserError):
+    """Another process took the claim of this one, which had shown no sign of life for too long."""
+
+
+class Claim:
+    """What this process holds until `release`, or its end.
+
+    Args:
+        target: the folder or file.
+        path: the claim.
+        owner: this process.
+        sweep: removes what killed processes have left there; called now and at the end.
+    """
+
+    def __init__(self, target: Path, path: Path, owner: Owner, sweep: Callable[[], None]) -> None:
+        self.target, self.path, self.owner, self.sweep = target, path, owner, sweep
+        self.made = _make_folders(path.parent)
+        try:
+            self.descriptor = put(path, target, owner)
+        except BaseException:
+            self._remove_folders()
+            raise
+        self.lost = False
+        self._end = threading.Event()
+        threading.Thread(target=self._beat, daemon=True, name="claim").start()
+        sweep()
+
+    def _beat(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})  # for the main thread
+        while not self._end.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(self.descriptor)
+
+    def require(self) -> None:
+        """Raise a ClaimLostError if the claim is no longer this process's."""
+        if os.getpid() != self.owner.pid:  # a fork, which holds nothing
+            return
+        if not self.lost and is_same(self.path, self.descriptor):
+            return
+        self.lost = True
+        _close_logs(self.target)
+        raise ClaimLostError(
+            f"{self.target}: taken over by another process, as this one was without a sign of life for "
+            f"{STALE_SECONDS / 60:g} minutes or its {self.path.name} was removed; stopped"
+        )
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._end.set()
+        if os.getpid() != self.owner.pid:
+            return
+        if not self.lost and is_same(self.path, self.descriptor):
+            self.sweep()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)  # noqa: PTH108
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+        self._remove_folders()
+
+    def _remove_folders(self) -> None:
+        """Remove the folders that were made for the claim where nothing else came into them."""
+        with contextlib.suppress(OSError):
+            for folder in self.made:
+                folder.rmdir()
+
+
+def hold_folder(folder: str | Path, what: str, option: str, *, parts: Sequence[str] = (), wait: bool = False) -> None:
+    """Claim a folder, which is made if it is not there, until this process ends; again in the same process: nothing.
+
+    Args:
+        folder: where results go.
+        what: who uses it, for the message to others, e.g. "training".
+        option: what another process has to change, e.g. "--save_dir".
+        parts: folders in it in which remains of killed processes are removed.
+        wait: wait a little longer than it takes an abandoned claim to become free, and say so once.
+
+    Raises:
+        InUseError: another process holds it.
+        UserError: the folder or the claim cannot be written.
+    """
+    folder = Path(folder)
+    _hold(folder, folder / NAME, what, option, lambda: temporary.remove_remains(folder, parts), wait=wait)
+
+
+def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
+    """Claim the name of a file, until this process ends.
+
+    Args:
+        path: the file that will be written.
+        what: who writes it, for the message to others, e.g. "export".
+        option: what another process has to change, e.g. "--file_name".
+        others: further files that are written together with it.
+
+    Raises:
+        InUseError: another process holds it.
+        UserError: the claim cannot be written.
+    """
+    path = Path(path)
+
+    def sweep() -> None:
+        for written in (path, *others):
+            temporary.remove_remains_of(written)
+
+    _hold(path, path.with_name(f".{path.name}{NAME}"), what, option, sweep)
+
+
+def hold_launch(save_dir: str | Path, node_rank: int, *, wait: bool = False) -> None:
+    """Claim the logs that the launcher of one machine writes to a run's folder, which is rank 0's to claim.
+
+    Args:
+        save_dir: folder of the run.
+        node_rank: number of the machine.
+        wait: as for `hold_folder`.
+
+    Raises:
+        InUseError: another launcher holds them.
+        UserError: the claim cannot be written.
+    """
+    path = Path(save_dir) / "logs" / f".launcher_{node_rank}{NAME}"
+    _hold(Path(save_dir), path, "job", "SAVE_DIR", lambda: None, wait=wait)
+
+
+def require_held() -> None:
+    """Raise a ClaimLostError if anything that this process claimed was taken by another one."""
+    for claim in _held.values():
+        claim.require()
+
+
+def releasing(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+    """Let the `main` of a script release whatever it has claimed, however it ends; for callers that go on."""
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        finally:
+            release_all()
+
+    return run
+
+
+def release_all() -> None:
+    """Release whatever this process holds."""
+    while _held:
+        _held.popitem()[1].release()
+
+
+def _hold(target: Path, path: Path, what: str, option: str, sweep: Callable[[], None], *, wait: bool = False) -> None:
+    place = path.parent.resolve() / path.name
+    if place in _held:
+        return
+    if not _held:
+        _watch_the_end()
+    try:
+        _held[place] = _patiently(lambda: Claim(target, path, Owner.this_process(what, option), sweep), wait=wait)
+    except OSError as err:
+        raise UserError(f"cannot write to {path.parent}: {err.strerror or err}") from err
+
+
+def _patiently(take: Callable[[], Claim], *, wait: bool) -> Claim:
+    end, said = time.monotonic() + (STALE_SECONDS + 2 * BEAT_SECONDS if wait else 0), False
+    lost_folders = 0
+    while True:
+        try:
+            return take()
+        except InUseError as err:
+            if time.monotonic() >= end:
+                raise
+            if not said:
+                sys.stderr.write(f"waiting up to {STALE_SECONDS / 60 + 1:g} minutes: {err.reason}\n")
+                said = True
+            time.sleep(POLL_SECONDS)
+        except FileNotFoundError:  # another process removed the folder it had made
+            lost_folders += 1
+            if lost_folders == LOST_FOLDERS:
+                raise
+
+
+def _watch_the_end() -> None:
+    """Release everything however this process ends, and stop before a write if a claim was lost."""
+    if require_held not in temporary.guards:
+        temporary.guards.append(require_held)
+        atexit.register(release_all)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> None:
+    if all(claim.owner.pid != os.getpid() for claim in _held.values()):  # a fork, or nothing is left to clean up
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    raise TerminatedError(f"stopped by signal {number}")
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; return the new ones, from the inside out."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise UserError(f"cannot make the folder {folder}: {err.strerror or err}") from err
+    return missing
+
+
+def _close_logs(target: Path) -> None:
+    """Let nothing more be logged to files in a folder that is somebody else's now."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).is_relative_to(target.resolve()):
+            root.removeHandler(handler)
