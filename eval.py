@@ -11,7 +11,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base import claims
 from src.base.errors import ConfigError
+from src.base.files import holds_anything, write_whole
 from src.config import schema
 from src.config.saved import write_config
 from src.config.schema_base import EVAL
@@ -32,7 +34,7 @@ from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
 from src.state import checkpoint
-from src.state.run_folder import dated_folder
+from src.state.run_folder import claimed, dated_folder
 from src.utils.common import configure, start
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation, class_table
@@ -40,10 +42,11 @@ from src.utils.metrics import Evaluation, class_table
 logger = logging.getLogger(__name__)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
     config = configure(argv, EVAL)
-    config, runtime, others = start(config, results_folder)
+    config, runtime, others = start(config, claimed_folder)
     if runtime.local_rank == 0:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
@@ -86,6 +89,15 @@ def is_scored(config: schema.Config) -> bool:
     return config.split != "test"
 
 
+def claimed_folder(config: schema.Config) -> Path:
+    """Return the folder of the results, claimed for this process like that of the predictions."""
+    save_dir = claimed(config, results_folder, "evaluation", parts=("images", "logs"))
+    if config.save_predictions:
+        claims.hold_folder(config.save_predictions, "evaluation", "--save_predictions")
+        results_folder(config)  # once more: another process may have filled it meanwhile
+    return save_dir
+
+
 def results_folder(config: schema.Config) -> Path:
     """Return the folder of the results, after every check that can be made before anything is written."""
     save_dir = check_outputs(config)
@@ -107,7 +119,7 @@ def check_outputs(config: schema.Config) -> Path:
     if not config.save_predictions:
         return save_dir
     predictions, overlays = Path(config.save_predictions), save_dir / "images"
-    if predictions.is_dir() and any(predictions.iterdir()):
+    if holds_anything(predictions):
         raise ConfigError(f"--save_predictions {predictions}: not empty; take an empty or a new folder")
     # The official evaluation searches the folder and all below it for an image's name with anything behind it.
     if config.save_images and overlays.resolve().is_relative_to(predictions.resolve()):
@@ -124,7 +136,7 @@ def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config)
     scores = log(result, protocol, config)
     record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
     path = Path(config.save_dir) / "eval.json"
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode(), "the results ")
     logger.info("results: %s", path)
 
 

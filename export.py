@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base.claims import releasing
 from src.base.errors import ConfigError
 from src.config import schema
 from src.config.schema_base import EXPORT
@@ -25,12 +26,13 @@ from src.utils.entry import run_entry
 logger = logging.getLogger(__name__)
 
 
+@releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the command line says; return 0."""
     config = configure(argv, EXPORT)
     if not config.checkpoint_file:
         raise ConfigError("--checkpoint_file: required")
-    target = exporting.check_target(config)
+    target = exporting.claimed_target(config)
     values = checkpoint.read_checkpoint(config.checkpoint_file)
     config, runtime, _ = start(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base import claims
 from src.offline import scoring
 from src.offline.folders import beside
 from src.offline.manifest import read_manifest
@@ -18,6 +19,7 @@ from src.utils.entry import run_entry
 from src.utils.metrics import class_table, iou
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Score as the command line says; return 0."""
     args = parse_args(argv)
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = scoring.check_results(manifest, args.result_path, args.label_path)
     images = args.images_path if args.save_images else None
     if images is not None:
+        claims.hold_folder(images, "scoring", "--images_path")
         scoring.prepare_images(manifest, images)
     matrix = scoring.count(manifest, results, args.label_path, images)
     scores = iou(matrix.counts)

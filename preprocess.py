@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.base import claims
 from src.config.schema_base import PREPROCESS
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.offline import preparing
-from src.offline.folders import clear_earlier_run
+from src.offline.folders import clear_earlier_run, refuse_file
 from src.utils.config import load_config
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
@@ -22,14 +23,16 @@ from src.utils.logger import setup_logging
 logger = logging.getLogger(__name__)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Preprocess as the command line says; return 0."""
     config = load_config(argv, PREPROCESS)
     setup_logging(None)
     config = preparing.match_model(config)
     preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)
-    folder = Path(config.output_path)
-    clear_earlier_run(folder, Path(config.result_path) if config.result_path else None)
+    folder, results = Path(config.output_path), Path(config.result_path) if config.result_path else None
+    claim(folder, results)
+    clear_earlier_run(folder, results)
 
     start = time.monotonic()
     samples = EvalSamples(config.data, num_classes=config.num_classes, normalized=config.input == "float32")
@@ -40,6 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         len(samples), config.input, *manifest.image_size, total / 1e6, folder, time.monotonic() - start,
     )  # fmt: skip
     return 0
+
+
+def claim(folder: Path, results: Path | None) -> None:
+    """Claim both folders for this process.
+
+    Raises:
+        UserError: one is a file, in use, or cannot be written.
+    """
+    for path in filter(None, (folder, results)):
+        refuse_file(path)
+    claims.hold_folder(folder, "preprocessing", "--output_path", parts=("image", "label"))
+    if results is not None:
+        claims.hold_folder(results, "preprocessing", "--result_path")
 
 
 if __name__ == "__main__":

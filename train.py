@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from src.base.claims import releasing
 from src.base.errors import CheckpointError
 from src.config import schema
 from src.config.saved import differences, to_dict, write_config
@@ -27,9 +28,9 @@ from src.modules.factory import create_network, create_train_cell, learning_rate
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
 from src.state import checkpoint
-from src.state.run_folder import resumes_itself, training_folder
+from src.state.run_folder import claimed_training_folder, resumes_itself
 from src.state.train_state import TrainState, catch_signals
-from src.training.liveness import StepBeat, beating
+from src.training.liveness import ClaimCheck, StepBeat, beating
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
 from src.utils import callback
@@ -41,10 +42,11 @@ from src.utils.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 
+@releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
-    config, runtime, others = start(config, training_folder)
+    config, runtime, others = start(config, claimed_training_folder)
     write_stacks_when_asked(config.save_dir, runtime.rank)
     config = continue_run(config, others)
     if has_finished(config):
@@ -173,7 +175,7 @@ def create_callbacks(
         keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
     )  # fmt: skip
     guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
-    callbacks = [callback.StepCounter(state), StepBeat(heart), step_logger, guard, saver]
+    callbacks = [callback.StepCounter(state), ClaimCheck(), StepBeat(heart), step_logger, guard, saver]
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)

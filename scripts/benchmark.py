@@ -25,7 +25,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.base.errors import UserError
+from src.base import claims
+from src.base.errors import TerminatedError, UserError
 from src.base.files import require_new, write_new
 from src.utils.config import Parser
 from tools.benchmark import image_sections, machine, runtimes, sections
@@ -40,6 +41,7 @@ QUICK = {
 }  # fmt: skip
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -60,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as err:
         sys.stderr.write(f"error: {err}\n")
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except (KeyboardInterrupt, TerminatedError) as err:
+        return 130 if isinstance(err, KeyboardInterrupt) else 143
     return 0
 
 
@@ -107,6 +109,7 @@ def check(args: argparse.Namespace) -> argparse.Namespace:
     """Raise a UserError for options that do not go together, before anything is measured."""
     if args.json:
         require_new(args.json, "the results ")
+        claims.hold_file(args.json, "benchmark", "--json")
     if args.torch and args.mix:
         raise UserError("--mix: PyTorch's part is float32 only; leave out --mix or --torch")
     if args.profile and not {"forward", "train"} & set(args.only):

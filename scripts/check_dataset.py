@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.errors import DataError
 from src.base.files import require_new, write_new
 from src.base.progress import Progress
@@ -32,6 +33,7 @@ from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Check the data set; return 0.
 
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, args = parse_args(argv)
     if args.json:
         require_new(args.json, "the report ")
+        claims.hold_file(args.json, "check", "--json")
     names, findings = class_names(config), Findings()
     splits: dict[str, SplitFacts] = {}
     problems: dict[str, list[Problem]] = {}

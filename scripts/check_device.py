@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.errors import UserError
-from src.base.files import make_folder, require_new, write_whole
+from src.base.files import holds_anything, require_new, write_whole
 from src.config.schema_base import TRAIN
 from src.utils.config import Parser, load_config, whole_number
 from src.utils.entry import run_entry
@@ -35,6 +36,7 @@ QUICK, RANKS = 5, 12
 CROP = (1024, 1024)  # of the published training, on a card
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the checks; return 0 if all passed, else 1."""
     args = parse_args(argv)
@@ -72,6 +74,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         raise UserError("--ranks: not with --quick, which ends before")
     if args.json:
         require_new(args.json, "the results ")
+        claims.hold_file(args.json, "check", "--json")
     load_config(["--device_target", args.device_target, *args.options], TRAIN)  # complains of the options
     return args
 
@@ -93,8 +96,8 @@ def new_folder(given: Path | None) -> Path:
     """
     if given is None:
         return Path(tempfile.mkdtemp(prefix="check_device-"))
-    make_folder(given)
-    if any(given.iterdir()):
+    claims.hold_folder(given, "check", "--folder")
+    if holds_anything(given):
         raise UserError(f"--folder {given}: not empty, and left as it is; give another one")
     return given.absolute()
 

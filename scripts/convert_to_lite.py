@@ -1,7 +1,7 @@
 """The part of scripts/convert_to_lite.sh behind the search for a converter: check, convert, name, describe.
 
 ``python convert_to_lite.py MODEL.onnx OUT CONVERTER...``: the converter, with the options of converter_lite, of which
---fmk, --modelFile and --outputFile are added here. Needs the standard library alone.
+--fmk, --modelFile and --outputFile are added here. Needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.base.claims import hold_file
+from src.base.errors import TerminatedError, UserError
+
 IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto
 PRODUCER_VERSION = 5  # and in mind_ir.proto
 
 
-class ConversionError(Exception):
+class ConversionError(UserError):
     """What the user has to hear, in one line."""
 
 
@@ -147,6 +152,8 @@ def publish(converted: Path, model: Path, record: dict | None, description: Path
 def main(argv: list[str]) -> int:
     """Run with model, target, and converter; return the exit code."""
     source, (model, description) = Path(argv[0]), targets(Path(argv[1]))
+    hold_file(model, "conversion", "name", description)
+    targets(model)  # once more: another process may have written them meanwhile
     check_onnx(source)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model.parent) as folder:
@@ -161,6 +168,9 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except ConversionError as problem:
+    except UserError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
+    except TerminatedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(143)

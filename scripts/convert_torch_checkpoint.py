@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import require_new, write_whole
 from src.convert import converting
@@ -27,6 +28,7 @@ from src.utils.runtime import init_device
 logger = logging.getLogger(__name__)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the command line says; return 0."""
     args = parse_args(argv)
@@ -91,9 +93,17 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         raise ConfigError(f"{'with' if args.reverse else 'without'} --reverse give --{needed} and no --{other}")
     if not args.reverse and args.output.suffix != ".ckpt":
         raise ConfigError(f"--output {args.output}: a checkpoint's name ends in .ckpt")
-    for path in (args.output,) if args.reverse else (args.output, args.output.with_suffix(".yml")):
-        require_new(path)
+    targets = (args.output,) if args.reverse else (args.output, args.output.with_suffix(".yml"))
+    require_all_new(targets)
+    claims.hold_file(*targets[:1], "conversion", "--output", *targets[1:])
+    require_all_new(targets)  # once more: another process may have written them meanwhile
     return args
+
+
+def require_all_new(targets: Sequence[Path]) -> None:
+    """Raise a UserError if one of the files is there, or their folder is not."""
+    for path in targets:
+        require_new(path)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.files import make_folder, write_whole
 from src.offline import runner
 from src.offline.descriptions import require_intact
@@ -46,12 +47,14 @@ PRECISION_MODES = {
 }
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Infer as the command line says; return 0."""
     args = parse_args(argv)
     setup_logging(None)
     is_mindir = check_suffix(args.model_path) == ".mindir"
     require_intact(args.model_path)
+    claims.hold_folder(args.result_path, "inference", "--result_path")
     if is_mindir and runner.lite_home():
         return runner.run(args)
     if is_mindir:

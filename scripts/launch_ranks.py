@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.launch.job import Job, check_job
 from src.launch.launchers import LAUNCHERS, choose_launcher
 from src.launch.restarts import run_with_restarts
@@ -26,6 +27,7 @@ from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job to its end; return its exit code."""
     job = parse_args(argv)
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{job.batch_size} images a device, {job.device_num * job.batch_size} in total",
         flush=True,
     )
+    goes_on = any(word.lstrip("-").startswith(("auto_resume", "modelarts")) for word in job.options)
+    claims.hold_launch(job.save_dir, job.node_rank, wait=goes_on)
     return run_with_restarts(LAUNCHERS[launcher], job, os.environ, launcher)
 
 

@@ -9,6 +9,7 @@ Usage: python scripts/make_demo_dataset.py --output DIR [--size 256 512] [--trai
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.cores import usable_cores
-from src.base.errors import UserError
+from src.base.errors import TerminatedError, UserError
 from src.base.progress import Progress
 from src.utils.config import Parser
 from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes
@@ -40,6 +42,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the data set; return the exit code."""
     try:
@@ -47,10 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.workers < 1:
             raise UserError(f"workers must be at least 1, got {args.workers}")
         options = DemoOptions(*args.size, train=args.train, val=args.val, test=args.test, seed=args.seed)
+        claims.hold_folder(args.output.expanduser(), "rendering", "--output")
         _make(args.output.expanduser(), options, args.workers)
     except UserError as err:
         sys.stderr.write(f"error: {err}\n")
         return 2
+    except TerminatedError:
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on from here\n")
         return 130

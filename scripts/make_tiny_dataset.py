@@ -15,15 +15,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 from tools.streets.shapes import COUNTS, SIZE, write_data_set
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the data set; return 0."""
     args = parse_args(argv)
     root = args.output.expanduser()
+    claims.hold_folder(root, "rendering", "--output")
     for _ in write_data_set(root, args.seed):
         pass
     print(f"{root}: {COUNTS['train']} training and {COUNTS['val']} validation pictures, {SIZE[0]}x{SIZE[1]}, 3 classes")

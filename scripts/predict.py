@@ -16,13 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.errors import ConfigError
+from src.base.files import holds_anything
 from src.config import schema
 from src.data.classes import class_names, class_palette
 from src.offline.models import check_suffix
 from src.predict.images import predict_images
-from src.predict.inputs import ImageFile, check_output, has_content, list_inputs, silence_opencv
-from src.predict.outputs import ImageWriter
+from src.predict.inputs import ImageFile, check_output, list_inputs, silence_opencv
+from src.predict.outputs import KINDS, ImageWriter
 from src.predict.palette import read_palette
 from src.predict.predictor import MULTIPLE, Predictor, checkpoint_predictor, model_predictor
 from src.predict.record import check_record, make_record, missing_results, write_record
@@ -36,12 +38,15 @@ from src.utils.logger import setup_logging
 logger = logging.getLogger(__name__)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict as the command line says; return 0, or 2 if images could not be read."""
     args = parse_args(argv)
     silence_opencv()
     files = list_inputs(args.input)
     check_output(args.output, args.input, resume=args.resume)
+    claims.hold_folder(args.output, "prediction", "--output", parts=KINDS)
+    check_output(args.output, args.input, resume=args.resume)  # anew: another process may have filled it
     protocol = {"multi_scale": args.multi_scale, "flip": args.flip, "device_target": args.device_target}
     threads = ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
     model = args.checkpoint_path or args.model
@@ -71,7 +76,7 @@ def to_do(args: argparse.Namespace, files: list[ImageFile], record: dict) -> lis
         ConfigError: what is there was made with something else.
     """
     sources = files or [args.input]
-    if not has_content(args.output):
+    if not holds_anything(args.output):
         return sources
     check_record(args.output, record)
     wanted = missing_results(files, args.output)

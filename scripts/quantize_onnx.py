@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import require_new
 from src.config import schema
@@ -30,11 +31,14 @@ from src.utils.logger import setup_logging
 logger = logging.getLogger(__name__)
 
 
+@claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Quantize as the command line says; return 0."""
     config, args = parse_args(argv)
     setup_logging(None)
     target = check_target(args.model, args.output)
+    claims.hold_file(target, "quantization", "--output", description_path(target))
+    check_target(args.model, args.output)  # once more: another process may have written it meanwhile
     message = onnx_model.load(args.model)
     record = quantizing.description(message, args.model)
     model = OnnxModel(args.model, num_threads=config.num_threads)

@@ -13,6 +13,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.base import claims
 from src.base.errors import ConfigError, UserError, one_line
 from src.config import schema
 from src.data.classes import class_names, class_palette
@@ -23,6 +24,7 @@ from src.modules.factory import create_network
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import NormalizeRGB, resize_by_products
 from src.offline import onnx_export, onnx_model
+from src.offline.descriptions import description_path
 from src.offline.models import load_model
 from src.offline.preparing import normalization
 from src.offline.tensors import Model
@@ -36,6 +38,18 @@ logger = logging.getLogger(__name__)
 # wherever convolutions are float16 (mixed precision, and Ascend's default).
 FLOAT32_TOLERANCE, FLOAT16_TOLERANCE = 1e-4, 2e-2
 AIR, MINDIR, ONNX = "AIR", "MINDIR", "ONNX"
+
+
+def claimed_target(config: schema.Config) -> Path:
+    """Return what `check_target` does, with its name claimed for this process.
+
+    Raises:
+        InUseError: another process writes it.
+        ConfigError: see `check_target`, which is asked again in case another process has just written it.
+    """
+    target = check_target(config)
+    claims.hold_file(target, "export", "--file_name", description_path(target))
+    return check_target(config)
 
 
 def check_target(config: schema.Config) -> Path:

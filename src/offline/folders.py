@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from src.base.claims import NAME as NAME_OF_CLAIM
 from src.base.errors import ConfigError, DataError, UserError
+from src.base.temporary import is_temporary
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
+
+_EARLIER_REMAINS = re.compile(r"\..+\.(\d+\.tmp|partial)")  # as earlier versions called them
 
 
 def clear_earlier_run(inputs: Path, results: Path | None) -> None:
@@ -45,12 +50,18 @@ def beside(path: Path, name: str) -> Path:
     return Path(os.path.abspath(path)).parent / name  # noqa: PTH100 - resolve() follows links
 
 
-def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
-    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains."""
+def refuse_file(folder: Path) -> None:
+    """Raise a ConfigError if `folder` is something else."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file, not a folder")
+
+
+def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
+    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains."""
+    refuse_file(folder)
     listed = set(listed)
     found = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    found = [path for path in found if not path.name.startswith(NAME_OF_CLAIM)]
     for path in found:
         if str(path.relative_to(folder)) not in listed and not _is_remains(path):
             raise ConfigError(f"{folder}: holds {path.name}, which no earlier run lists; take an empty folder")
@@ -58,5 +69,5 @@ def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
 
 
 def _is_remains(path: Path) -> bool:
-    """Tell whether a file is a half-written one of a run that was killed."""
-    return path.name.startswith(".") and path.name.endswith((".tmp", ".partial"))
+    """Tell whether a file is a half-written one of a run, or of the C++ runner, that was killed."""
+    return not path.is_symlink() and (is_temporary(path.name) or _EARLIER_REMAINS.fullmatch(path.name) is not None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.base import claims
 from src.base.errors import ConfigError, DataError
 from src.base.files import make_folder
 from src.data.eval_samples import restore_class_map
@@ -55,7 +56,8 @@ def prepare_images(manifest: Manifest, images: Path) -> None:
         UserError: it cannot be made.
     """
     own = {f"{sample.stem}.png": sample for sample in manifest.samples}
-    for path in sorted(images.iterdir()) if images.is_dir() else ():
+    shown = [path for path in images.iterdir() if not path.name.startswith(claims.NAME)] if images.is_dir() else []
+    for path in sorted(shown):
         sample = own.get(path.name)
         if sample is None or path.resolve() == Path(sample.image).resolve():
             raise ConfigError(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 
 from src.base.errors import ConfigError, DataError
+from src.base.files import holds_anything
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,6 @@ def _result_names(paths: list[Path]) -> list[str]:
     return names
 
 
-def has_content(folder: Path) -> bool:
-    """Return whether there is such a folder, and anything in it that is not hidden."""
-    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-
-
 def check_output(output: Path, source: Path, *, resume: bool = False) -> None:
     """Refuse a folder for the results that holds anything, or from which a later run would read its input.
 
@@ -110,7 +106,7 @@ def check_output(output: Path, source: Path, *, resume: bool = False) -> None:
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output}: is a file, not a folder")
-    if not resume and has_content(output):
+    if not resume and holds_anything(output):
         more = ", or go on there with --resume True" if (output / RECORD).exists() else ""
         raise ConfigError(f"--output {output}: not empty; take an empty or a new folder{more}")
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from src.base import claims
+from src.base.claim_files import InUseError
 from src.base.errors import ConfigError
 from src.config import schema
 from src.state import checkpoint
@@ -15,6 +18,50 @@ def dated_folder(parent: str) -> Path:
     base = Path(parent) / time.strftime("%Y%m%d-%H%M%S")
     candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
     return next(path for path in candidates if not path.exists())
+
+
+def claimed_training_folder(config: schema.Config) -> Path:
+    """Return what `training_folder` does, claimed for this process; a run that resumes itself waits for a claim.
+
+    Raises:
+        InUseError: another process trains in it.
+        UserError: see `training_folder`, or it cannot be written.
+    """
+    parts = (checkpoint.FOLDER, "logs")
+    return claimed(config, training_folder, "training", parts=parts, wait=resumes_itself(config))
+
+
+def claimed(
+    config: schema.Config,
+    choose: Callable[[schema.Config], Path],
+    what: str,
+    *,
+    parts: Sequence[str],
+    wait: bool = False,
+) -> Path:
+    """Return the folder that `choose` checks and returns, claimed for this process until it ends.
+
+    Args:
+        config: all settings.
+        choose: checks the folder, which is repeated once it is claimed: another process may have filled it meanwhile.
+        what: what this process does, for the message to others.
+        parts: see `claims.hold_folder`.
+        wait: see `claims.hold_folder`.
+
+    Raises:
+        InUseError: another process holds it.
+        UserError: as `choose`, or it cannot be written.
+    """
+    while True:
+        folder = choose(config)
+        try:
+            claims.hold_folder(folder, what, "--save_dir", parts=parts, wait=wait)
+        except InUseError:
+            if choose(config) == folder:
+                raise
+        else:
+            choose(config)
+            return folder
 
 
 def training_folder(config: schema.Config) -> Path:

@@ -1,4 +1,4 @@
-"""A sign of life after every finished step, and during an evaluation after every image."""
+"""A sign of life after every finished step, and during an evaluation after every image; and whose the folder is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from typing import Any
 
 from mindspore.train.callback import Callback
 
+from src.base.claims import require_held
 from src.distributed.heartbeat import Heart
 from src.utils.metrics import Evaluation
+
+
+class ClaimCheck(Callback):
+    """End the run before anything of a step is written, if its folder was taken by another process meanwhile."""
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        require_held()
 
 
 class StepBeat(Callback):

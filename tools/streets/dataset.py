@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 
 from src.base.errors import DataError, UserError
-from src.base.files import make_folder, write_whole
+from src.base.files import holds_anything, make_folder, write_whole
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.visual.visualize import write_png
 from tools.streets.scene import render_scene
@@ -99,7 +99,7 @@ def _check_folder(root: Path, options: DemoOptions) -> None:
     """Raise a DataError unless the folder is missing, empty, or holds a data set of these options, perhaps a part."""
     manifest = root / MANIFEST
     try:
-        if not root.exists() or not any(root.iterdir()):
+        if not holds_anything(root):
             return
         found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
     except (OSError, ValueError) as err:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import DataError, UserError
-from src.base.files import write_whole
+from src.base.files import holds_anything, write_whole
 from src.visual.visualize import write_png
 
 CLASS_NAMES = ("background", "disc", "square")
@@ -125,7 +125,7 @@ def write_data_set(root: Path, seed: int) -> Iterator[Path]:
 def _require_empty(root: Path) -> None:
     """Make the folders, in an empty or a new folder."""
     try:
-        if root.exists() and any(root.iterdir()):
+        if holds_anything(root):
             raise DataError(f"{root} is not empty and is left as it is; take another folder")
         for name in ("images", "labels"):
             (root / name).mkdir(parents=True)
