@@ -29,13 +29,13 @@ from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 # benchmark, which is no part of the product, or about the demo, which runs in .venv wherever it is started from.
 WITHOUT_MINDSPORE = (
     "test_benchmark_pipeline", "test_benchmark_run", "test_benchmark_runtimes", "test_check_dataset",
-    "test_check_requirements",
+    "test_check_requirements", "test_claims",
     "test_cityscapes", "test_cloud", "test_config", "test_contract", "test_cores", "test_curves", "test_demo",
     "test_demo_dataset", "test_descriptions", "test_eval_samples", "test_image_files", "test_job_end",
     "test_job_input", "test_launch", "test_lite", "test_lite_conversion", "test_logger", "test_metrics",
     "test_mirror", "test_official_evaluation", "test_onnx_model", "test_placement", "test_postprocess",
     "test_prefetch", "test_preflight", "test_preprocess", "test_quantize_onnx", "test_quantizing", "test_readme",
-    "test_resize", "test_run_tests", "test_runner_build", "test_runner_program", "test_tiny_dataset",
+    "test_resize", "test_run_tests", "test_runner_build", "test_runner_program", "test_temporary", "test_tiny_dataset",
     "test_transforms", "test_versions", "test_visualize",
 )  # fmt: skip
 # The files that take longest, which come first so that no process is left with one of them in the end. Those with
