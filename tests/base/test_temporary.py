@@ -1,4 +1,4 @@
-"""Temporary files: never through a link, gone at once after a failure or a signal, or at the next claim after a kill."""
+"""Temporary files: never through a link, gone at once after a failure or a signal, or at the claim after a kill."""
 
 from __future__ import annotations
 
