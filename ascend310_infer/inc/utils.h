@@ -24,6 +24,9 @@ std::vector<char> ReadFile(const std::string &path, std::size_t expected, const 
 // Writes a file that appears whole under its name or not at all; replaces an earlier one.
 void WriteFile(const std::string &path, const void *data, std::size_t size);
 
+// Lets the signals that end a program remove what `WriteFile` has not finished; one that is ignored stays ignored.
+void CleanUpAtSignals();
+
 // Makes a folder and those above it.
 void MakeFolder(const std::string &path);
 

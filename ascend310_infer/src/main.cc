@@ -29,6 +29,7 @@ void Print(const std::string &what, const TensorInfo &tensor) {
 
 void Run(const Options &options) {
   const std::vector<std::string> inputs = ListInputs(options.dataset_path);
+  CleanUpAtSignals();
   MakeFolder(options.result_path);
   InferenceModel model(options);
   std::printf("runtime: %s\n", InferenceModel::Runtime().c_str());

@@ -9,11 +9,13 @@
 #include <cerrno>
 #include <climits>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <sstream>
 #include <stdexcept>
 
@@ -46,12 +48,26 @@ class Descriptor {
   int number_;
 };
 
-// A file that is removed at the end of its scope unless it got its final name.
+char unfinished[PATH_MAX];  // the temporary file, for whoever handles a signal
+volatile std::sig_atomic_t is_unfinished = 0;
+
+void RemoveUnfinished(int number) {
+  if (is_unfinished) unlink(unfinished);
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+}
+
+// A new file that is removed at the end of its scope, or by a signal, unless it got its final name.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const std::string &path) : path_(path) {}
+  explicit TemporaryFile(const std::string &path) : path_(path) {
+    if (path.size() >= sizeof(unfinished)) return;
+    std::memcpy(unfinished, path.c_str(), path.size() + 1);
+    is_unfinished = 1;
+  }
   ~TemporaryFile() {
     if (!path_.empty()) unlink(path_.c_str());
+    is_unfinished = 0;
   }
   TemporaryFile(const TemporaryFile &) = delete;
   TemporaryFile &operator=(const TemporaryFile &) = delete;
@@ -63,6 +79,14 @@ class TemporaryFile {
  private:
   std::string path_;
 };
+
+// Returns a name beside `path` that nobody can foresee, as the Python part has them.
+std::string TemporaryName(const std::string &path) {
+  std::random_device random;
+  char mark[64];
+  std::snprintf(mark, sizeof(mark), ".%ld-%08x%08x.partial", static_cast<long>(getpid()), random(), random());
+  return Folder(path) + "/." + path.substr(path.find_last_of('/') + 1).substr(0, 120) + mark;
+}
 
 bool IsFile(const std::string &path) {
   struct stat info {};
@@ -151,10 +175,10 @@ std::vector<char> ReadFile(const std::string &path, std::size_t expected, const 
 }
 
 void WriteFile(const std::string &path, const void *data, std::size_t size) {
-  const std::string temporary = Folder(path) + "/." + path.substr(path.find_last_of('/') + 1) + ".partial";
-  Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (file.number() < 0) FailWithErrno("cannot write " + path);
+  const std::string temporary = TemporaryName(path);
   TemporaryFile remover(temporary);
+  Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (file.number() < 0) FailWithErrno("cannot write " + path);
   const char *next = static_cast<const char *>(data);
   while (size > 0) {
     const ssize_t written = write(file.number(), next, size);
@@ -167,6 +191,12 @@ void WriteFile(const std::string &path, const void *data, std::size_t size) {
   }
   if (file.Close() != 0) FailWithErrno("cannot write " + path);
   remover.RenameTo(path);
+}
+
+void CleanUpAtSignals() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (std::signal(number, RemoveUnfinished) == SIG_IGN) std::signal(number, SIG_IGN);  // e.g. nohup
+  }
 }
 
 void MakeFolder(const std::string &path) {
