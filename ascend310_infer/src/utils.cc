@@ -15,9 +15,10 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <sstream>
 #include <stdexcept>
+
+#include "inc/temporary_file.h"
 
 namespace {
 const char kInputSuffix[] = ".bin";
@@ -47,46 +48,6 @@ class Descriptor {
  private:
   int number_;
 };
-
-char unfinished[PATH_MAX];  // the temporary file, for whoever handles a signal
-volatile std::sig_atomic_t is_unfinished = 0;
-
-void RemoveUnfinished(int number) {
-  if (is_unfinished) unlink(unfinished);
-  std::signal(number, SIG_DFL);
-  std::raise(number);
-}
-
-// A new file that is removed at the end of its scope, or by a signal, unless it got its final name.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string &path) : path_(path) {
-    if (path.size() >= sizeof(unfinished)) return;
-    std::memcpy(unfinished, path.c_str(), path.size() + 1);
-    is_unfinished = 1;
-  }
-  ~TemporaryFile() {
-    if (!path_.empty()) unlink(path_.c_str());
-    is_unfinished = 0;
-  }
-  TemporaryFile(const TemporaryFile &) = delete;
-  TemporaryFile &operator=(const TemporaryFile &) = delete;
-  void RenameTo(const std::string &target) {
-    if (std::rename(path_.c_str(), target.c_str()) != 0) FailWithErrno("cannot write " + target);
-    path_.clear();
-  }
-
- private:
-  std::string path_;
-};
-
-// Returns a name beside `path` that nobody can foresee, as the Python part has them.
-std::string TemporaryName(const std::string &path) {
-  std::random_device random;
-  char mark[64];
-  std::snprintf(mark, sizeof(mark), ".%ld-%08x%08x.partial", static_cast<long>(getpid()), random(), random());
-  return Folder(path) + "/." + path.substr(path.find_last_of('/') + 1).substr(0, 120) + mark;
-}
 
 bool IsFile(const std::string &path) {
   struct stat info {};
