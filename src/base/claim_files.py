@@ -21,7 +21,6 @@ from src.base.locks import TAKING_SECONDS, alone_in, is_locked, lock
 
 STALE_SECONDS = 300.0  # without a sign of life
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # what file systems without hard links say
 
 
 class InUseError(UserError):
@@ -79,6 +78,11 @@ class Owner:
         """Return whether the processes of this one and the other are numbered alike: same machine, same container."""
         return bool(self.machine) and (self.host, self.machine, self.space) == (other.host, other.machine, other.space)
 
+    def is_in(self, other: Owner | None) -> bool:
+        """Return whether a claim is this owner's."""
+        names = ("machine", "space", "process", "since")
+        return other is not None and all(getattr(self, name) == getattr(other, name) for name in names)
+
 
 def put(path: Path, target: Path, owner: Owner) -> int:
     """Make the claim `path` for `target`; return its open descriptor, which holds the lock.
@@ -92,7 +96,7 @@ def put(path: Path, target: Path, owner: Owner) -> int:
     try:
         with alone_in(path.parent):
             _put(draft, path, target, owner)
-        if not is_same(path, descriptor):  # without hard links it is another file
+        if not os.path.samestat(path.stat(), os.fstat(descriptor)):  # without hard links it is another file
             os.close(descriptor)
             descriptor = _open_own(path, target, owner)
         _remove_drafts(path, descriptor)
@@ -108,7 +112,7 @@ def put(path: Path, target: Path, owner: Owner) -> int:
 def _open_own(path: Path, target: Path, owner: Owner) -> int:
     descriptor = os.open(path, os.O_RDWR | _FLAGS)
     found = _parse(os.read(descriptor, 65536))
-    if found is None or (found.machine, found.space, found.process) != (owner.machine, owner.space, owner.process):
+    if not owner.is_in(found):
         os.close(descriptor)
         raise InUseError(target, found, owner.option)
     lock(descriptor)
@@ -125,16 +129,21 @@ def _remove_drafts(path: Path, descriptor: int) -> None:
                 draft.unlink()
 
 
-def is_same(path: Path, descriptor: int) -> bool:
-    """Return whether `path` is the open file; opening it asks the server of a network file system anew."""
+def is_held(path: Path, descriptor: int, owner: Owner) -> bool:
+    """Return whether the claim at `path` is the owner's, which has it open.
+
+    Opening it asks the server of a network file system anew; some number a file anew each time, then its content tells.
+    """
     try:
-        other = os.open(path, os.O_RDONLY | _FLAGS)
+        other = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as err:
         return err.errno not in (errno.ELOOP, errno.ESTALE)  # else it is not known, so nothing has changed
     try:
-        return os.path.sameopenfile(other, descriptor)
+        return os.path.sameopenfile(other, descriptor) or owner.is_in(_parse(os.read(other, 65536)))
+    except OSError:
+        return False  # a folder
     finally:
         os.close(other)
 
@@ -181,9 +190,9 @@ def _appear(draft: Path, path: Path, owner: Owner) -> bool:
             return path.samefile(draft)  # where the answer was lost on the way, and asked for again
         except OSError:
             return False
-    except OSError as err:
-        if err.errno not in _NO_LINKS:
-            raise
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without hard links
         with contextlib.suppress(FileExistsError):
             os.close(_write(path, owner))
             return True

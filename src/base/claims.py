@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from src.base import temporary
-from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_same, put
+from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_held, put
 from src.base.errors import TerminatedError, UserError
 
 BEAT_SECONDS = 30.0
@@ -53,10 +53,11 @@ class Claim:
     """
 
     def __init__(self, target: Path, path: Path, owner: Owner, sweep: Callable[[], None]) -> None:
-        self.target, self.path, self.owner, self.sweep = target, path, owner, sweep
+        self.target, self.owner, self.sweep = target, owner, sweep
         self.made = _make_folders(path.parent)
+        self.path = path.parent.resolve() / path.name  # this process may go to another folder
         try:
-            self.descriptor = put(path, target, owner)
+            self.descriptor = put(self.path, target, owner)
         except BaseException:
             self._remove_folders()
             raise
@@ -69,13 +70,14 @@ class Claim:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})  # for the main thread
         while not self._end.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError):
-                os.utime(self.descriptor)
+                if is_held(self.path, self.descriptor, self.owner):
+                    os.utime(self.path, follow_symlinks=False)
 
     def require(self) -> None:
         """Raise a ClaimLostError if the claim is no longer this process's."""
         if os.getpid() != self.owner.pid:  # a fork, which holds nothing
             return
-        if not self.lost and is_same(self.path, self.descriptor):
+        if not self.lost and is_held(self.path, self.descriptor, self.owner):
             return
         self.lost = True
         _close_logs(self.target)
@@ -89,7 +91,7 @@ class Claim:
         self._end.set()
         if os.getpid() != self.owner.pid:
             return
-        if not self.lost and is_same(self.path, self.descriptor):
+        if not self.lost and is_held(self.path, self.descriptor, self.owner):
             self.sweep()
             with contextlib.suppress(OSError):
                 os.unlink(self.path)  # noqa: PTH108
@@ -118,8 +120,12 @@ def hold_folder(folder: str | Path, what: str, option: str, *, parts: Sequence[s
         InUseError: another process holds it.
         UserError: the folder or the claim cannot be written.
     """
-    folder = Path(folder)
-    _hold(folder, folder / NAME, what, option, lambda: temporary.remove_remains(folder, parts), wait=wait)
+    place = Path(folder).resolve()
+
+    def sweep() -> None:
+        temporary.remove_remains(place, parts)
+
+    _hold(Path(folder), Path(folder) / NAME, what, option, sweep, wait=wait)
 
 
 def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
@@ -136,9 +142,10 @@ def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
         UserError: the claim cannot be written.
     """
     path = Path(path)
+    written_together = [one.parent.resolve() / one.name for one in (path, *others)]
 
     def sweep() -> None:
-        for written in (path, *others):
+        for written in written_together:
             temporary.remove_remains_of(written)
 
     _hold(path, path.with_name(f".{path.name}{NAME}"), what, option, sweep)
@@ -239,7 +246,7 @@ def _make_folders(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise UserError(f"cannot make the folder {folder}: {err.strerror or err}") from err
-    return missing
+    return [path.resolve() for path in missing]
 
 
 def _close_logs(target: Path) -> None:

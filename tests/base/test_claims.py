@@ -291,3 +291,24 @@ def test_a_claim_is_no_content(tmp_path):
     (tmp_path / "run" / "a.png").touch()
     assert holds_anything(tmp_path / "run")
     assert not holds_anything(tmp_path / "none")
+
+
+def test_a_process_that_goes_to_another_folder_keeps_its_claim(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    claims.hold_folder("run", "training", "--save_dir")
+    claims.hold_file("m.onnx", "export", "--file_name")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    claims.require_held()
+    claims.release_all()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_file_system_that_numbers_its_files_anew(tmp_path):
+    """As those of object stores do: the same content under another number is the same claim."""
+    claims.hold_folder(tmp_path, "training", "--save_dir")
+    (tmp_path / "copy").write_bytes((tmp_path / ".claim").read_bytes())
+    (tmp_path / "copy").replace(tmp_path / ".claim")
+    claims.require_held()
+    claims.release_all()
+    assert list(tmp_path.iterdir()) == []
