@@ -152,15 +152,25 @@ def _write(path: Path, owner: Owner) -> int:
     """Write a new file that tells the owner; return its descriptor, which locks it if that is possible."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644)
     try:
-        record = asdict(owner) | {"locked": lock(descriptor) is True}
-        os.write(descriptor, json.dumps(record).encode())
-        os.fsync(descriptor)
+        record = json.dumps(asdict(owner) | {"locked": lock(descriptor) is True}).encode()
+        if os.write(descriptor, record) < len(record):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _flush(descriptor)
     except BaseException:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             path.unlink()
         raise
     return descriptor
+
+
+def _flush(descriptor: int) -> None:
+    """Send what was written to the server of a network file system, or to the disk; some cannot be asked to."""
+    try:
+        os.fsync(descriptor)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def _put(draft: Path, path: Path, target: Path, owner: Owner) -> None:

@@ -312,3 +312,10 @@ def test_a_file_system_that_numbers_its_files_anew(tmp_path):
     claims.require_held()
     claims.release_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.write", lambda *_: 7)
+    with pytest.raises(UserError, match=f"^cannot write to {tmp_path}/run: No space left on device$"):
+        claims.hold_folder(tmp_path / "run", "training", "--save_dir")
+    assert list(tmp_path.iterdir()) == []
