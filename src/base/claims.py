@@ -190,6 +190,8 @@ def release_all() -> None:
     """Release whatever this process holds."""
     while _held:
         _held.popitem()[1].release()
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _hold(target: Path, path: Path, what: str, option: str, sweep: Callable[[], None], *, wait: bool = False) -> None:

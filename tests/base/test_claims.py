@@ -319,3 +319,10 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"^cannot write to {tmp_path}/run: No space left on device$"):
         claims.hold_folder(tmp_path / "run", "training", "--save_dir")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_are_as_they_were_once_nothing_is_held(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    claims.hold_folder(tmp_path, "training", "--save_dir")
+    claims.release_all()
+    assert signal.getsignal(signal.SIGTERM) == before
