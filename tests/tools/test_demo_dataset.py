@@ -212,7 +212,7 @@ def test_a_foreign_picture_among_the_own_ones_is_refused(tmp_path, capsys):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
-    assert "cannot be used" in refusal(tmp_path / "file", capsys)
+    assert "cannot make the folder" in refusal(tmp_path / "file", capsys)
     assert "cannot " in refusal(tmp_path / "file" / "below", capsys)
     assert (tmp_path / "file").read_text() == "mine"
 

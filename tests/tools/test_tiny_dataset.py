@@ -99,7 +99,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     with pytest.raises(DataError, match="is not empty"):
         make_tiny_dataset.main(["--output", str(tmp_path)])
     assert contents(tmp_path) == {"notes.txt": b"mine"}
-    with pytest.raises(UserError, match="cannot write to"):
+    with pytest.raises(UserError, match="cannot make the folder"):
         make_tiny_dataset.main(["--output", str(tmp_path / "notes.txt" / "below")])
 
 
