@@ -18,57 +18,14 @@ from src.base import claims
 from src.base.claim_files import InUseError, Owner
 from src.base.errors import UserError
 from src.base.files import holds_anything, write_whole
+from tests.claim_helpers import dead_process, start, started, started_is_refused, stranger
 from tests.run_helpers import ROOT
-
-HOLDER = """
-    import sys, time
-    sys.path.insert(0, {root!r})
-    from src.base import claims
-    from src.base.errors import UserError
-    from src.base.files import write_whole
-    folder = sys.argv[1]
-    try:
-        claims.hold_folder(folder, "training", "--save_dir", parts=("checkpoints",))
-    except UserError as err:
-        print(err, flush=True)
-        sys.exit(2)
-    print("held", flush=True)
-"""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_claimed():
     yield
     claims.release_all()
-
-
-def start(folder: Path, then: str, **options) -> subprocess.Popen:
-    """Start a process that claims `folder`, says "held" and goes on with `then`."""
-    code = textwrap.dedent(HOLDER).format(root=str(ROOT)) + textwrap.dedent(then)
-    return subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True, **options)
-
-
-def started(folder: Path, then: str) -> subprocess.Popen:
-    process = start(folder, then, stdin=subprocess.PIPE)
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def stranger(claim: Path, age: float, **changes: object) -> Path:
-    """Write the claim of a process of another machine, last touched `age` seconds ago."""
-    owner = dataclasses.replace(Owner.this_process("training", "--save_dir"), host="far", machine="m2", **changes)
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    claim.write_text(json.dumps(dataclasses.asdict(owner)), encoding="utf-8")
-    os.utime(claim, (time.time() - age,) * 2)
-    return claim
-
-
-def dead_process() -> tuple[int, str]:
-    """Return number and identity of a process that lived a moment ago."""
-    with subprocess.Popen(["sleep", "60"]) as process:
-        fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        process.kill()
-    return process.pid, f"{process.pid}:{fields[19]}"
 
 
 @pytest.mark.parametrize("left", ["nothing", "the claim of a process that was killed", "half a claim, long ago"])
@@ -190,11 +147,6 @@ def test_file_systems_without_links_or_locks(tmp_path, monkeypatch, missing):
     claims.hold_folder(tmp_path, "training", "--save_dir")
     assert started_is_refused(tmp_path)
     claims.require_held()
-
-
-def started_is_refused(folder: Path) -> bool:
-    process = start(folder, "")
-    return "is in use by another training" in process.communicate()[0] and process.returncode == 2
 
 
 def test_a_holder_whose_claim_was_taken_writes_nothing_more(tmp_path):
