@@ -136,7 +136,7 @@ def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config)
     scores = log(result, protocol, config)
     record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
     path = Path(config.save_dir) / "eval.json"
-    write_whole(path, (json.dumps(record, indent=2) + "\n").encode(), "the results ")
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode(), "the scores ")
     logger.info("results: %s", path)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from src.state.train_state import TrainState, catch_signals
 from src.training.liveness import ClaimCheck, StepBeat, beating
 from src.training.loop import run_training
 from src.training.profiling import ProfileSteps
+from src.training.rescue import saving_what_is_done, way_on
 from src.utils import callback
 from src.utils.common import configure, start
 from src.utils.entry import run_entry
@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     total_batch = config.batch_size * runtime.rank_size
     logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
     logger.info("Start Training")
-    with catch_signals(state):
+    saver = next(item for item in callbacks if isinstance(item, callback.CheckpointSaver))
+    with catch_signals(state), saving_what_is_done(state, saver, save_dir):
         run_training(train_cell, state, callbacks, config, runtime)
     code = finish(state, save_dir)
     others.wait_for_all()  # a rank that ends early may end the job, and with it a checkpoint being written
@@ -214,11 +215,8 @@ def finish(state: TrainState, save_dir: Path) -> int:
     if state.signal_number is None or state.step == state.total_step:
         logger.info("training finished: %s", save_dir)
         return 0
-    saved = checkpoint.list_checkpoints(save_dir / checkpoint.FOLDER)
-    how = "no step was finished, nothing was saved"
-    if saved:
-        how = f"resume with the same options and --resume_ckpt {shlex.quote(str(saved[-1][1]))}"
-    logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, how)
+    way = way_on(save_dir, state.step)
+    logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, way)
     return 128 + state.signal_number
 
 

@@ -1,7 +1,8 @@
 """Run one rank of a job and tell what became of it: started by the launchers, see scripts/launch_ranks.py.
 
-Usage: python scripts/run_rank.py [--hang_minutes M] SCRIPT [options]. The rank is a child process that gets SIGTERM and
-SIGINT passed on and never outlives this one. If it fails, rank, host and the end of its log go to standard error.
+Usage: python scripts/run_rank.py [--hang_minutes M] SCRIPT [options]. The rank is a child process that gets SIGTERM,
+SIGINT and SIGHUP passed on and never outlives this one. If it fails, rank, host and the end of its log go to standard
+error.
 After M minutes without a step of any rank its stacks are written and it is killed; the exit code is 75 then.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
+from src.base.stops import STOP_CODES, asking_signals
 from src.distributed.child_process import end_with_parent
 from src.distributed.heartbeat import BEATS, HANG_CODE, HANGS, WATCHED, note_end, note_hang, read_signs
 from src.distributed.scheduler import become_scheduler
@@ -29,7 +31,6 @@ from src.utils.local_adapter import discover_rank, is_scheduler, scheduler_answe
 SHOWN_LINES = 5
 POLL_SECONDS = 1.0
 STACKS_SECONDS = 5.0  # from asking for the stacks to the end; more than the runners are apart
-STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes of a rank that did what it was asked
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,14 +45,14 @@ def main(argv: Sequence[str]) -> int:
         [sys.executable, *argv], env={**os.environ, WATCHED: "1"}, start_new_session=True,
         preexec_fn=lambda: end_with_parent(signal.SIGKILL),
     )  # fmt: skip
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in asking_signals():
         signal.signal(number, lambda received, _frame: send_even_if_stopped(child, received))
     log = log_of(argv)
     code = wait(child, log, hang_seconds)
     code = 128 - code if code < 0 else code
     if log:
         note_end(log.parent, place()[0], code)
-    if code not in (0, *STOPPED):
+    if code not in (0, *STOP_CODES):
         sys.stderr.write(obituary(code, log))
         sys.stderr.flush()
     return code

@@ -1,6 +1,14 @@
 """BiSeNetV2 for MindSpore: training and evaluation."""
 
+import sys
+from pathlib import Path
+
+from src.base.stops import end_by_signals
 from src.utils.local_adapter import prepare_environment
 
+_ROOT = Path(__file__).resolve().parents[1]
+_script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
+if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while MindSpore loads gets its line, too
+    end_by_signals()
 # Before any module of this package can import NumPy or MindSpore: some things only count while they load.
 prepare_environment()

@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import math
+import os
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+_told: set[Path] = set()  # files of which it was said that lines of them cannot be read
 
 
 def append_json(path: Path, record: dict) -> None:
-    """Append `record` to `path` as one line; numbers that JSON does not know become null."""
+    """Append `record` to `path` as one line, or nothing; numbers that JSON does not know become null.
+
+    It begins on a line of its own even where the file ends within one, as after a crash.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(clean) + "\n")
+    with path.open("a+b", buffering=0) as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+        torn = end > 0 and stream.read(1) != b"\n"
+        line = b"\n" * torn + json.dumps(clean).encode() + b"\n"
+        try:
+            if stream.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            stream.truncate(end)
+            raise
 
 
 def read_json_lines(path: Path) -> list[dict]:
     """Return the records of `path`, by step, the last one of each step: a resumed run may have written a step again.
 
-    A half-written last line, of a run that was killed, is left out.
+    A line that is no record, such as a half-written one of a run that was killed, is left out; the log says so once a
+    file.
     """
-    records: dict[int, dict] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            records[record["step"]] = record
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    found = {number: _record(line) for number, line in enumerate(lines, 1) if line.strip()}
+    unreadable = [number for number, record in found.items() if record is None]
+    if unreadable and path not in _told:
+        _told.add(path)
+        count = "1 line is" if len(unreadable) == 1 else f"{len(unreadable)} lines are"
+        logger.warning("%s: %s unreadable and left out, the first is line %d", path, count, unreadable[0])
+    records = {record["step"]: record for record in found.values() if record}
     return [records[step] for step in sorted(records)]
+
+
+def _record(line: bytes) -> dict | None:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    valid = isinstance(record, dict) and type(record.get("step")) is int
+    return record if valid and all(map(_is_plain, record.values())) else None
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, (int, float, str))

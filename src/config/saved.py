@@ -8,7 +8,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from src.base.temporary import replacing
+from src.base.files import write_whole
+from src.base.side_files import side_file
 from src.config import schema
 from src.config.yaml_files import dump
 
@@ -67,15 +68,13 @@ def nested_keys(section: type, prefix: str = "") -> list[tuple[str, dataclasses.
 def write_config(config: schema.Config, save_dir: Path) -> None:
     """Write the resolved configuration to ``config.yml``, or beside one that is there under a dated name.
 
-    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run.
-
-    Raises:
-        OSError: it cannot be written; nothing is left behind.
+    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run. If
+    it cannot be written, a warning says so.
     """
     path = save_dir / "config.yml"
     if path.exists():
         path = save_dir / f"config-{time.strftime('%Y%m%d-%H%M%S')}.yml"
     values = to_dict(config)
     lines = [f"# {name}: {values.pop(name)}\n" for name in RUN_KEYS]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(lines) + dump(values), encoding="utf-8")
+    with side_file(path):
+        write_whole(path, ("".join(lines) + dump(values)).encode())

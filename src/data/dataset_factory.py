@@ -14,6 +14,8 @@ from src.data.train_samples import TrainBatches, create_train_samples
 from src.state.data_wait import Feed
 
 logger = logging.getLogger(__name__)
+# Not ConnectionError and its like: ranks that lose each other say such things, too.
+_IN_TEXT = re.compile(r"\b(?:DataError|(?:OS|FileNotFound|IsADirectory|NotADirectory|Permission)Error): (.+)")
 COLUMNS = ["image", "label"]
 BATCHES_AHEAD = 2  # MindSpore's own 16 would hold a gigabyte of 1024x1024 batches back
 
@@ -66,8 +68,11 @@ def _fetching(batches: TrainBatches) -> ds.GeneratorDataset:
 
 
 def data_error_from(exception: BaseException) -> DataError | None:
-    """Find the DataError in the long text MindSpore makes of an exception in the pipeline; None if there is none."""
+    """Find the DataError in the long text MindSpore makes of an exception in the pipeline; None if there is none.
+
+    An OSError, of storage that fails while it is read, is one as well.
+    """
     if isinstance(exception, DataError):
         return exception
-    found = re.search(r"\bDataError: (.+)", str(exception))
+    found = _IN_TEXT.search(str(exception))
     return DataError(found.group(1).strip()) if found else None

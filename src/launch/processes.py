@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.base.stops import asking_signals
 from src.distributed.child_process import end_with_parent
 
 POLL_SECONDS = 0.2
@@ -21,11 +22,14 @@ REPORT_START = "error: rank "
 
 
 class JobStoppedError(Exception):
-    """The processes have failed after this one was told to stop; `code` is the exit code of the first of them."""
+    """The processes have not ended well after this one was told to stop, by signal `number`.
 
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+    `code` is the exit code of the first of them.
+    """
+
+    def __init__(self, code: int, number: int) -> None:
+        super().__init__(code, number)
+        self.code, self.number = code, number
 
 
 def run_together(
@@ -46,7 +50,7 @@ def run_together(
         reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
 
     Raises:
-        JobStoppedError: they did not end well, and SIGTERM or SIGINT had asked for it.
+        JobStoppedError: they did not end well, and SIGTERM, SIGINT or SIGHUP had asked for it.
     """
     processes = [
         _start(command, environment, log, shared=index == 0)
@@ -57,20 +61,23 @@ def run_together(
     if code and reports:
         _show_reports(reports)
     if code and received:
-        raise JobStoppedError(code)
+        raise JobStoppedError(code, received[0])
     return code
 
 
 @contextlib.contextmanager
 def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
-    """Send SIGTERM and SIGINT on to the processes within the block, which gets a list that each signal is added to."""
+    """Send signals that ask for a stop on to the processes within the block; it gets a list that each is added to.
+
+    SIGHUP goes on as SIGTERM, as which launchers know it.
+    """
     received: list[int] = []
 
     def pass_on(number: int, _frame: Any) -> None:
         received.append(number)
-        _send(processes, number)
+        _send(processes, signal.SIGTERM if number == signal.SIGHUP else number)
 
-    handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, pass_on) for number in asking_signals()}
     try:
         yield received
     finally:

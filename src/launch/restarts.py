@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
 
+from src.base.failures import USER_ERROR
+from src.base.stops import STOP_CODES
 from src.distributed.heartbeat import BEATS, ENDS, HANG_CODE, new_codes, read_signs
 from src.launch.job import Job
 from src.launch.processes import JobStoppedError
 
-USER_ERROR = 2
-STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 PAUSE_SECONDS = 3.0  # for the other machines' launchers to see the end, and for the port to be free
 
 
@@ -65,14 +64,16 @@ def _run_once(
 ) -> Outcome:
     logs = Path(job.save_dir).resolve() / "logs"
     beats, ends = read_signs(logs, BEATS), read_signs(logs, ENDS)  # of earlier starts
-    asked = False
+    asked = None
     try:
         code = launch(job, environment)
     except JobStoppedError as err:
-        code, asked = err.code, True
+        code, asked = err.code, err.number
     codes = new_codes(ends, read_signs(logs, ENDS))
+    if asked and set(codes) <= {0, *STOP_CODES}:  # launchers have codes of their own for it
+        code = 128 + asked
     code = job_code(code, codes)
-    return Outcome(code, not asked and may_restart(code, codes, ranks), read_signs(logs, BEATS) != beats)
+    return Outcome(code, asked is None and may_restart(code, codes, ranks), read_signs(logs, BEATS) != beats)
 
 
 def job_code(code: int, codes: list[int]) -> int:
@@ -91,9 +92,9 @@ def may_restart(code: int, codes: list[int], ranks: int) -> bool:
         codes: those of the ranks that could leave theirs.
         ranks: how many there are; a stop that was asked for ends all of them alike, a failure does not.
     """
-    if code in (0, USER_ERROR, *STOPPED):
+    if code in (0, USER_ERROR, *STOP_CODES):
         return False
-    stopped = [end for end in codes if end in STOPPED]
+    stopped = [end for end in codes if end in STOP_CODES]
     return len(stopped) < ranks
 
 

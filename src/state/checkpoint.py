@@ -26,8 +26,10 @@ from src.state.checkpoint_names import (  # noqa: F401 - one name for all that c
     step_of,
 )
 from src.state.checkpoint_origin import ORIGIN, Origin, Tensors, take_origin  # noqa: F401 - likewise
+from src.state.mindspore_log import leave_out_repetitions
 
 logger = logging.getLogger(__name__)
+leave_out_repetitions()
 
 STATE_PREFIX = "train_state."
 DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale

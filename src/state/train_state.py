@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from src.base.stops import asking_signals
 from src.distributed.communicator import Communicator
 from src.state.data_wait import Feed
 
@@ -34,6 +35,7 @@ class TrainState:
     total_step: int
     others: Communicator = field(default_factory=Communicator)
     segment_start: int = 0
+    first_step: int = field(init=False)  # where this run began
     signal_number: int | None = None
     agreed: bool = False  # whether all ranks know of a signal, see `agree`
     bad_streak: int = 0  # consecutive steps whose loss or gradients were not finite
@@ -41,6 +43,9 @@ class TrainState:
     data_wait: float = 0.0  # seconds of it spent waiting for data
     feed: Feed | None = None  # of the data sinks that are running, if any
     callbacks_done: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.first_step = self.step
 
     @property
     def stopping(self) -> bool:
@@ -69,19 +74,20 @@ class TrainState:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.signal_number = number
-        logger.info("%s: finishing the step, then a checkpoint", signal.Signals(number).name)
+        name = signal.Signals(number).name
+        logger.info("%s: finishing the step, then a checkpoint; a second signal ends it at once, without one", name)
 
 
 @contextlib.contextmanager
 def catch_signals(state: TrainState) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C ask `state` for a stop, as long as the block runs.
+    """Let SIGTERM, SIGHUP unless it is ignored, and Ctrl-C ask `state` for a stop, as long as the block runs.
 
     SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
     own for it, which turns it into SIGTERM. A thread that does not hold it back (see `import_without_signals`) would
     still run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a
     stop.
     """
-    handlers = {number: signal.signal(number, state.note_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, state.note_signal) for number in asking_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

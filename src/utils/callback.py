@@ -15,6 +15,7 @@ from mindspore.train.callback import Callback
 from src.base.errors import EvaluationInterruptedError, TrainingError
 from src.base.json_lines import append_json, read_json_lines
 from src.base.progress import format_seconds
+from src.base.side_files import side_file
 from src.state.checkpoint import (
     BEST_NAME,
     RunInfo,
@@ -22,15 +23,13 @@ from src.state.checkpoint import (
     check_equal_weights,
     checkpoint_name,
     copy_atomically,
-    list_checkpoints,
     training_parameters,
-    write_atomically,
 )
 from src.state.data_wait import compare_waits, wait_text
+from src.state.saving import save_and_prune
 from src.state.train_state import StepOutputs, TrainState
 from src.utils.metrics import Evaluation
-from src.visual.curves import draw_curves
-from src.visual.visualize import write_png
+from src.visual.curves import write_curves
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +117,9 @@ class StepLogger(Callback):
             loss_scale=float(scale),
             overflows=int(overflows),
         )
-        self._write(record)
+        if self.metrics_path is not None:
+            with side_file(self.metrics_path):
+                append_json(self.metrics_path, record)
         if self.overflows is not None and record["overflows"] > self.overflows:
             logger.warning("gradients of %d steps so far were not finite, loss scale %g", overflows, scale)
         self.overflows = record["overflows"]
@@ -138,10 +139,6 @@ class StepLogger(Callback):
             wait_text(record), record["loss_scale"], record["overflows"],
         )  # fmt: skip
         self.last_progress = now
-
-    def _write(self, record: dict) -> None:
-        if self.metrics_path is not None:
-            append_json(self.metrics_path, record)
 
 
 class NonFiniteGuard(Callback):
@@ -204,10 +201,7 @@ class CheckpointSaver(Callback):
         if others.rank > 0:
             return
         path = self.folder / checkpoint_name(step)
-        write_atomically(training_parameters(self.train_cell, self.run_info(step)), path)
-        logger.info("checkpoint: %s", path)
-        for _, old in list_checkpoints(self.folder)[: -self.keep_max]:
-            old.unlink(missing_ok=True)
+        save_and_prune(training_parameters(self.train_cell, self.run_info(step)), path, self.keep_max)
 
 
 class Evaluator(Callback):
@@ -229,9 +223,8 @@ class Evaluator(Callback):
         super().__init__()
         self.state, self.saver, self.evaluate, self.shared = state, saver, evaluate, shared
         self.results_path = results_path
-        earlier = [
-            r["miou"] for r in read_json_lines(results_path) if r["step"] <= state.step and r["miou"] is not None
-        ]
+        records = [record for record in read_json_lines(results_path) if record["step"] <= state.step]
+        earlier = [record["miou"] for record in records if isinstance(record.get("miou"), float)]
         self.best = max(earlier, default=-math.inf)
 
     def on_train_step_end(self, run_context: Any) -> None:
@@ -247,7 +240,9 @@ class Evaluator(Callback):
         if self.state.others.rank > 0:
             return
         miou = None if math.isnan(result.miou) else result.miou
-        append_json(self.results_path, {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy})
+        with side_file(self.results_path):
+            record = {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy}
+            append_json(self.results_path, record)
         if result.miou > self.best:
             self.best = result.miou
             self._keep_best()
@@ -267,9 +262,8 @@ class CurvePlotter(Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.saver.saved_step == self.state.step:
-            records = read_json_lines(self.save_dir / "metrics.jsonl")
-            evaluations = read_json_lines(self.save_dir / "evaluations.jsonl")
-            write_png(self.save_dir / "curves.png", draw_curves(records, evaluations))
+            with side_file(self.save_dir / "curves.png"):
+                write_curves(self.save_dir)
 
 
 class StepEnd(Callback):

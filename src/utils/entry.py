@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from src.base.errors import TerminatedError, UserError
+from src.base import stops
+from src.base.errors import UserError
+from src.base.failures import USER_ERROR, explained
+from src.base.log_handlers import finish_stdout
 from src.distributed.job_end import end_at_once, end_process
 from src.distributed.scheduler import become_scheduler
 from src.utils.local_adapter import discover_rank, expect_slow_start, is_scheduler, scheduler_answer_delay
@@ -27,16 +29,19 @@ def end_with(hook: Callable[[int], int]) -> None:
 def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run an entry script and exit with its code.
 
-    A mistake of the user's or a file that cannot be written gives 2 and one line, Ctrl-C 130, a bug 1 and a traceback.
-    As the last thing what `end_with` was given is called, whatever happened before.
+    A mistake of the user's or a file that cannot be written gives 2 and one line, a signal that asks for a stop 128 and
+    its number and one line, a bug 1 and a traceback. As the last thing what `end_with` was given is called, whatever
+    happened before.
     """
     if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
         expect_slow_start()
         become_scheduler(scheduler_answer_delay())
+    stops.end_by_signals()
     gc.freeze()  # what MindSpore's import made stays: going through it at the end takes a third of a second
     keep_early_records()
     try:
         code = main(None)
+        finish_stdout()
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
         code = _finish(_tell(err))
         if _belongs_to_a_job():
@@ -48,29 +53,21 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
 def _finish(code: int) -> int:
     for hook in _last:
         code = hook(code)
+    stops.end_quietly(code)
     return code
 
 
 def _tell(err: BaseException) -> int:
     """Write what went wrong where users look for it; return the exit code."""
-    if isinstance(err, KeyboardInterrupt):
-        return 128 + signal.SIGINT
-    if isinstance(err, TerminatedError):
-        logger.info("%s", err)
-        return 128 + signal.SIGTERM
-    if isinstance(err, UserError):
-        if has_logging():
-            logger.error("%s", err)
-        else:
-            sys.stderr.write(f"error: {err}\n")
-        return 2
-    if isinstance(err, SystemExit) or not has_logging():
+    told = explained(err)
+    if told is None and (isinstance(err, SystemExit) or not has_logging()):
         raise err
-    if isinstance(err, OSError) and err.filename is not None:
-        logger.error("%s: %s", err.filename, err.strerror)
-        return 2
-    logger.error("unexpected error", exc_info=err)
-    return 1
+    code, text = told or (1, "unexpected error")
+    if has_logging():
+        logger.error(text, exc_info=None if told else err)
+    else:
+        sys.stderr.write(f"error: {text}\n" if code == USER_ERROR else f"{text}\n")
+    return code
 
 
 def _belongs_to_a_job() -> bool:

@@ -6,6 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
+from src.base.log_handlers import ConsoleHandler, FileHandler
+
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 _OWN, _EARLY = "bisenetv2", "bisenetv2 early"
 
@@ -43,14 +45,15 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
     for handler in [h for h in root.handlers if h.get_name() == _OWN]:
         root.removeHandler(handler)
         handler.close()
-    console, complaints = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    console = ConsoleHandler(sys.stdout, "the log to standard output")
+    complaints = ConsoleHandler(sys.stderr, "errors to standard error")
     console.addFilter(lambda record: record.levelno < logging.ERROR)
     complaints.setLevel(logging.ERROR)
     handlers: list[logging.Handler] = [console, complaints] if rank == 0 else [complaints]
     if save_dir is not None:
         path = Path(save_dir) / "logs" / f"rank_{rank}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        handlers.append(FileHandler(path))
     for handler in handlers:
         handler.set_name(_OWN)
         handler.setFormatter(logging.Formatter(FORMAT))

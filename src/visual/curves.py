@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from src.base.json_lines import read_json_lines
 from src.visual.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank, text_width, write_text
+from src.visual.visualize import write_png
 
 _SIZE = (950, 1580)
 _LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # where plots begin and end, in pixels
@@ -22,6 +25,17 @@ _HEADS = {  # colour (the colour-blind tell them apart, too) and width in pixels
     "aux4": ((230, 159, 0), 2),
     "aux5_4": ((204, 121, 167), 2),
 }
+
+
+def write_curves(save_dir: Path) -> None:
+    """Draw the metrics and evaluations of a run to ``{save_dir}/curves.png``.
+
+    Raises:
+        OSError: they cannot be read.
+        UserError: the picture cannot be written.
+    """
+    records, evaluations = (read_json_lines(save_dir / f"{name}.jsonl") for name in ("metrics", "evaluations"))
+    write_png(save_dir / "curves.png", draw_curves(records, evaluations))
 
 
 def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndarray:

@@ -1,0 +1,35 @@
+"""What ends a command and is no bug: its exit code and its line."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import tempfile
+
+from src.base.errors import TerminatedError, UserError
+from src.base.stops import first_signal, stop_text
+
+USER_ERROR = 2
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE)  # may come without a name
+
+
+def explained(err: BaseException) -> tuple[int, str] | None:
+    """Return exit code and line for an exception; None for a bug, which needs its traceback."""
+    number = first_signal() or (signal.SIGINT if isinstance(err, KeyboardInterrupt) else None)
+    if number:  # whatever became of its exception on the way through other libraries
+        return 128 + number, stop_text(number)
+    if isinstance(err, TerminatedError):
+        return 128 + signal.SIGTERM, str(err)
+    if isinstance(err, UserError):
+        return USER_ERROR, str(err) + _way_out(err.__cause__)
+    if isinstance(err, OSError) and err.filename is not None:
+        return USER_ERROR, f"{err.filename}: {err.strerror}{_way_out(err)}"
+    if isinstance(err, OSError) and err.errno in _WRITING:
+        where = f"standard output, or a temporary file in {tempfile.gettempdir()} (TMPDIR names another folder)"
+        return USER_ERROR, f"cannot write to {where}: {err.strerror}{_way_out(err)}"
+    return None
+
+
+def _way_out(err: BaseException | None) -> str:
+    full = isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "; make room there, or choose another place" if full else ""
