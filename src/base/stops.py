@@ -10,13 +10,16 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from src.base.errors import TerminatedError
 
 STOP_CODES = tuple(128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+REMAINS = ("rank_0/om/analyze_fail.ir", "rank_0/om", "rank_0")  # MindSpore's, below the current folder
 _received: list[int] = []
+_hushed: list[int] = []  # standard error, and whether there are such remains
 
 
 def asking_signals() -> tuple[signal.Signals, ...]:
@@ -52,7 +55,7 @@ def stop_text(number: int) -> str:
 def end_quietly(code: int) -> None:
     """Let further signals end this process at once with `code`: what is left is Python's own clearing up."""
     for number in asking_signals():
-        with contextlib.suppress(ValueError):  # not in the main thread
+        if signal.getsignal(number) in (_raise, signal.default_int_handler):
             signal.signal(number, lambda *_: os._exit(code))
 
 
@@ -60,6 +63,7 @@ def _raise(number: int, _frame: Any) -> None:
     if _received:
         os._exit(128 + number)
     _received.append(number)
+    _hush()
     raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError(stop_text(number))
 
 
@@ -68,10 +72,41 @@ def _show(kind: type[BaseException], err: BaseException, trace: TracebackType | 
     if not _received:
         sys.__excepthook__(kind, err, trace)
         return
+    tidy_up()
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"{stop_text(_received[0])}\n")
         sys.stderr.flush()
     os._exit(128 + _received[0])
+
+
+def _hush() -> None:
+    """Keep off standard error what MindSpore says, at length, of a compilation or of a file that is interrupted.
+
+    Of a compilation it writes a file, too, which is told from what was there before.
+    """
+    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        _hushed[:] = [os.dup(2), Path(REMAINS[0]).exists()]
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+
+def tidy_up() -> None:
+    """Give standard error back after `end_by_signals` has answered a signal, and remove what MindSpore left of it."""
+    if not _hushed:
+        return
+    stream, was_there = _hushed
+    _hushed.clear()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os.dup2(stream, 2)
+    os.close(stream)
+    with contextlib.suppress(OSError):
+        if not was_there:
+            Path(REMAINS[0]).unlink()
+            for folder in REMAINS[1:]:
+                Path(folder).rmdir()
 
 
 def _as_usual() -> None:

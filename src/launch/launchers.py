@@ -111,7 +111,8 @@ def msrun_command(job: Job, log_dir: Path) -> list[str]:
     ]  # fmt: skip
     msrun = [sys.executable, find_program("msrun") or "msrun"]
     if TAIL_OPTION in subprocess.run([*msrun, "--help"], capture_output=True, text=True, check=False).stdout:
-        options.append(f"{TAIL_OPTION}=0")  # not in 2.3; shows the first rank of this machine, all by default
+        # Not in 2.3; by default it starts `tail -f` for all ranks, which lives on where msrun is killed.
+        options.append(f"{TAIL_OPTION}=-2")
     return [*msrun, *options, *rank_command(job)[1:]]
 
 
@@ -127,10 +128,8 @@ def by_msrun(job: Job, environment: Mapping[str, str]) -> int:
     # msrun starts its workers as "python"
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     variables = {**environment, "PATH": path, LOCAL_SIZE: str(job.local_num)}
-    command, shown = msrun_command(job, log_dir), None
-    if TAIL_OPTION not in " ".join(command):
-        shown = log_dir / f"worker_{job.node_rank * job.local_num}.log"
-        shown.write_bytes(b"")
+    command, shown = msrun_command(job, log_dir), log_dir / f"worker_{job.node_rank * job.local_num}.log"
+    shown.write_bytes(b"")
     return run_together([command], [variables], shown=shown, reports=log_dir)
 
 

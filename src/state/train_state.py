@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from src.base.stops import asking_signals
+from src.base.stops import asking_signals, end_quietly
 from src.distributed.communicator import Communicator
 from src.state.data_wait import Feed
 
@@ -94,4 +94,6 @@ def catch_signals(state: TrainState) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        if state.signal_number is not None:  # the line that tells of it is about to be written
+            end_quietly(128 + state.signal_number)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

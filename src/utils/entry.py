@@ -43,10 +43,12 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
         code = main(None)
         finish_stdout()
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
+        stops.tidy_up()
         code = _finish(_tell(err))
         if _belongs_to_a_job():
             end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
+    stops.tidy_up()  # where a signal's exception got lost in a library, and the work was done nevertheless
     end_process(_finish(code))
 
 
