@@ -15,10 +15,10 @@ from src.distributed.placement import LOCAL_SIZE, OWN_SCHEDULER, read_rank_table
 from src.distributed.scheduler import start_scheduler, stop_scheduler
 from src.launch.job import Job
 from src.launch.processes import run_together
+from src.launch.runners import RUN_RANK
 from src.utils.local_adapter import ascend_found, clusters_on_ascend, scheduler_answer_delay
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_RANK = ROOT / "scripts" / "run_rank.py"
 TAIL_OPTION = "--tail_worker_log"
 # How long mpirun waits between SIGTERM and SIGKILL, by the names of Open MPI 4 and 5: its own second is too short for a
 # step and a checkpoint, a minute too long for ranks that wait for a dead one.
@@ -119,7 +119,7 @@ def msrun_command(job: Job, log_dir: Path) -> list[str]:
 def by_mpirun(job: Job, environment: Mapping[str, str]) -> int:
     """Start the ranks with mpirun."""
     patience = {name: str(STOP_SECONDS) for name in MPIRUN_PATIENCE}
-    return run_together([mpirun_command(job, environment)], [{**patience, **environment}])
+    return run_together([mpirun_command(job, environment)], [{**patience, **environment}], by_runners=True)
 
 
 def by_msrun(job: Job, environment: Mapping[str, str]) -> int:
@@ -130,7 +130,7 @@ def by_msrun(job: Job, environment: Mapping[str, str]) -> int:
     variables = {**environment, "PATH": path, LOCAL_SIZE: str(job.local_num)}
     command, shown = msrun_command(job, log_dir), log_dir / f"worker_{job.node_rank * job.local_num}.log"
     shown.write_bytes(b"")
-    return run_together([command], [variables], shown=shown, reports=log_dir)
+    return run_together([command], [variables], shown=shown, reports=log_dir, by_runners=True)
 
 
 def by_rank_table(job: Job, environment: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from src.base.stops import asking_signals
 from src.distributed.child_process import end_with_parent
+from src.launch.runners import runners_below
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 15.0  # from the failure of one process to the end of the others by force
@@ -39,6 +40,7 @@ def run_together(
     logs: Sequence[Path] = (),
     shown: Path | None = None,
     reports: Path | None = None,
+    by_runners: bool = False,
 ) -> int:
     """Run the commands side by side; return 0, or the exit code of the first that failed.
 
@@ -48,6 +50,7 @@ def run_together(
         logs: files for the standard output of each, the first one's goes to this process's as well; none: all share it.
         shown: a file that is written meanwhile; what comes into it is shown.
         reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
+        by_runners: send signals to the ranks' runners below the processes, as long as there are any.
 
     Raises:
         JobStoppedError: they did not end well, and SIGTERM, SIGINT or SIGHUP had asked for it.
@@ -56,8 +59,8 @@ def run_together(
         _start(command, environment, log, shared=index == 0)
         for index, (command, environment, log) in enumerate(zip(commands, environments, logs or [None] * len(commands)))
     ]
-    with _signals_passed_on(processes) as received, _showing(shown):
-        code = _wait(processes)
+    with _signals_passed_on(processes, by_runners) as received, _showing(shown):
+        code = _wait(processes, received if by_runners else ())
     if code and reports:
         _show_reports(reports)
     if code and received:
@@ -66,16 +69,21 @@ def run_together(
 
 
 @contextlib.contextmanager
-def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
+def _signals_passed_on(processes: Sequence[subprocess.Popen], by_runners: bool) -> Iterator[list[int]]:
     """Send signals that ask for a stop on to the processes within the block; it gets a list that each is added to.
 
-    SIGHUP goes on as SIGTERM, as which launchers know it.
+    Launchers know SIGHUP only as SIGTERM.
     """
     received: list[int] = []
 
     def pass_on(number: int, _frame: Any) -> None:
         received.append(number)
-        _send(processes, signal.SIGTERM if number == signal.SIGHUP else number)
+        runners = [runner for process in processes for runner in runners_below(process.pid)] if by_runners else []
+        if not runners:
+            _send(processes, signal.SIGTERM if by_runners or number == signal.SIGHUP else number)
+        for runner in runners:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(runner, number)
 
     handlers = {number: signal.signal(number, pass_on) for number in asking_signals()}
     try:
@@ -96,8 +104,11 @@ def _start(
         return subprocess.Popen(command, preexec_fn=lambda: end_with_parent(signal.SIGTERM), **options)
 
 
-def _wait(processes: Sequence[subprocess.Popen]) -> int:
-    """Wait for all; once one has failed the others get some seconds, then are killed."""
+def _wait(processes: Sequence[subprocess.Popen], stopped: Sequence[int] = ()) -> int:
+    """Wait for all; once one has failed the others get some seconds, then are killed.
+
+    Once there is something in `stopped` they are launchers, and told to end as soon as their ranks have.
+    """
     code, failed_at = 0, 0.0
     while True:
         codes = [process.poll() for process in processes]
@@ -109,6 +120,8 @@ def _wait(processes: Sequence[subprocess.Popen]) -> int:
             _send(processes, signal.SIGTERM)
         elif code and time.monotonic() - failed_at > PATIENCE_SECONDS:
             _send(processes, signal.SIGKILL)
+        elif stopped and not any(runners_below(process.pid) for process in processes):
+            _send(processes, signal.SIGTERM)
         time.sleep(POLL_SECONDS)
     code = code or failed
     return 128 - code if code < 0 else code

@@ -1,0 +1,38 @@
+"""The ranks' runners (`scripts/run_rank.py`) below a launcher on this machine.
+
+msrun and Open MPI do not pass signals on: Ctrl-C has msrun kill its ranks at once and end with 0, and Open MPI 5 ends
+its ranks before they have saved. So a stop is asked for where it is understood, and one rank that knows is enough.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+RUN_RANK = Path(__file__).resolve().parents[2] / "scripts" / "run_rank.py"
+_PARENT = 1  # in /proc/PID/stat behind the name, which may hold anything but ends with the last bracket
+
+
+def runners_below(launcher: int, proc: Path = Path("/proc")) -> list[int]:
+    """Return the processes that run a rank and descend from `launcher`; none where the system does not tell."""
+    parents = {}
+    for entry in proc.glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+            parents[int(entry.name)] = int(text.rpartition(")")[2].split()[_PARENT])
+    return sorted(number for number in parents if _descends(number, launcher, parents) and _runs_rank(proc, number))
+
+
+def _descends(number: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while number in parents:
+        number = parents[number]
+        if number == ancestor:
+            return True
+    return False
+
+
+def _runs_rank(proc: Path, number: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.fsencode(RUN_RANK) in (proc / str(number) / "cmdline").read_bytes().split(b"\0")[:2]
+    return False
