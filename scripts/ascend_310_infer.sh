@@ -78,7 +78,7 @@ step() { # name, log, command ...: run one step, show what it prints, stop at it
   shift 2
   echo "=== $name ==="
   : 2>/dev/null >"$log" || fail "cannot write $log"
-  "$@" 2>"$log.err" | tee -a "$log" || status=$?
+  with_me "$@" 2>"$log.err" | tee -a "$log" || status=$?
   cat "$log.err" >>"$log"
   rm -f "$log.err"
   [[ $status -eq 0 ]] && return

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
 
+CHILD_PROCESS = Path(__file__).resolve().parents[1] / "src" / "distributed" / "child_process.py"
 IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto
 PRODUCER_VERSION = 5  # and in mind_ir.proto
 
@@ -103,7 +104,8 @@ def convert(source: Path, folder: Path, converter: list[str]) -> Path:
         ConversionError: it failed, or wrote something else.
     """
     words = ["--fmk=ONNX", f"--modelFile={source.resolve()}", f"--outputFile={folder / 'model'}"]
-    done = subprocess.run([*converter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    words = [sys.executable, str(CHILD_PROCESS), str(os.getpid()), *converter, *words]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     log = done.stdout.decode(errors="replace")
     if "GLOG_v" in os.environ:
         sys.stderr.write(log)

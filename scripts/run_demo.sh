@@ -34,12 +34,12 @@ step=0
 announce() { step=$((step + 1)); printf '\n=== %d/6 %s ===\n' "$step" "$1"; }
 
 demo() { # script, options: with the demo's configuration and data, on the CPU
-  "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
+  with_me "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
     ${overrides[@]+"${overrides[@]}"} "data.dataset_dir=$out/data"
 }
 
 announce "data set"
-"$PYTHON" "$repo/scripts/make_demo_dataset.py" --output "$out/data"
+with_me "$PYTHON" "$repo/scripts/make_demo_dataset.py" --output "$out/data"
 
 started=$SECONDS
 announce "training"
@@ -61,7 +61,7 @@ done
 
 announce "offline inference"
 for format in "${formats[@]}"; do
-  env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" "$run/export/BiSeNetV2.$format" "$out/data" \
+  with_me env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" "$run/export/BiSeNetV2.$format" "$out/data" \
     0 CPU --out "${folders[$format]}" --config "$repo/config/bisenetv2_demo.yml" ${overrides[@]+"${overrides[@]}"}
 done
 

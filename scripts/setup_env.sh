@@ -13,9 +13,18 @@ if [[ $(uname -s) != Linux ]]; then
   exit 2
 fi
 
+trap 'exit 130' INT # of a step that Ctrl-C has ended, whatever its own exit code
+
 repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 _fail() { echo "error: $1" >&2; exit 2; }
+
+with_me() { # command ...: run it, and let it end by SIGTERM when this shell is gone
+  local command=("$PYTHON" "$repo_root/src/distributed/child_process.py" $$ "$@")
+  # In a pipeline this is a shell of its own, which would stand between the two.
+  if [[ $BASHPID != "$$" ]]; then exec "${command[@]}"; fi
+  "${command[@]}"
+}
 
 _satisfied() { # interpreter, requirements files
   "$1" "$repo_root/scripts/check_requirements.py" "${@:2}" >/dev/null 2>&1
@@ -152,5 +161,5 @@ setup_python() { # requirements files, relative to the repository
   mapfile -t missing < <("$PYTHON" "$repo_root/scripts/check_requirements.py" --missing "${files[@]}")
   [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "installing: ${missing[*]}"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check "${missing[@]}" || _fail "pip install failed, see above"
+  with_me "$PYTHON" -m pip install --quiet --disable-pip-version-check "${missing[@]}" || _fail "pip install failed, see above"
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -32,7 +33,8 @@ def append_json(path: Path, record: dict) -> None:
             if stream.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError:
-            stream.truncate(end)
+            with contextlib.suppress(OSError):
+                stream.truncate(end)
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -19,6 +20,7 @@ from src.config.schema_base import TRAIN
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
+from src.distributed.child_process import end_with_parent
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint, soundness
 from src.state.checkpoint_origin import Origin, Tensors
@@ -71,7 +73,10 @@ def write_torch_file(values: Mapping[str, np.ndarray], path: Path, python: str) 
 def _run_torch(python: str, *arguments: object) -> None:
     words = [python, "-m", "src.convert.torch_files", *map(str, arguments)]
     try:
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, check=False,
+            preexec_fn=lambda: end_with_parent(signal.SIGTERM),
+        )  # fmt: skip
     except OSError as err:
         raise UserError(f"--torch_python {python}: {err.strerror}") from err
     if done.returncode:

@@ -10,7 +10,7 @@ import sys
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
-def end_with_parent(number: signal.Signals) -> None:
+def end_with_parent(number: int) -> None:
     """Let the kernel send this process the signal `number` when its parent is gone; called by the child itself."""
     if not sys.platform.startswith("linux"):
         return
@@ -18,3 +18,15 @@ def end_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:  # it went in between
         os.kill(os.getpid(), number)
+
+
+def become(shell: int, command: list[str]) -> None:
+    """Go on as `command`, which ends by SIGTERM when the process `shell`, the parent, is gone."""
+    end_with_parent(signal.SIGTERM)
+    if os.getppid() != shell:
+        sys.exit(128 + signal.SIGTERM)
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":  # what shell scripts start their steps with, see with_me in scripts/setup_env.sh
+    become(int(sys.argv[1]), sys.argv[2:])

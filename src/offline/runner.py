@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.distributed.child_process import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     logger.info("building the runner for %s in %s", lite_home(), folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # cmake may be this Python's
     command = ["bash", str(SOURCES / "build.sh"), str(folder)]
-    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    own = {"check": False, "preexec_fn": lambda: end_with_parent(signal.SIGTERM)}
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, **own)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
         raise UserError(f"the runner cannot be built: {lines[-1].removeprefix('error: ')}")
@@ -45,4 +48,4 @@ def run(args: argparse.Namespace) -> int:
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     words += ["--verbose"] if args.verbose else []
     command = ["bash", str(SOURCES / "run.sh"), str(folder), "--mindir_path", str(args.model_path), *words]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, **own).returncode

@@ -62,5 +62,5 @@ def way_on(save_dir: Path, step: int) -> str:
     saved = list_checkpoints(save_dir / FOLDER)
     if not saved:
         return "no checkpoint was written" if step else "no step was finished, nothing was saved"
-    where = "" if saved[-1][0] == step else f" of step {saved[-1][0]}"
+    where = "" if saved[-1][0] == step else f" (of step {saved[-1][0]})"
     return f"resume with the same options and --resume_ckpt {shlex.quote(str(saved[-1][1]))}{where}"

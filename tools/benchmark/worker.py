@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import UserError
+from src.distributed.child_process import end_with_parent
 from tools.benchmark.onednn import OutputCollector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,7 @@ class Worker:
         self.process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **(environment or {})}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            preexec_fn=lambda: end_with_parent(signal.SIGTERM),
         )  # fmt: skip
         try:
             self.built = self.ask("build", **spec)
