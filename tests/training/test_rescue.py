@@ -176,10 +176,12 @@ def own_recipe(folder: Path) -> tuple[Path, Path]:
     """Write a data set and a configuration with the network of tests/own_parts, which compiles in no time."""
     data = write_generic(folder / "data", {"train": 6})
     crop = {"RandomResizeCrop": {"crop_size": [48, 96], "multi_scale": False}}
-    transforms = [crop, {"Normalize": {"mean": list(MEAN), "std": list(STD)}}, "TransposeImage"]
+    tail = [{"Normalize": {"mean": list(MEAN), "std": list(STD)}}, "TransposeImage"]
+    steps = {"train": [crop, *tail], "eval": [{"Resize": {"target_size": [48, 96]}}, *tail]}
+    transforms = {f"{name}_transforms": {"item_transforms": chain} for name, chain in steps.items()}
     values = {
         "net": "TwoHeads", "num_classes": 3, "loss_weight": [1.0, 0.5], "loss": {"type": "doubled"}, "warmup_step": 0,
-        "data": {"dataset_dir": str(data), "name": "park", "train_transforms": {"item_transforms": transforms}},
+        "data": {"dataset_dir": str(data), "name": "park", **transforms},
     }  # fmt: skip
     (folder / "own.yml").write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
     return data, folder / "own.yml"
