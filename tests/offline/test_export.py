@@ -89,7 +89,7 @@ def test_an_onnx_says_what_it_is_and_uses_what_every_runtime_takes(weights, tmp_
 
     model = onnx.load(path)
     assert onnx_model.metadata(model).items() <= record.items()
-    own = {"file", "bytes", "check", "inputs", "outputs", "opset"}
+    own = {"file", "bytes", "sha256", "check", "inputs", "outputs", "opset"}
     assert record.keys() - onnx_model.metadata(model).keys() == own
     # Lite's converter gets a Resize wrong and refuses dilations on pools; see docs on deployment
     operators = {node.op_type for node in model.graph.node}

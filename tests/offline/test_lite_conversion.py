@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -49,6 +50,7 @@ def test_the_converted_model_computes_what_the_onnx_file_says(lite, model, tmp_p
     assert json.loads((tmp_path / "out.v2.json").read_text(encoding="utf-8")) == {
         "file": "out.v2.mindir",
         "bytes": converted.stat().st_size,
+        "sha256": hashlib.sha256(converted.read_bytes()).hexdigest(),
         "format": "MINDIR",
         "input": "float32",
         "num_classes": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 
@@ -188,6 +189,7 @@ def test_the_description_is_kept_and_says_what_was_done(models, quantized):
     beside = json.loads(result.with_name("m_int8.onnx.json").read_text(encoding="utf-8"))
     inside = onnx_model.metadata(onnx_model.load(result))
     assert (beside.pop("file"), beside.pop("bytes")) == (result.name, result.stat().st_size)
+    assert beside.pop("sha256") == hashlib.sha256(result.read_bytes()).hexdigest()
     assert inside == beside
     done = inside.pop("quantization")
     assert inside == onnx_model.metadata(onnx_model.load(model))
