@@ -28,7 +28,7 @@ from pathlib import Path
 
 from src.base import temporary
 from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_held, put
-from src.base.errors import TerminatedError, UserError
+from src.base.errors import UserError
 
 BEAT_SECONDS = 30.0
 POLL_SECONDS = 1.0  # of a process that waits for a claim
@@ -190,8 +190,6 @@ def release_all() -> None:
     """Release whatever this process holds."""
     while _held:
         _held.popitem()[1].release()
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == _terminate:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _hold(target: Path, path: Path, what: str, option: str, sweep: Callable[[], None], *, wait: bool = False) -> None:
@@ -226,19 +224,10 @@ def _patiently(take: Callable[[], Claim], *, wait: bool) -> Claim:
 
 
 def _watch_the_end() -> None:
-    """Release everything however this process ends, and stop before a write if a claim was lost."""
+    """Release everything when this process ends (signals: see `stops`), and stop before a write if a claim was lost."""
     if require_held not in temporary.guards:
         temporary.guards.append(require_held)
         atexit.register(release_all)
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, frame: object) -> None:
-    if all(claim.owner.pid != os.getpid() for claim in _held.values()):  # a fork, or nothing is left to clean up
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-    raise TerminatedError(f"stopped by signal {number}")
 
 
 def _make_folders(folder: Path) -> list[Path]:

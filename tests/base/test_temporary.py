@@ -94,14 +94,18 @@ WRITER = """
     import sys, time
     from pathlib import Path
     sys.path.insert(0, {root!r})
-    from src.base import claims
+    from src.base import claims, stops
     from src.base.temporary import replacing
-    folder = Path(sys.argv[1])
-    claims.hold_folder(folder, "training", "--save_dir")
-    with replacing(folder / "n300.mp4") as temporary:
-        temporary.write_bytes(b"half")
-        print("writing", flush=True)
-        time.sleep(60)
+    stops.end_by_signals()
+    @claims.releasing
+    def main(argv):
+        folder = Path(sys.argv[1])
+        claims.hold_folder(folder, "training", "--save_dir")
+        with replacing(folder / "n300.mp4") as temporary:
+            temporary.write_bytes(b"half")
+            print("writing", flush=True)
+            time.sleep(60)
+    main()
 """
 
 
