@@ -3,6 +3,10 @@
 import sys
 from pathlib import Path
 
+if sys.platform == "win32":  # no UserError: what could show one does not load there
+    sys.stderr.write("error: this runs on Linux (x86-64 or aarch64); on Windows run it in WSL2\n")
+    sys.exit(2)
+
 from src.base.stops import end_by_signals
 from src.utils.local_adapter import prepare_environment
 

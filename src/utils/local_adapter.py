@@ -12,7 +12,6 @@ import importlib.metadata
 import logging
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,10 +43,7 @@ def mindspore_version() -> tuple[int, ...]:
 
 
 def prepare_environment() -> None:
-    """Do what must be done before MindSpore loads, on Windows end the process; variables the user has set stay."""
-    if sys.platform == "win32":  # no UserError: nothing that could show one is imported yet
-        sys.stderr.write("error: this runs on Linux (x86-64 or aarch64); on Windows run it in WSL2\n")
-        sys.exit(2)
+    """Do what must be done before MindSpore loads; variables the user has set stay."""
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
         divide_cores(*discover_rank().local_place)  # before NumPy starts threads
     import_without_signals("numpy")
