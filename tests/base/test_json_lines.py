@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 
 import pytest
@@ -24,6 +25,7 @@ def test_a_record_behind_a_torn_line_begins_a_new_one(tmp_path):
 
 
 def test_what_is_no_record_is_left_out_and_told_once(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     path = tmp_path / "metrics.jsonl"
     good = [{"step": 5, "loss": 1.5}, {"step": 6, "loss": None}]
     bad = [b"\xff\xfe\x00caf\xe9", b"\0" * 300, b"[1, 2]", b"17", b'{"loss": 1}', b'{"step": "6"}', b'{"step": 6, "l',

@@ -42,6 +42,7 @@ def test_a_good_data_set_has_no_problems(root, capsys, caplog):
 
 
 def test_a_pair_listed_twice_and_in_two_splits(root, capsys, caplog):
+    caplog.set_level(logging.WARNING)
     (root / "again").symlink_to(root / "images")
     append(root / "train.lst", "images/train_2.png labels/train_2.png", "again/train_3.png labels/train_3.png")
     append(root / "val.lst", "images/train_0.png labels/train_0.png")
@@ -122,6 +123,7 @@ def test_a_comment_that_is_a_file(root, capsys):
 
 
 def test_an_evaluation_that_enlarges_pictures_says_so(root, caplog):
+    caplog.set_level(logging.WARNING)
     look(root, target_size=(72, 192))  # 1.5 times
     assert not caplog.messages
     write_png(root / "images/val_1.png", np.zeros((36, 96, 3), np.uint8))

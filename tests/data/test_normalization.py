@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import pytest
@@ -88,6 +89,7 @@ def test_differences_come_with_their_cause_and_the_way_out():
 
 
 def test_evaluation_otherwise_than_training_is_told(caplog):
+    caplog.set_level(logging.WARNING)
     warn_of_two_normalizations(load_config(options("train", **GREY) + options("eval", **IMAGENET), "train").data)
     assert not caplog.records
     warn_of_two_normalizations(load_config(options("eval", **IMAGENET), "train").data)
@@ -97,6 +99,7 @@ def test_evaluation_otherwise_than_training_is_told(caplog):
 
 def test_the_offline_path_compares_with_the_model(tmp_path, caplog):
     """What export.py wrote beside a model: normalisation on another scale, other names, another order of names."""
+    caplog.set_level(logging.WARNING)
     data = write_cityscapes(tmp_path / "data", {"val": 1}, size=(32, 32))
     record = {
         "input": "float32",

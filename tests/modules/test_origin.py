@@ -107,6 +107,7 @@ def test_fine_tuning_may_have_other_classes_but_not_another_variant(tmp_path):
 
 @pytest.mark.parametrize(("part", "training"), [("eval", False), ("train", True)])
 def test_another_normalisation_is_told_with_its_cause(tmp_path, caplog, part, training):
+    caplog.set_level(logging.WARNING)
     values = written(tmp_path / "a.ckpt", [])
     where = NORMALIZE.format(part)
     swapped = config_of([f"{where}.mean=[0.3223,0.369,0.3257]", f"{where}.std=[0.2115,0.2148,0.2112]"])
@@ -123,6 +124,7 @@ def test_another_normalisation_is_told_with_its_cause(tmp_path, caplog, part, tr
 
 
 def test_older_checkpoints_are_taken_in_silence(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     checkpoint.write_atomically({"w": np.ones(3, np.float32)}, tmp_path / "a.ckpt")
     compare_origin(config_of(NAMED), checkpoint.read_checkpoint(tmp_path / "a.ckpt"), tmp_path / "a.ckpt")
     assert not caplog.records
@@ -176,6 +178,7 @@ def test_every_script_compares(tmp_path):
 
 
 def test_the_entry_of_converted_weights_fits_their_configuration(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     for family, classes in ((BISENET, ()), (MMSEG, ("road", "path", "rest"))):
         entry = converting.origin_of(family, 3, classes).entry()
         checkpoint.write_atomically({**entry, "w": np.ones(3, np.float32)}, tmp_path / f"{family.name}.ckpt")

@@ -237,6 +237,7 @@ def announcing(path: Path, frames: int) -> Path:
 
 
 def test_a_frame_or_two_less_than_announced_is_a_warning(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     source = announcing(video(tmp_path / "drive.avi"), 42)
     assert predict_video(brighter_than_half, source, tmp_path / "out", PALETTE, NAMES) == 0
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
