@@ -12,12 +12,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TextIO
 
 from src.base.temporary import replacing
 
 WATCHED = "BISENETV2_WATCHED"  # set by scripts/run_rank.py, which reads the files; no other run writes any
 HANG_CODE = 75  # of a job that stood still: EX_TEMPFAIL of sysexits.h
 BEATS, ENDS, HANGS = "rank_*.beat", "rank_*.end", "rank_*.hang"
+_stacks: list[TextIO] = []  # open files: faulthandler's own reference has not kept Python from closing one
 
 
 class Heart:
@@ -47,8 +49,8 @@ def write_stacks_when_asked(save_dir: str | Path, rank: int) -> None:
     """Let SIGUSR1 add the stacks of all threads to ``logs/rank_N.stacks``, even while no Python code runs."""
     if WATCHED not in os.environ:
         return
-    stream = (Path(save_dir) / "logs" / f"rank_{rank}.stacks").open("a", encoding="utf-8")
-    faulthandler.register(signal.SIGUSR1, stream, all_threads=True)  # keeps the file open
+    _stacks.append((Path(save_dir) / "logs" / f"rank_{rank}.stacks").open("a", encoding="utf-8"))
+    faulthandler.register(signal.SIGUSR1, _stacks[-1], all_threads=True)
 
 
 def note_end(logs: Path, rank: int, code: int) -> None:
