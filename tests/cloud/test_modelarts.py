@@ -25,7 +25,7 @@ from tests.run_helpers import STEPS_OF_RANKS as STEPS
 SETTINGS = [*SETTINGS_OF_RANKS, "--keep_checkpoint_max", 2]
 # What a platform adds on its own account.
 PLATFORM = ["--num_gpus=1", "--job_label", "nightly", "--init_method", "tcp://host:6666"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,6 @@ def test_a_mounted_job_evaluates_and_exports(mounted, dataset, platform):
     assert names == {"BiSeNetV2.mindir", "BiSeNetV2.json", "logs"}
 
 
-@pytest.mark.once
 def test_stopped_and_started_again_elsewhere(mounted, dataset, graphs, platform):
     """SIGTERM, then a second job with nothing but the bucket: the weights of the job that nothing disturbed."""
     shutil.copytree(dataset, platform.bucket / "data" / "cityscapes")  # one level below data_url
@@ -210,7 +209,6 @@ def test_stopped_and_started_again_elsewhere(mounted, dataset, graphs, platform)
     assert "holds a run already" in text
 
 
-@pytest.mark.once
 def test_fine_tuning_whose_upload_fails(mounted, dataset, graphs, platform):
     """The newest checkpoint of a folder in the bucket; results that do not arrive are told, and the exit code is 2."""
     shutil.copytree(dataset, platform.bucket / "data")
@@ -228,7 +226,6 @@ def test_fine_tuning_whose_upload_fails(mounted, dataset, graphs, platform):
     assert platform.saved() == [8, 12]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -261,7 +258,6 @@ def test_a_failing_download_ends_both_ranks_with_the_reason(dataset, platform, h
     assert time.monotonic() - begin < 30
 
 
-@pytest.mark.once
 def test_two_ranks_share_one_download_of_an_archive(dataset, two_rank_graphs, platform, only_job):
     (platform.bucket / "data").mkdir()
     for name in ("leftImg8bit", "gtFine"):  # as the data set is published: an archive of the images, one of the labels
