@@ -101,7 +101,7 @@ def claimed_folder(config: schema.Config) -> Path:
 def results_folder(config: schema.Config) -> Path:
     """Return the folder of the results, after every check that can be made before anything is written."""
     save_dir = check_outputs(config)
-    checkpoint.require_file(config.checkpoint_path)
+    checkpoint.require_intact(config.checkpoint_path)
     return save_dir
 
 

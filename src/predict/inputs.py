@@ -37,8 +37,8 @@ def silence_opencv() -> None:
 def list_inputs(source: Path) -> list[ImageFile]:
     """Return the image `source`, or all images below that folder by name, hidden ones left out; none for a video.
 
-    Links to folders are followed, unless they lead back to a folder they lie in. A result is named
-    after its image, with the image's own suffix inside where two would share a name.
+    Links to folders are followed, unless they lead back to a folder they lie in. A result is named after its image,
+    with the image's own suffix inside where two would share a name.
 
     Raises:
         DataError: there is no such file or folder, no image in it, or two results would have one name.

@@ -81,10 +81,11 @@ def copy_atomically(source: Path, target: Path) -> None:
         raise CheckpointError(f"cannot write checkpoint {target}: {err.strerror}") from err
 
 
-def require_file(path: str | Path) -> None:
-    """Raise a CheckpointError unless there is such a file."""
+def require_intact(path: str | Path) -> None:
+    """Raise a CheckpointError unless there is such a file, as it was written; before anything is made for its use."""
     if not Path(path).is_file():
         raise CheckpointError(f"no such checkpoint: {path}")
+    soundness.verify(path)
 
 
 def read_checkpoint(path: str | Path) -> Tensors:
@@ -93,8 +94,7 @@ def read_checkpoint(path: str | Path) -> Tensors:
     Raises:
         CheckpointError: the file is missing, damaged or no checkpoint.
     """
-    require_file(path)
-    soundness.verify(path)  # first: MindSpore may crash on a damaged file
+    require_intact(path)  # first: MindSpore may crash on a damaged file
     try:
         tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(path)).items())
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as err:

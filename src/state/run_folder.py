@@ -71,10 +71,10 @@ def training_folder(config: schema.Config) -> Path:
 
     Raises:
         ConfigError: it holds another run already.
-        CheckpointError: the checkpoint to start from does not exist.
+        CheckpointError: the checkpoint to start from does not exist or is damaged.
     """
     for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
-        checkpoint.require_file(path)
+        checkpoint.require_intact(path)
     own_folder = None  # of the run to resume
     if config.resume_ckpt and Path(config.resume_ckpt).resolve().parent.name == checkpoint.FOLDER:
         own_folder = Path(config.resume_ckpt).resolve().parent.parent

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+import eval
 from scripts import convert_torch_checkpoint
 from src.base.errors import CheckpointError, UserError
 from src.convert import converting
@@ -17,6 +18,7 @@ from src.convert.families import BISENET
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.factory import create_train_cell
 from src.state import checkpoint
+from src.state.run_folder import claimed_training_folder
 from src.utils.config import load_config
 
 SMALL = {
@@ -54,6 +56,24 @@ def test_mindspore_reads_it_and_older_ones_are_read(tmp_path):
     found = checkpoint.read_checkpoint(old)
     assert found.keys() == SMALL.keys()
     assert found.origin is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "script", "option"),
+    [
+        (eval.claimed_folder, "eval", "--checkpoint_path"),
+        (claimed_training_folder, "train", "--finetune_ckpt"),
+        (claimed_training_folder, "train", "--resume_ckpt"),
+    ],
+)
+def test_nothing_is_made_for_a_damaged_one(tmp_path, claim, script, option):
+    path = tmp_path / "a.ckpt"
+    checkpoint.write_atomically(SMALL, path)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    config = load_config([option, str(path), "--save_dir", str(tmp_path / "run")], script)
+    with pytest.raises(CheckpointError, match="a.ckpt: damaged"):
+        claim(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_flipped_bit_is_found(tmp_path):
