@@ -14,7 +14,7 @@ from mindspore import Tensor
 from mindspore.nn.layer import normalization
 from mindspore.train import mind_ir_pb2
 
-from src.modules import overflow, tensor_ops
+from src.modules import convolutions, heads, overflow, tensor_ops
 from src.modules.factory import create_network, create_train_cell
 from src.modules.inference_graph import InferenceGraph, NormalizeRGB
 from src.utils.config import load_config
@@ -72,6 +72,8 @@ def on_ascend() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for target, name, value in (
             (tensor_ops, "on_cpu", lambda: False),
+            (convolutions, "on_cpu", lambda: False),
+            (heads, "on_cpu", lambda: False),
             (overflow, "saturates", lambda: True),
             (normalization, "context", settings),
             (normalization, "get_rank", lambda: 0),

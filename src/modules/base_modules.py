@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.modules.convolutions import Conv3x3
 from src.modules.tensor_ops import OverChannels, pad_one, resize
 
 NormFactory = Callable[[int], nn.Cell]
@@ -23,11 +24,21 @@ class Network(nn.Cell):
 
     head_names: ClassVar[tuple[str, ...]] = ("main",)
 
+    def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return what `construct` returns in training; of any size, for the loss resizes it bilinearly."""
+        return self.construct(image)
+
+    def parts(self) -> tuple[tuple[nn.Cell, ...], tuple[nn.Cell, ...]]:
+        """Return the heads and the stages before them, which training can recompute; both empty if it cannot."""
+        return (), ()
+
 
 def conv2d(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, group: int = 1, has_bias: bool = False
 ) -> nn.Conv2d:
     """Make a convolution padded by half its kernel, as PyTorch's ``padding=kernel_size // 2``."""
+    if (kernel_size, stride, group, has_bias) == (3, 1, 1, False):
+        return Conv3x3(in_channels, out_channels)
     return nn.Conv2d(
         in_channels,
         out_channels,
@@ -114,6 +125,7 @@ def to_mixed_precision(network: nn.Cell) -> None:
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
             cell.to_float(ms.float16)
+            cell.own_gradient = False
         elif isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm, AvgPoolPadded)):
             cell.to_float(ms.float32)
 

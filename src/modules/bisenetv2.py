@@ -22,6 +22,7 @@ from src.modules.base_modules import (
     RepeatedDepthwiseConv,
     conv2d,
 )
+from src.modules.heads import DoubledConvBNReLU, SegmentHead
 from src.modules.tensor_ops import Resize
 
 EXPANSION = 6
@@ -178,39 +179,6 @@ class BilateralGuidedAggregation(nn.Cell):
         return self.conv(left + self.resize(right, size))
 
 
-class DoubleSize(nn.Cell):
-    """Upsample by two: (N, C, H, W) to (N, C, 2H, 2W)."""
-
-    def __init__(self, mode: str) -> None:
-        super().__init__()
-        self.resize = Resize(mode)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
-
-
-class SegmentHead(nn.Cell):
-    """Class scores at the input's size.
-
-    Inputs: feature (N, C, h, w), size (H, W). Output: (N, num_classes, H, W).
-    """
-
-    def __init__(
-        self, in_channels: int, middle: int, num_classes: int, *, norm: NormFactory, dropout: float,
-        before_classifier: nn.Cell | None = None, classifier_inputs: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.conv = ConvBNReLU(in_channels, middle, norm=norm)
-        self.drop = nn.Dropout(p=dropout) if dropout else nn.Identity()
-        classifier = conv2d(classifier_inputs or middle, num_classes, 1, has_bias=True)
-        self.conv_out = nn.SequentialCell([before_classifier or nn.Identity(), classifier])
-        self.resize = Resize()
-
-    def construct(self, feature: Tensor, size: tuple[int, int]) -> Tensor:
-        logits = self.conv_out(self.drop(self.conv(feature)))
-        return self.resize(ops.cast(logits, ms.float32), size)
-
-
 class BiSeNetV2(Network):
     """The whole network: (N, 3, H, W) float32, at least 32x32, to logits (N, num_classes, H, W) float32.
 
@@ -249,22 +217,35 @@ class BiSeNetV2(Network):
         self.bga = BilateralGuidedAggregation(128, norm, inner_upsample, bga_pointwise_bias)
         head = functools.partial(SegmentHead, num_classes=num_classes, norm=norm, dropout=dropout)
         self.head = head(128, 1024)
+        self.resize = Resize()
         self.aux_heads = aux_heads
         if aux_heads:
             for name, channels, factor in zip(AUX_HEADS, (16, 32, 64, 128), (4, 8, 16, 32)):
-                block = nn.SequentialCell([DoubleSize(inner_upsample), ConvBNReLU(128, factor**2, norm=norm)])
+                block = DoubledConvBNReLU(128, factor**2, inner_upsample=inner_upsample, norm=norm)
                 setattr(self, name, head(channels, 128, before_classifier=block, classifier_inputs=factor**2))
         initialize_weights(self, seed)
 
     def construct(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         size = image.shape[2:]
-        stage2, stage3, stage4, stage5_4, semantic = self.segment(image)
-        logits = self.head(self.bga(self.detail(image), semantic), size)
+        coarse = self.coarse_logits(image)
         if not (self.training and self.aux_heads):
-            return logits
-        aux2, aux3 = self.aux2(stage2, size), self.aux3(stage3, size)
-        aux4, aux5_4 = self.aux4(stage4, size), self.aux5_4(stage5_4, size)
-        return logits, aux2, aux3, aux4, aux5_4
+            return self.resize(coarse[0], size)
+        return tuple([self.resize(logits, size) for logits in coarse])
+
+    def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the heads' logits (N, num_classes, h, w) float32 before they are resized; outside training one."""
+        stage2, stage3, stage4, stage5_4, semantic = self.segment(image)
+        logits = self.head(self.bga(self.detail(image), semantic))
+        if not (self.training and self.aux_heads):
+            return (logits,)
+        return logits, self.aux2(stage2), self.aux3(stage3), self.aux4(stage4), self.aux5_4(stage5_4)
+
+    def parts(self) -> tuple[tuple[nn.Cell, ...], tuple[nn.Cell, ...]]:
+        """Return the heads and the stages before them."""
+        heads = (self.head, *(getattr(self, name) for name in AUX_HEADS if self.aux_heads))
+        detail, semantic = self.detail, self.segment
+        stages = (detail.S1, detail.S2, detail.S3, semantic.S1S2, semantic.S3, semantic.S4, semantic.S5_4, self.bga)
+        return heads, stages
 
 
 def initialize_weights(network: nn.Cell, seed: int) -> None:

@@ -24,6 +24,10 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
     return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
+# Operators made once: a cell's `bprop` that makes them anew, as `ops.tile` does, does not compile inside another one.
+_tile, _matmul, _bmm = ops.Tile(), ops.MatMul(), ops.BatchMatMul()
+
+
 @ops.constexpr
 def _resize_weights(mode: str, target: int, source: int, transpose: bool) -> Tensor:
     """Return the (target, source) matrix that resizes one axis, or its transpose (source, target), float32."""
@@ -36,19 +40,27 @@ def _resize_weights(mode: str, target: int, source: int, transpose: bool) -> Ten
     return Tensor((weights.T if transpose else weights).astype(np.float32))
 
 
+def bilinear_gradient(dout: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the gradient of a bilinear `resize` from `size` (h, w): (N, C, H, W) to (N, C, h, w), float32.
+
+    It is the product with the two transposed matrices of the columns and rows.
+    """
+    batch, channels, height, width = dout.shape
+    maps = batch * channels
+    dout = ops.cast(dout, ms.float32).reshape(maps * height, width)
+    columns = _matmul(dout, _resize_weights("bilinear", width, size[1], False)).reshape(maps, height, size[1])
+    rows = _tile(_resize_weights("bilinear", height, size[0], True).reshape(1, size[0], height), (maps, 1, 1))
+    return _bmm(rows, columns).reshape(batch, channels, size[0], size[1])
+
+
 class _BilinearMatrixGradient(nn.Cell):
-    """`resize` whose gradient is the product with the two transposed matrices of the rows and columns."""
+    """`resize` whose gradient is `bilinear_gradient`."""
 
     def construct(self, x: Tensor, height: int, width: int) -> Tensor:
         return resize(x, (height, width))
 
     def bprop(self, x: Tensor, height: int, width: int, out: Tensor, dout: Tensor) -> tuple[Tensor, int, int]:
-        batch, channels, x_height, x_width = x.shape
-        maps = batch * channels
-        dout = ops.cast(dout, ms.float32).reshape(maps * height, width)
-        columns = ops.matmul(dout, _resize_weights("bilinear", width, x_width, False)).reshape(maps, height, x_width)
-        rows = ops.tile(_resize_weights("bilinear", height, x_height, True).reshape(1, x_height, height), (maps, 1, 1))
-        return ops.cast(ops.bmm(rows, columns).reshape(x.shape), x.dtype), 0, 0
+        return ops.cast(bilinear_gradient(dout, x.shape[2:]), x.dtype), 0, 0
 
 
 class Resize(nn.Cell):
@@ -92,10 +104,10 @@ class ResizeByProducts(nn.Cell):
         height, width = size
         maps, dtype = batch * channels, self.dtype
         weights = ops.cast(_resize_weights(self.mode, width, x_width, True), dtype)
-        columns = ops.matmul(ops.cast(x, dtype).reshape(maps * x_height, x_width), weights)
+        columns = _matmul(ops.cast(x, dtype).reshape(maps * x_height, x_width), weights)
         columns = columns.reshape(maps, x_height, width)
         rows = ops.cast(_resize_weights(self.mode, height, x_height, False), dtype).reshape(1, height, x_height)
-        result = ops.bmm(ops.tile(rows, (maps, 1, 1)), columns)  # to (N * C, H, W)
+        result = _bmm(_tile(rows, (maps, 1, 1)), columns)  # to (N * C, H, W)
         return ops.cast(result, x.dtype).reshape(batch, channels, height, width)
 
 
@@ -126,15 +138,23 @@ class OverChannels(nn.Cell):
         """Return the softmax over the channels, (N, C, H, W)."""
         if not self.fast:
             return ops.softmax(x, 1)
-        # Map by map and without Div: that kernel, and any that broadcasts, keeps 16 bytes of indices an element.
+        exponentials, _, total = self.exponentials(x)
+        factor = ops.reciprocal(total)
+        return ops.stack([exponentials[i] * factor for i in range(len(exponentials))], axis=1)
+
+    def exponentials(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return exp(x - largest) of each channel, C maps (N, H, W), the largest channel and the sum of the maps.
+
+        Map by map and without Div: that kernel of the CPU, and any that broadcasts, keeps 16 bytes of indices an
+        element.
+        """
         maps = self.unstack(x)
         largest = _largest(maps)
         exponentials = [ops.exp(maps[i] - largest) for i in range(len(maps))]
         total = exponentials[0]
         for i in range(1, len(maps)):
             total = total + exponentials[i]
-        factor = ops.reciprocal(total)
-        return ops.stack([exponentials[i] * factor for i in range(len(maps))], axis=1)
+        return exponentials, largest, total
 
 
 class NarrowToLargest(nn.Cell):

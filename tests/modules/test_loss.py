@@ -123,3 +123,47 @@ def test_total_is_the_weighted_sum_of_the_heads():
     expected = [by_hand(factor * image, label, [1.0] * 3, 255) for factor in (1, 2, 3, 4, 5)]
     np.testing.assert_allclose(heads.asnumpy(), expected, rtol=1e-5)
     np.testing.assert_allclose(total.asnumpy(), np.dot(expected, [1.0, 0.4, 0.0, 2.0, 0.5]), rtol=1e-5)
+
+
+class CoarseHead(nn.Cell):
+    """The loss of logits of any size."""
+
+    def __init__(self, criterion: CrossEntropy) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def construct(self, logits: Tensor, label: Tensor) -> Tensor:
+        target, weight, total = self.criterion.pixel_weights(label)
+        return self.criterion.from_coarse(logits, target, weight, total)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (6, 8), (5, 9)])
+@pytest.mark.parametrize("make", [
+    lambda **form: CrossEntropy(4, [0.5, 2.0, 1.0, 0.0], **form),
+    lambda **form: OhemCrossEntropy(4, thresh=0.2, **form),
+])  # fmt: skip
+def test_gradient_computed_with_the_loss_is_that_of_the_differentiated_form(make, size):
+    """The form for other devices is differentiated by MindSpore, and compared with NumPy and PyTorch above."""
+    rng = np.random.default_rng(0)
+    logits = Tensor(3 * rng.standard_normal((2, 4, *size)), ms.float32)
+    label = Tensor(rng.choice([0, 1, 2, 3, 255], (2, 6, 8)), ms.int32)
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        cells = [CoarseHead(make(one_hot=one_hot)) for one_hot in (False, True)]
+        assert [cell.criterion.gradient_at_once for cell in cells] == [True, False]
+        losses = [cell(logits, label).asnumpy() for cell in cells]
+        gradients = [ops.GradOperation(sens_param=True)(cell)(logits, label, Tensor(8.0)).asnumpy() for cell in cells]
+    finally:
+        ms.set_context(mode=mode)
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    np.testing.assert_allclose(*gradients, atol=1e-6 * abs(gradients[1]).max())
+
+
+def test_a_loss_of_ones_own_is_differentiated():
+    class Own(CrossEntropy):
+        def pixel_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+            return 2 * super().pixel_losses(logits, target)
+
+    assert not Own(3).gradient_at_once
+    assert CrossEntropy(3).gradient_at_once == OhemCrossEntropy(3).gradient_at_once

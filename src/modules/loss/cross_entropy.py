@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.modules.tensor_ops import OverChannels
+from src.modules.tensor_ops import OverChannels, Resize, ResizeByProducts, bilinear_gradient, resize
+from src.utils.local_adapter import custom_gradients_stay_right
+
+_DIFFERENTIATED = ("pixel_losses", "from_weights")
+
+
+class _WithGradient(nn.Cell):
+    """A loss whose gradient is computed with it, so that nothing of the label's size is kept for the backward pass.
+
+    Inputs: those of `function`. Output: the loss, a scalar.
+
+    Args:
+        function: takes logits, target, weight and total, returns a loss and its gradient for the logits.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, Tensor]]) -> None:
+        super().__init__(auto_prefix=False)
+        self.function = function
+
+    def construct(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        return self.function(logits, target, weight, total)
+
+    def bprop(  # noqa: PLR0913 - a cell's inputs, output and its gradient
+        self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor, out: tuple, dout: tuple
+    ) -> tuple[Tensor, ...]:
+        gradient = ops.cast(out[1] * dout[0], logits.dtype)
+        return gradient, ops.zeros_like(target), ops.zeros_like(weight), ops.zeros_like(total)
 
 
 class CrossEntropy(nn.Cell):
@@ -43,6 +69,16 @@ class CrossEntropy(nn.Cell):
         self.one_hot = not self.over_channels.fast if one_hot is None else one_hot
         self.classes = Tensor(np.arange(num_classes).reshape(1, num_classes, 1, 1), ms.int32)
         self.sum = ops.ReduceSum()
+        self.resize = Resize()
+        # The own gradient is that of the two methods below; a loss with others of its own is differentiated.
+        own = any(getattr(type(self), name) is not getattr(CrossEntropy, name) for name in _DIFFERENTIATED)
+        by_hand = self.over_channels.fast and not self.one_hot and not own
+        self.gradient_at_once = by_hand and custom_gradients_stay_right()
+        self.at_once = _WithGradient(self.with_gradient)
+        self.one_hot_maps = ops.OneHot(axis=1)
+        self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
+        self.stack = ops.Stack(1)
+        self.by_products = ResizeByProducts("bilinear")
 
     def pixel_weights(self, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return target and weight of each pixel, and the sum of the weights; they are the same for all heads.
@@ -72,11 +108,42 @@ class CrossEntropy(nn.Cell):
         batch, _, height, width = logits.shape
         return (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape((batch, height, width))
 
+    def pixel_factors(self, pixel_loss: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return what each pixel's loss counts with in the loss of a head, (N, H, W) float32; without a gradient."""
+        return weight * ops.reciprocal(ops.select(total > 0, total, ops.ones_like(total)))
+
     def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
         """Return the loss for what `pixel_weights` gave; `total` divides the sum over the pixels, if it is not 0."""
         pixel_loss = self.pixel_losses(logits, target)
-        total = ops.select(total > 0, total, ops.ones_like(total))
-        return self.sum(pixel_loss * weight, (0, 1, 2)) / total
+        return self.sum(pixel_loss * self.pixel_factors(ops.stop_gradient(pixel_loss), weight, total), (0, 1, 2))
+
+    def from_coarse(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return `from_weights` of logits (N, C, h, w) of any size, brought to the label's size here.
+
+        On the CPU one pass over the full size gives loss and gradient, and only maps of the logits' size outlive it.
+        """
+        if self.gradient_at_once:
+            return self.at_once(logits, target, weight, total)[0]
+        return self.from_weights(self.resize(logits, weight.shape[1:]), target, weight, total)
+
+    def with_gradient(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient for the logits, (N, C, h, w) float32."""
+        size, coarse = weight.shape[1:], logits.shape[2:]
+        logits = ops.cast(logits, ms.float32)
+        # twice as fast on the CPU where each value of the logits becomes many
+        full = self.by_products(logits, size) if 4 * coarse[0] <= size[0] else resize(logits, size)
+        exponentials, largest, total_exponential = self.over_channels.exponentials(full)
+        picked = ops.gather_elements(full, 1, ops.expand_dims(target, 1)).reshape(largest.shape)
+        pixel_loss = ops.log(total_exponential) - (picked - largest)
+        factors = self.pixel_factors(pixel_loss, weight, total)
+        # of a pixel's loss: softmax - one-hot vector
+        scale = ops.reciprocal(total_exponential) * factors
+        chosen = self.over_channels.unstack(self.one_hot_maps(target, logits.shape[1], self.on, self.off))
+        maps = [exponentials[i] * scale - chosen[i] * factors for i in range(len(chosen))]
+        gradient = self.stack(maps)
+        if coarse != size:
+            gradient = bilinear_gradient(gradient, coarse)
+        return self.sum(pixel_loss * factors, (0, 1, 2)), gradient
 
     def construct(self, logits: Tensor, label: Tensor) -> Tensor:
         target, weight, total = self.pixel_weights(label)

@@ -7,8 +7,20 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.modules.base_modules import Network
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.tensor_ops import MeanOverRanks
+
+
+class _HeadLoss(nn.Cell):
+    """The loss of one head, as a cell that can be recomputed."""
+
+    def __init__(self, criterion: CrossEntropy) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def construct(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        return self.criterion.from_coarse(logits, target, weight, total)
 
 
 class WithLossCell(nn.Cell):
@@ -18,7 +30,7 @@ class WithLossCell(nn.Cell):
     (number of heads,), float32.
 
     Args:
-        network: returns a tuple of logits in training mode.
+        network: a `Network`, or a cell that returns a tuple of logits in training mode.
         criterion: the loss of one head.
         loss_weight: one weight a head.
         rank_size: number of ranks. The cross entropy of several is divided by the mean of their pixel weights, so that
@@ -31,7 +43,9 @@ class WithLossCell(nn.Cell):
     ) -> None:
         super().__init__(auto_prefix=False)  # parameters keep the network's names
         self.network = network
+        self.coarse = isinstance(network, Network)
         self.criterion = criterion
+        self.head_loss = _HeadLoss(criterion)
         self.loss_weight = Tensor(loss_weight, ms.float32)
         self.over_ranks = MeanOverRanks(rank_size if criterion.over_ranks else 1)
 
@@ -39,7 +53,8 @@ class WithLossCell(nn.Cell):
         target, weight, total = self.criterion.pixel_weights(label)
         total = self.over_ranks(total)
         losses = []
-        for logits in self.network(image):
-            losses.append(self.criterion.from_weights(logits, target, weight, total))
+        heads = self.network.coarse_logits(image) if self.coarse else self.network(image)
+        for logits in heads:
+            losses.append(self.head_loss(logits, target, weight, total))
         head_losses = ops.stack(losses)
         return ops.reduce_sum(head_losses * self.loss_weight), head_losses

@@ -68,13 +68,11 @@ class OhemCrossEntropy(CrossEntropy):
         self.min_kept = min_kept
         self.narrow = NarrowToLargest()
 
-    def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return the loss for what `pixel_weights` gave; `total` does not matter here."""
-        pixel_loss = self.pixel_losses(logits, target)
-        kept = weight * ops.stop_gradient(self.kept(ops.stop_gradient(pixel_loss), weight > 0))
+    def pixel_factors(self, pixel_loss: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+        """Return what each pixel's loss counts with, (N, H, W) float32, 0 for pixels not kept; `total` is not used."""
+        kept = weight * ops.stop_gradient(self.kept(pixel_loss, weight > 0))
         norm = self.sum(kept, (0, 1, 2))
-        norm = ops.select(norm > 0, norm, ops.ones_like(norm))
-        return self.sum(pixel_loss * kept, (0, 1, 2)) / norm  # a product: a loss that is not finite shows, kept or not
+        return kept * ops.reciprocal(ops.select(norm > 0, norm, ops.ones_like(norm)))
 
     def kept(self, pixel_loss: Tensor, valid: Tensor) -> Tensor:
         """Return how much each pixel counts, (N, H, W) float32 from 0 to 1; what is not valid may count."""
