@@ -73,4 +73,10 @@ class Recipe(Section):
     clip_grad_norm: Optional[float] = key(
         None, "clip gradients to this global norm; default: no clipping", scripts=(TRAIN,), check=positive
     )
+    recompute: str = key(
+        "none",
+        "compute features anew in the backward pass, for less memory and more time: of the heads, or of all stages",
+        scripts=(TRAIN,),
+        choices=("none", "heads", "all"),
+    )
     force_update: bool = key(False, "update the weights even when gradients are not finite", scripts=(TRAIN,))

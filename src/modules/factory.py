@@ -18,6 +18,7 @@ from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.loss_scale import choose_loss_scaler
 from src.modules.optimizer import polynomial_decay
+from src.modules.recomputation import NONE, recompute
 from src.modules.train_warpper import TrainOneStepCell
 
 logger = logging.getLogger(__name__)
@@ -83,8 +84,12 @@ def create_train_cell(
     criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
     if rates is None:
         rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
+    recompute(network, config.recompute)
+    with_loss = WithLossCell(network, criterion, config.loss_weight, rank_size)
+    if config.recompute != NONE and not criterion.gradient_at_once:
+        with_loss.head_loss.recompute()
     train_cell = TrainOneStepCell(
-        WithLossCell(network, criterion, config.loss_weight, rank_size),
+        with_loss,
         create_optimizer(network, config.optimizer, rates),
         loss_scaler=choose_loss_scaler(config),
         loss_scale=config.ms_loss_scaler_value,

@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from src.modules.overflow import create_overflow_check
+from src.modules.recomputation import RunningStatistics
 from src.modules.tensor_ops import MeanOverRanks
 
 _SCALE_FACTOR = 2.0
@@ -54,6 +55,7 @@ class TrainOneStepCell(nn.Cell):
         self.map = ops.HyperMap()
         self.over_ranks = MeanOverRanks(rank_size)
         self.overflow = create_overflow_check()
+        self.running = RunningStatistics(network)
         self.average = nn.Identity()
         if rank_size > 1:
             self.average = nn.DistributedGradReducer(self.weights, mean=True, degree=rank_size)
@@ -61,6 +63,7 @@ class TrainOneStepCell(nn.Cell):
         self.scale_window = scale_window
         self.clip_grad_norm = clip_grad_norm
         self.force_update = force_update
+        self.scaled = loss_scaler != "none"
         first_scale = 1.0 if loss_scaler == "none" else loss_scale
         self.loss_scale = Parameter(Tensor(first_scale, ms.float32), name="train_state.loss_scale", requires_grad=False)
         self.good_steps = self._counter("good_steps")
@@ -73,14 +76,17 @@ class TrainOneStepCell(nn.Cell):
 
     def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         image = self.overflow.begin(image)
+        image, before = self.running.begin(image)
         loss, head_losses = self.network(image, label)
         scale = self.loss_scale * 1.0  # the value of this step, before `_count` changes the parameter
         sensitivity = (ops.ones_like(loss) * scale, ops.zeros_like(head_losses))
         grads = self.average(self.grad(self.network, self.weights)(image, label, sensitivity))
+        self.running.end(before, grads)
         loss, head_losses = self.over_ranks(loss), self.over_ranks(head_losses)
         # A chip that saturates tells its own overflow only, so the flags are compared, too.
         finite = self.over_ranks(ops.cast(self.overflow(grads), ms.float32)) == 1.0
-        grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
+        if self.scaled:  # else a product with 1 of every gradient
+            grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
         if self.force_update:  # noqa: SIM114 - known when compiling; the next condition is a tensor

@@ -1,0 +1,65 @@
+"""Recomputation: a training step in less memory and more time, by computing features anew for the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from src.base.errors import ConfigError
+from src.modules.base_modules import Network
+
+NONE, HEADS, ALL = "none", "heads", "all"
+
+
+def recompute(network: Network, what: str) -> None:
+    """Let the backward pass compute anew what lies inside the heads, or inside the heads and stages, of `network`.
+
+    Only the maps between these parts are kept. Normalisation runs twice in a step then; its running statistics are for
+    `RunningStatistics` to move, because the cells store those of the batch. To be called before the first run.
+
+    Args:
+        network: the network, made with auxiliary heads.
+        what: 'none', 'heads' or 'all'.
+
+    Raises:
+        ConfigError: the network does not tell its parts.
+    """
+    if what == NONE:
+        return
+    heads, stages = network.parts()
+    if not heads:
+        raise ConfigError(f"recompute: {type(network).__name__} does not tell its parts; take recompute none")
+    for part in (*heads, *(stages if what == ALL else ())):
+        part.recompute()
+        for _, cell in part.cells_and_names():
+            if isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm)) and cell.use_batch_statistics is not False:
+                cell.recomputed = True
+                cell.bn_train.add_prim_attr("momentum", 1.0)  # running statistics become those of the batch
+
+
+class RunningStatistics(nn.Cell):
+    """Moves the running statistics of normalisation that `recompute` lets run twice in a step.
+
+    In between they are those of the batch, however often that is stored.
+
+    Args:
+        network: the network.
+    """
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        cells = [cell for _, cell in network.cells_and_names() if getattr(cell, "recomputed", False)]
+        self.running = ParameterTuple([p for cell in cells for p in (cell.moving_mean, cell.moving_variance)])
+        self.share = tuple(cell.momentum for cell in cells for _ in range(2))  # of the batch
+
+    def begin(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the image, for whose use they are copied first, and the copies."""
+        before = [self.running[i] * (1 - self.share[i]) for i in range(len(self.share))]
+        return ops.depend(image, before), before
+
+    def end(self, before: Sequence[Tensor], grads: tuple[Tensor, ...]) -> None:
+        """Move the statistics once `grads` are computed."""
+        for i in range(len(self.share)):
+            batch = ops.depend(self.running[i], grads)
+            ops.assign(self.running[i], before[i] + batch * self.share[i])

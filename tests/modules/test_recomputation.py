@@ -1,0 +1,80 @@
+"""Training with recomputed features against training without: the same weights and running statistics."""
+
+from __future__ import annotations
+
+import functools
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from src.base.errors import ConfigError
+from src.modules.base_modules import ConvBNReLU, Network, conv2d
+from src.modules.loss.cross_entropy import CrossEntropy
+from src.modules.loss.loss import WithLossCell
+from src.modules.recomputation import recompute
+from src.modules.train_warpper import TrainOneStepCell
+
+NORM = functools.partial(nn.BatchNorm2d, momentum=0.9)
+
+
+class Small(Network):
+    """Two stages and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ms.set_seed(0)
+        self.first = nn.SequentialCell([ConvBNReLU(3, 4, norm=NORM), ConvBNReLU(4, 4, norm=NORM)])
+        self.second = ConvBNReLU(4, 4, norm=NORM)
+        self.head = nn.SequentialCell([ConvBNReLU(4, 4, norm=NORM), conv2d(4, 3, 1, has_bias=True)])
+        for parameter in self.trainable_params():
+            rng = np.random.default_rng(len(parameter.name))
+            parameter.set_data(Tensor(rng.standard_normal(parameter.shape), ms.float32))
+
+    def construct(self, image: Tensor) -> tuple[Tensor, ...]:
+        return (self.head(self.second(self.first(image))),)
+
+    def parts(self) -> tuple[tuple[nn.Cell, ...], tuple[nn.Cell, ...]]:
+        return (self.head,), (self.first, self.second)
+
+
+@pytest.fixture(autouse=True)
+def graph_mode():
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=mode)
+
+
+def train(network: Small) -> dict[str, np.ndarray]:
+    """Take three steps; return all parameters of the network."""
+    optimizer = nn.Momentum(network.trainable_params(), 0.1, 0.9)
+    cell = TrainOneStepCell(WithLossCell(network, CrossEntropy(3), [1.0]), optimizer).set_train(True)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        image = Tensor(rng.standard_normal((2, 3, 8, 8)), ms.float32)
+        cell(image, Tensor(rng.integers(0, 3, (2, 8, 8)), ms.int32))
+    return {p.name: p.asnumpy() for p in network.get_parameters()}
+
+
+def test_recomputed_normalisation_would_move_its_statistics_twice():
+    plain, network = train(Small()), Small()
+    for part in (*network.parts()[0], *network.parts()[1]):
+        part.recompute()
+    twice = train(network)
+    assert any(abs(twice[name] - plain[name]).max() > 1e-2 for name in plain if "moving_mean" in name)
+
+
+@pytest.mark.parametrize("what", ["heads", "all"])
+def test_weights_and_statistics_are_the_same(what):
+    plain, network = train(Small()), Small()
+    recompute(network, what)
+    for name, value in train(network).items():
+        np.testing.assert_allclose(value, plain[name], atol=1e-5 * abs(plain[name]).max(), err_msg=name)
+
+
+def test_a_network_that_does_not_tell_its_parts_is_refused():
+    with pytest.raises(ConfigError, match="Network does not tell its parts"):
+        recompute(Network(), "all")
+    recompute(Network(), "none")
