@@ -31,6 +31,7 @@ from src.state.run_folder import claimed_training_folder, resumes_itself
 from src.state.train_state import TrainState, catch_signals
 from src.training.liveness import ClaimCheck, StepBeat, beating
 from src.training.loop import run_training
+from src.training.memory import PeakMemory
 from src.training.profiling import ProfileSteps
 from src.training.rescue import saving_what_is_done, way_on
 from src.utils import callback
@@ -177,6 +178,7 @@ def create_callbacks(
     )  # fmt: skip
     guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
     callbacks = [callback.StepCounter(state), ClaimCheck(), StepBeat(heart), step_logger, guard, saver]
+    callbacks.append(PeakMemory(state, saver))  # before rank 0 may evaluate alone: all ranks take part
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)

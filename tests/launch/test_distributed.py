@@ -82,6 +82,8 @@ def straight(tmp_path_factory, dataset, two_rank_graphs, only_job) -> Path:
     assert "batch: 2 images a device, 2 devices, 4 in total" in text
     shape = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] step 12/12, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+"
     assert len(re.findall(shape + r"\.\d\d ms$", text, re.MULTILINE)) == 1  # rank 0 alone has the console
+    (own, largest) = map(int, re.search(r"so far: (\d+) MB \(host\); of all 2 ranks at most (\d+) MB", text).groups())
+    assert 100 < own <= largest < 10_000
     return save_dir
 
 

@@ -11,12 +11,13 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.base.errors import UserError
+from src.base.memory import peak_memory_mb
 from src.utils.config import load_config
 from tests.run_helpers import ROOT
 from tests.runner_helpers import torch_python
 from tools.benchmark import mindspore_work, samples, sections
 from tools.benchmark.onednn import parse_line, sum_by_kind
-from tools.benchmark.worker import Worker, peak_memory_mb
+from tools.benchmark.worker import Worker
 
 
 @pytest.fixture
@@ -160,6 +161,7 @@ import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from tools.benchmark.worker import serve, step_commands
 from src.base.errors import UserError
+from src.base.memory import peak_memory_mb
 
 LINE = {V2.format("forward_training", "mb1_ic3oc16_", "2.5")!r}
 kept = []

@@ -85,6 +85,9 @@ def test_files_of_a_run(straight):
     shape = r"step 20/20, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+\.\d\d ms$"
     assert re.search(time_and_level + shape, log, re.MULTILINE)
     assert re.search(r"\[INFO\] miou: 0\.\d+$", log, re.MULTILINE)
+    peaks = re.findall(time_and_level + r"peak memory so far: (\d+) MB \(host\)$", log, re.MULTILINE)
+    assert len(peaks) == 1  # of two checkpoints
+    assert 100 < int(peaks[0]) < 10_000
     losses = [record["loss"] for record in read_metrics(straight).values()]
     assert abs(losses[0] - 5 * np.log(19)) < 0.5
     assert np.mean(losses[-5:]) < losses[0] - 1

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import UserError
-from tools.benchmark.worker import Commands, last_line, random_image, serve, usage_memory_mb
+from src.base.memory import usage_memory_mb
+from tools.benchmark.worker import Commands, last_line, random_image, serve
 
 WARMUP = 2  # inferences before the one that is timed
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import UserError
+from src.base.memory import peak_memory_mb
 from src.distributed.child_process import end_with_parent
 from tools.benchmark.onednn import OutputCollector
 
@@ -145,21 +145,6 @@ def timed(step: Callable[[], object], times: int) -> list[float]:
 def random_image(shape: Sequence[int]) -> np.ndarray:
     """Draw the float32 image of `shape` (N, 3, H, W) that every runtime gets."""
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident set of this process so far, in MB (10^6 bytes)."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):  # unlike getrusage's, it does not begin with the size of the parent process
-                return int(line.split()[1]) * 1024 / 1e6
-    return usage_memory_mb(resource.RUSAGE_SELF)
-
-
-def usage_memory_mb(who: int) -> float:
-    """Return the largest resident set that getrusage tells of `who`, in MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit / 1e6
 
 
 def last_line(done: subprocess.CompletedProcess) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,14 @@ from mindspore import Model, Tensor, nn
 from mindspore.dataset import GeneratorDataset
 
 from src.base.json_lines import read_json_lines
+from src.base.memory import peak_memory_mb
 from src.config.schema_base import TRAIN
 from src.data.dataset_factory import create_train_dataset
 from src.modules.factory import create_train_cell
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.train_warpper import TrainOneStepCell
+from src.training.memory import device_peak_mb
 from src.utils import local_adapter
 from src.utils.config import load_config
 from src.visual.visualize import write_png
@@ -148,17 +149,10 @@ def on_ai_cpu(settings: Settings) -> dict[str, float] | None:
     return aicpu_shares(folder)
 
 
-def peak_memory(settings: Settings) -> tuple[str, int]:
-    """Return whose memory, and the most MB of it used so far: the device's, where MindSpore (2.3 and later) tells it.
-
-    On the CPU and with older versions it is this process's.
-    """
-    modules = () if settings.device_target == "CPU" else ("runtime", "hal")
-    for module in modules:
-        largest = getattr(getattr(ms, module, None), "max_memory_allocated", None)
-        if largest is not None:
-            return "device", largest() // 2**20
-    return "host", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def peak_memory() -> tuple[str, int]:
+    """Return whose memory, and the most MB of it used so far: the device's, where it is told, else this process's."""
+    device = device_peak_mb()
+    return ("host", round(peak_memory_mb())) if device is None else ("device", round(device))
 
 
 def check_memory(settings: Settings) -> Result:
@@ -167,7 +161,7 @@ def check_memory(settings: Settings) -> Result:
     for size in (2, 4):
         image, label = batches(settings, 1, size)[0]
         loss = float(cell(Tensor(image), Tensor(label))[0].asnumpy())
-        whose, peak = peak_memory(settings)
+        whose, peak = peak_memory()
         peaks.append(peak)
         details |= {f"batch {size}, {whose} MB": peak, f"batch {size}, loss": loss}
     growth = peaks[1] / peaks[0] if np.isfinite(loss) else float("inf")

@@ -1,0 +1,37 @@
+"""How much memory a process has taken at most. Needs no MindSpore, and no package beyond Python's own."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from pathlib import Path
+
+STATUS, MEMINFO = Path("/proc/self/status"), Path("/proc/meminfo")
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident set of this process so far, in MB (10^6 bytes)."""
+    found = _kilobytes(STATUS, "VmHWM:")  # unlike getrusage's, it does not begin with the size of the parent process
+    return usage_memory_mb(resource.RUSAGE_SELF) if found is None else found * 1024 / 1e6
+
+
+def usage_memory_mb(who: int) -> float:
+    """Return the largest resident set that getrusage tells of `who`, in MB (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(who).ru_maxrss * unit / 1e6
+
+
+def free_memory_mb() -> float | None:
+    """Return what a process can take before the system swaps, in MB (10^6 bytes); None where it is not told."""
+    found = _kilobytes(MEMINFO, "MemAvailable:")
+    return None if found is None else found * 1024 / 1e6
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """Return the number behind `name` at the beginning of a line; None without such a file or line."""
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+    return None
