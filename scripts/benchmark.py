@@ -7,7 +7,8 @@ sections of --only: pipeline (reading training images: made-up ones, or those of
 batches, by 1 thread and by one for each core), forward, exported (a MindIR, folded or not, with class map or logits; on
 the CPU also an ONNX file, in float and in 8 bits, in ONNX Runtime where requirements/onnx.txt is installed, and
 MindSpore Lite through the C++ runner where MS_LITE_HOME is set), train (one step), evaluation, startup, memory (of
-whatever else is measured; alone, of forward pass and training step), model (parameters and multiply-adds).
+whatever else is measured, of the forward pass, and of training steps of several shapes, as MB a megapixel), model
+(parameters and multiply-adds).
 
 Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]
 """
@@ -29,15 +30,16 @@ from src.base import claims
 from src.base.errors import TerminatedError, UserError
 from src.base.files import require_new, write_new
 from src.utils.config import Parser
-from tools.benchmark import image_sections, machine, runtimes, sections
+from tools.benchmark import image_sections, machine, runtimes, sections, training_memory
 from tools.benchmark.report import render
 from tools.benchmark.sections import SECTIONS, Settings
 
 SMALLEST = 32  # pixels, what the network takes
 PIPELINE_SETTINGS = ("config", "dataset_dir", "workers", "batch_size", "crop_size", "batches")
 QUICK = {
-    "sizes": ((64, 128),), "train_shape": (2, 64, 64), "eval_size": (64, 128), "crop_size": (64, 64), "rounds": 2,
-    "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1, "scales": (0.75, 1.0),
+    "sizes": ((64, 128),), "train_shape": (2, 64, 64), "memory_shapes": ((2, 64, 64),), "eval_size": (64, 128),
+    "crop_size": (64, 64), "rounds": 2, "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1,
+    "scales": (0.75, 1.0),
 }  # fmt: skip
 
 
@@ -78,6 +80,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=None, help="turns of each framework, default 3")
     parser.add_argument("--sizes", type=size, nargs="+", default=None, help="forward sizes, default 512x1024 1024x2048")
     parser.add_argument("--train_shape", type=shape, default=None, help="training batch, default 2x512x512")
+    shapes = "training batches whose memory to measure, default 2x512x512 4x512x512 2x1024x1024"
+    parser.add_argument("--memory_shapes", type=shape, nargs="+", default=None, metavar="NxHxW", help=shapes)
     parser.add_argument("--eval_size", type=size, default=None, help="size of the images to read, default 1024x2048")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and two scales, to see that everything runs")
     parser.add_argument("--mix", action="store_true", help="mixed precision: convolutions in float16")
@@ -114,6 +118,8 @@ def check(args: argparse.Namespace) -> argparse.Namespace:
         raise UserError("--mix: PyTorch's part is float32 only; leave out --mix or --torch")
     if args.profile and not {"forward", "train"} & set(args.only):
         raise UserError("--profile: needs forward or train among --only")
+    if args.memory_shapes and "memory" not in args.only:
+        raise UserError("--memory_shapes: needs memory among --only")
     given = [name for name in PIPELINE_SETTINGS if getattr(args, name) is not None]
     if given and "pipeline" not in args.only:
         raise UserError(f"--{given[0]}: needs pipeline among --only")
@@ -178,11 +184,20 @@ def measure(results: dict, settings: Settings, *, profile: bool) -> None:
     if profile:
         results["profile"] = sections.profile_steps(settings)
     if {"pipeline", "evaluation"} & set(settings.only):
-        with image_sections.made_up_images(settings) as root:
-            if "pipeline" in settings.only:
-                results["pipeline"] = list(image_sections.measure_pipeline(settings, root))
-            if "evaluation" in settings.only:
-                results["evaluation"] = image_sections.measure_evaluation(settings, root)
+        measure_reading(results, settings)
+    if "memory" in settings.only:  # last: what does not fit after all costs nothing else
+        results["memory"] = []
+        for row in training_memory.measure_memory(settings):
+            results["memory"].append(row)
+
+
+def measure_reading(results: dict, settings: Settings) -> None:
+    """Run the sections that read images, as `measure` does the others."""
+    with image_sections.made_up_images(settings) as root:
+        if "pipeline" in settings.only:
+            results["pipeline"] = list(image_sections.measure_pipeline(settings, root))
+        if "evaluation" in settings.only:
+            results["evaluation"] = image_sections.measure_evaluation(settings, root)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 # every version themselves, or are about the C++ runner or ONNX Runtime, for which it does nothing but export, about the
 # benchmark, which is no part of the product, or about the demo, which runs in .venv wherever it is started from.
 WITHOUT_MINDSPORE = (
-    "test_benchmark_pipeline", "test_benchmark_run", "test_benchmark_runtimes", "test_check_dataset",
-    "test_check_requirements", "test_claims",
+    "test_benchmark_memory", "test_benchmark_pipeline", "test_benchmark_run", "test_benchmark_runtimes",
+    "test_check_dataset", "test_check_requirements", "test_claims",
     "test_cityscapes", "test_cloud", "test_config", "test_contract", "test_cores", "test_curves", "test_demo",
     "test_demo_dataset", "test_descriptions", "test_eval_samples", "test_image_files", "test_job_end",
     "test_job_input", "test_launch", "test_lite", "test_lite_conversion", "test_logger", "test_metrics",

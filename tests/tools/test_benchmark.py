@@ -19,7 +19,7 @@ SCRIPT = "scripts/benchmark.py"
 
 def step_row(framework: str, variant: str | None, milliseconds: list[float], **more: object) -> dict:
     return {"framework": framework, "kind": "forward", "variant": variant, "shape": [1, 3, 64, 128],
-            "precision": "float32", "device_target": "CPU", "ms": milliseconds, **more}  # fmt: skip
+            "precision": "float32", "device_target": "CPU", "ms": milliseconds, "peak_mb": 321.4, **more}  # fmt: skip
 
 
 def test_ratios_compare_the_same_work():
@@ -31,8 +31,18 @@ def test_ratios_compare_the_same_work():
         step_row("PyTorch", "class map", [100.0]),
     ]
     lines = report.steps_table(rows, "some network").splitlines()[3:]
-    assert [line.split()[-1] for line in lines] == ["3", "2.00", "0.50", "1", "3.00"]
-    assert " ".join(lines[0].split()) == "MindSpore logits 1 of 64x128 float32 500 (400 .. 600) 3"
+    assert [line.split()[-1] for line in lines] == ["321", "2.00", "0.50", "321", "3.00"]
+    assert " ".join(lines[0].split()) == "MindSpore logits 1 of 64x128 float32 500 (400 .. 600) 3 321"
+
+
+def test_training_steps_of_both_layouts_compare_with_mindspores():
+    rows = [
+        {**step_row(framework, variant, [milliseconds]), "kind": "train"}
+        for framework, variant, milliseconds in
+        (("MindSpore", None, 300.0), ("PyTorch", None, 200.0), ("PyTorch", "channels last", 100.0))
+    ]  # fmt: skip
+    lines = report.steps_table(rows, "some step").splitlines()[3:]
+    assert [line.split()[-1] for line in lines] == ["321", "1.50", "3.00"]
 
 
 def test_an_exported_model_is_compared_with_what_returns_the_same():
@@ -96,11 +106,14 @@ def test_the_cap_of_mindspores_onednn_does_not_slow_pytorch_down(monkeypatch):
 def test_frameworks_take_turns_on_the_same_work():
     settings = sections.Settings(only=("train",), train_shape=(2, 64, 96), torch_python="python")
     assert sections.plan_steps(settings) == [
-        [sections.Step(name, "train", (2, 3, 64, 96)) for name in ("MindSpore", "PyTorch")]
+        [
+            *(sections.Step(name, "train", (2, 3, 64, 96)) for name in ("MindSpore", "PyTorch")),
+            sections.Step("PyTorch", "train", (2, 3, 64, 96), "channels last"),
+        ]
     ]
     assert sections.plan_steps(sections.Settings(only=("model", "pipeline", "evaluation"))) == []
     kinds = [{step.kind for step in group} for group in sections.plan_steps(sections.Settings(only=("memory",)))]
-    assert kinds == [{"forward"}, {"forward"}, {"train"}]
+    assert kinds == [{"forward"}, {"forward"}]  # training steps have processes of their own there
 
 
 @pytest.mark.parametrize(
@@ -113,6 +126,8 @@ def test_frameworks_take_turns_on_the_same_work():
         (["--sizes", "64x16"], "at least 32 pixels, got '64x16'"),
         (["--train_shape", "512x512"], "IMAGESxHEIGHTxWIDTH"),
         (["--train_shape", "0x64x64"], "IMAGESxHEIGHTxWIDTH"),
+        (["--memory_shapes", "2x64x64", "2x64"], "IMAGESxHEIGHTxWIDTH of at least 32 pixels, got '2x64'"),
+        (["--memory_shapes", "2x64x64", "--only", "train"], "--memory_shapes: needs memory among --only"),
         (["--torch", "--mix"], "--mix: "),
         (["--profile", "--only", "model"], "--profile: needs forward or train"),
         (["--json", "/nowhere/at/all.json"], "no such folder: /nowhere/at"),

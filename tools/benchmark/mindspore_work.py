@@ -26,6 +26,7 @@ from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
+from src.training.memory import device_peak_mb
 from src.utils.ascend_settings import apply_settings
 from src.utils.config import load_config
 from src.utils.runtime import init_device
@@ -45,7 +46,8 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
     runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
     apply_settings(loaded, runtime.device_target)  # an Ascend would measure another execution level otherwise
     ms.set_seed(loaded.seed)
-    return {"device_target": runtime.device_target}, WORK[kind](loaded, **spec)
+    commands = {"device_peak": lambda: {"device_mb": device_peak_mb()}, **WORK[kind](loaded, **spec)}
+    return {"device_target": runtime.device_target}, commands
 
 
 def forward(config: schema.Config, *, shape: Sequence[int], variant: str) -> Commands:

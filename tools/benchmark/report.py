@@ -16,6 +16,10 @@ MACS_NOTE = (
 NO_NORMALISATION = "batch normalisation is not left to oneDNN and belongs to everything else"
 FORMER = "class map, folded, interpolated"
 INTERPOLATED_NOTE = "interpolated: the form that was exported before, with resize operators; now resizes are products"
+MEGAPIXEL_NOTE = (
+    "megapixels: images x height x width / 10^6. A batch takes what is there before the first step, and this much for\n"
+    "each of its megapixels; what compiling takes is in it and weighs less the larger the batch. Three steps each."
+)
 INT8_NOTE = "int8: calibrated on random pictures, for the time alone"
 SILENT = "the oneDNN of this version printed no times, so nothing can be told apart"
 
@@ -34,10 +38,12 @@ def render(results: dict) -> str:
         "evaluation": (results.get("evaluation"), evaluation_table),
         "startup": (forward + train, startup_table),
         "memory": (memory_rows(results), memory_table),
+        "memory of training": (results.get("memory"), training_memory_table),
         "model": (results.get("model"), model_table),
     }
     parts = [machine_lines(results)]
-    parts += [write(rows) for name, (rows, write) in measured.items() if rows and name in results["settings"]["only"]]
+    only = results["settings"]["only"]
+    parts += [write(rows) for name, (rows, write) in measured.items() if rows and name.partition(" ")[0] in only]
     parts += [profile_table(row) for row in results.get("profile", [])]
     return "\n\n".join(parts)
 
@@ -92,14 +98,17 @@ def steps_table(rows: Sequence[dict], what: str) -> str:
     for row in rows:
         ratio = ratio_of_medians(counterpart(row, rows)["ms"], row["ms"])
         lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]),
-                      str(len(row["ms"])), f"{ratio:.2f}" if row["framework"] == "PyTorch" else ""])  # fmt: skip
+                      str(len(row["ms"])), f"{row['peak_mb']:.0f}",
+                      f"{ratio:.2f}" if row["framework"] == "PyTorch" else ""])  # fmt: skip
+    head = ["", "images", "precision", "ms", "samples", "peak MB", "MindSpore / this"]
     title = "Forward pass" if rows[0]["kind"] == "forward" else "Training step"
-    return table(f"{title}, ms ({what})", ["", "images", "precision", "ms", "samples", "MindSpore / this"], lines)
+    return table(f"{title}, ms ({what})", head, lines)
 
 
 def counterpart(row: dict, rows: Sequence[dict]) -> dict:
     """Find MindSpore's row of the same work; memory layouts are PyTorch's own and compare with the usual one."""
-    output = "class map" if row["variant"] == "class map" else row["variant"] and "logits"
+    outputs = {"class map": "class map"} if row["kind"] == "forward" else {}
+    output = outputs.get(row["variant"], "logits" if row["kind"] == "forward" else None)
     wanted = ("MindSpore", row["shape"], output)
     return next(other for other in rows if (other["framework"], other["shape"], other["variant"]) == wanted)
 
@@ -191,6 +200,33 @@ def memory_rows(results: dict) -> list[list[str]]:
 def memory_table(rows: Sequence[Sequence[str]]) -> str:
     """Show the largest resident set of each process."""
     return table("Peak memory of a process (resident set)", ["", "images", "precision", "MB"], rows)
+
+
+def training_memory_table(rows: Sequence[dict]) -> str:
+    """Show what training steps take by shape: in all, beyond what was there before the first, and a megapixel."""
+    lines, notes = [], [MEGAPIXEL_NOTE]
+    for row in rows:
+        if row.get("skipped"):
+            notes.append(f"not measured: {label(row)}, {shape_text(row['shape'])}: {row['skipped']}")
+            continue
+        for place in ("host", "device"):
+            if row[place] is None:
+                continue
+            before, peak = row[place]
+            above, where = peak - before, ", of the device" if place == "device" else ""
+            figures = (peak, before, above, above / megapixels(row["shape"]))
+            lines.append([label(row) + where, shape_text(row["shape"]), row["precision"],
+                          *(f"{figure:.0f}" for figure in figures)])  # fmt: skip
+        if row["device"] is None and row["device_target"] != "CPU":
+            notes.append(f"{label(row)}, {shape_text(row['shape'])}: this version does not tell the device's memory")
+    head = ["", "images", "precision", "peak MB", "before the first step", "above that", "above, MB a megapixel"]
+    return "\n".join([table(f"Memory of a training step ({TRAIN_STEP})", head, lines), *notes])
+
+
+def megapixels(shape: Sequence[int]) -> float:
+    """Return the millions of pixels of a batch of `shape` (N, 3, H, W)."""
+    images, _, height, width = shape
+    return images * height * width / 1e6
 
 
 def model_table(rows: Sequence[dict]) -> str:

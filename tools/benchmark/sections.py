@@ -34,11 +34,12 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure; sizes are (height, width), `train_shape` is (images, height, width)."""
+    """What to measure; sizes are (height, width), training shapes (images, height, width)."""
 
     only: tuple[str, ...] = SECTIONS
     sizes: tuple[Size, ...] = ((512, 1024), (1024, 2048))
     train_shape: tuple[int, int, int] = (2, 512, 512)
+    memory_shapes: tuple[tuple[int, int, int], ...] = ((2, 512, 512), (4, 512, 512), (2, 1024, 1024))
     eval_size: Size = (1024, 2048)
     rounds: int = 3
     runs: int = 2
@@ -131,10 +132,9 @@ def torch_training(settings: Settings) -> dict:
 
 def plan_steps(settings: Settings) -> list[list[Step]]:
     """Return the steps to measure; those of one group take turns."""
-    timing_anyway = {"startup", "memory"} & set(settings.only)
     frameworks = [MINDSPORE, TORCH] if settings.torch_python else [MINDSPORE]
     groups = []
-    for size in settings.sizes if timing_anyway or "forward" in settings.only else ():
+    for size in settings.sizes if {"forward", "startup", "memory"} & set(settings.only) else ():
         groups.append([Step(MINDSPORE, "forward", (1, 3, *size), "logits")])
         if settings.torch_python:
             groups[-1] += [Step(TORCH, "forward", (1, 3, *size), name) for name in ("logits", "channels last")]
@@ -145,9 +145,11 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
         groups[-1] += [Step(name, "exported", (1, 3, *size), runtimes.VARIANT) for name in settings.runtimes]
         if settings.torch_python:
             groups[-1] += [Step(TORCH, "exported", (1, 3, *size), name) for name in TORCH_EXPORTED]
-    if timing_anyway or "train" in settings.only:
+    if {"train", "startup"} & set(settings.only):
         count, *size = settings.train_shape
         groups.append([Step(framework, "train", (count, 3, *size)) for framework in frameworks])
+        if settings.torch_python:
+            groups[-1].append(Step(TORCH, "train", (count, 3, *size), "channels last"))
     return groups
 
 

@@ -57,10 +57,19 @@ def forward(network: BiSeNetV2, *, shape: Sequence[int], variant: str) -> Comman
     return step_commands(step)
 
 
-def train_step(network: BiSeNetV2, *, shape: Sequence[int], training: Mapping) -> Commands:
-    """Run forward, loss of five heads, backward and SGD on one random batch; `training` holds their settings."""
-    network.train()
-    image, label = torch.randn(*shape), torch.randint(NUM_CLASSES, (shape[0], *shape[2:]))
+def train_step(network: BiSeNetV2, *, shape: Sequence[int], training: Mapping, variant: str | None = None) -> Commands:
+    """Run forward, loss of five heads, backward and SGD on one random batch.
+
+    Args:
+        network: what to train.
+        shape: of the images, (N, 3, H, W).
+        training: settings of loss and optimizer.
+        variant: 'channels last' or None.
+    """
+    layout = torch.channels_last if variant == "channels last" else torch.contiguous_format
+    network = network.train().to(memory_format=layout)
+    image = torch.randn(*shape).contiguous(memory_format=layout)
+    label = torch.randint(NUM_CLASSES, (shape[0], *shape[2:]))
     class_weights, loss_weight = torch.tensor(training["class_weights"]), torch.tensor(training["loss_weight"])
     optimizer = torch.optim.SGD(network.parameters(), **training["sgd"])
 

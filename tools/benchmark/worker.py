@@ -29,6 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 Commands = dict[str, Callable[..., dict]]
 
 
+class ChildError(RuntimeError):
+    """A child process died; `code` is its exit code."""
+
+    def __init__(self, command: str, code: int, words: str) -> None:
+        super().__init__(f"{command!r} failed in a child process, exit code {code}:\n{words}")
+        self.code = code
+
+
 class Worker:
     """A child process that runs `serve`; use it as a context manager, which ends the child.
 
@@ -43,7 +51,7 @@ class Worker:
 
     Raises:
         UserError: the child says that the user has to mend something.
-        RuntimeError: the child died; the message has the end of what it wrote to standard error.
+        ChildError: the child died; the message has the end of what it wrote to standard error.
     """
 
     def __init__(self, command: Sequence[str], spec: dict, environment: Mapping[str, str] | None = None) -> None:
@@ -69,7 +77,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             code = self.process.wait()
-            raise RuntimeError(f"{command!r} failed in a child process, exit code {code}:\n{self._tail()}")
+            raise ChildError(command, code, self._tail())
         answer = json.loads(line)
         if "user_error" in answer:
             raise UserError(answer["user_error"])

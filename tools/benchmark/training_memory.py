@@ -1,0 +1,78 @@
+"""The benchmark's section memory: what a training step takes, by shape, each shape in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+from collections.abc import Iterator, Sequence
+
+from src.base.memory import free_memory_mb
+from tools.benchmark.report import megapixels, shape_text
+from tools.benchmark.sections import MINDSPORE, TORCH, Settings, Step, start
+from tools.benchmark.worker import ChildError, Worker
+
+logger = logging.getLogger(__name__)
+
+STEPS = 3  # later ones take no more than the second and third
+CONTENDERS = ((MINDSPORE, None), (TORCH, None), (TORCH, "channels last"))
+
+
+def measure_memory(settings: Settings) -> Iterator[dict]:
+    """Measure the shapes, the smaller ones first; yield the row of each as soon as it is there.
+
+    A shape that would not fit this machine by what the one before it took is left out, and so is what is larger than
+    one for which the system killed the process. Their rows have a reason in "skipped" and no figures.
+    """
+    for framework, variant in CONTENDERS:
+        if framework == TORCH and not settings.torch_python:
+            continue
+        reason, measured = "", None
+        for images, *size in sorted(settings.memory_shapes, key=math.prod):
+            step = Step(framework, "train", (images, 3, *size), variant)
+            reason = reason or too_large(step.shape, measured)
+            row = {"framework": framework, "kind": "train", "variant": variant, "shape": list(step.shape),
+                   "precision": settings.precision if framework == MINDSPORE else "float32"}  # fmt: skip
+            if not reason:
+                try:
+                    measured = {**row, **measure_step(settings, step)}
+                except ChildError as err:
+                    if err.code != -signal.SIGKILL:
+                        raise
+                    reason = f"the system killed the process of {shape_text(step.shape)}, as it does for want of memory"
+            if reason:
+                logger.info("skipping the memory of %s: %s", step.name, reason)
+            yield {**row, "skipped": reason} if reason else measured
+
+
+def measure_step(settings: Settings, step: Step) -> dict:
+    """Run a few steps in a new process; return their times, and its peaks of memory before and after them.
+
+    "host" and "device" have MB before and after; "device" is None on the CPU and where MindSpore does not tell it.
+    """
+    with start(settings, step) as worker:
+        logger.info("memory of %s", step.name)
+        before = peaks(worker, step.framework)
+        milliseconds = worker.ask("run", times=STEPS)["ms"]
+        after = peaks(worker, step.framework)
+        found = {name: None if after[name] is None else [before[name], after[name]] for name in after}
+        return {"device_target": worker.built.get("device_target", "CPU"), "ms": milliseconds, **found}
+
+
+def peaks(worker: Worker, framework: str) -> dict[str, float | None]:
+    """Ask a process for its peaks of memory so far, MB."""
+    device = worker.ask("device_peak")["device_mb"] if framework == MINDSPORE else None
+    return {"host": worker.ask("peak")["peak_mb"], "device": device}
+
+
+def too_large(shape: Sequence[int], measured: dict | None) -> str:
+    """Return why a shape, by what a smaller one took, does not fit what is free here; "" if it does or nobody knows.
+
+    What a card has is not known here, so there everything is tried.
+    """
+    free = free_memory_mb()
+    if measured is None or measured["device_target"] != "CPU" or free is None:
+        return ""
+    before, after = measured["host"]
+    needed = before + (after - before) * megapixels(shape) / megapixels(measured["shape"])
+    return "" if needed <= free else f"it would take about {needed:.0f} MB, {free:.0f} MB are free"
