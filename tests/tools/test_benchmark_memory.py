@@ -15,11 +15,11 @@ from tools.benchmark import report, sections, training_memory
 from tools.benchmark.worker import ChildError, Worker
 
 SHAPES = ((2, 1024, 1024), (2, 500, 500), (4, 500, 500))  # 2.097152, 0.5 and 1 megapixels
-BASE, SLOPE, CARD = 600.0, 8000.0, 2000.0  # MB before the first step, and MB a megapixel
+BASE, COMPILED, SLOPE, CARD = 600.0, 500.0, 8000.0, 2000.0  # MB before the first step, then, and a megapixel
 
 
 class Child:
-    """Stands in for a process of the benchmark that takes `SLOPE` MB a megapixel from its third step on."""
+    """Stands in for a process of the benchmark that takes all its memory from its third step on."""
 
     target = "CPU"
     deadly = 10.0  # megapixels for which the system kills it
@@ -44,7 +44,7 @@ class Child:
             return {"ms": times * [1.0]}
         grown = self.megapixels if self.steps >= 3 else 0
         return {
-            "peak": {"peak_mb": BASE + SLOPE * grown},
+            "peak": {"peak_mb": BASE + COMPILED * (self.steps >= 3) + SLOPE * grown},
             "device_peak": {"device_mb": 50.0 + CARD * grown if self.target == "GPU" else None},
         }[command]
 
@@ -66,7 +66,8 @@ def measure(torch: str | None = None) -> list[dict]:
 
 def cells(rows: list[dict]) -> list[list[str]]:
     lines = report.training_memory_table(rows).splitlines()[3:]
-    return [line.rsplit(maxsplit=4) for line in lines if "float32" in line]
+    split = [line.partition("float32") for line in lines if "float32" in line]
+    return [[" ".join(first.split()), *figures.split()] for first, _, figures in split]
 
 
 @pytest.mark.usefixtures("child")
@@ -76,29 +77,29 @@ def test_every_shape_has_its_figures_the_smaller_ones_first():
         ("MindSpore", None), ("PyTorch", None), ("PyTorch", "channels last")
     ]  # fmt: skip
     expected = [
-        ["2 of 500x500 float32", "4600", "600", "4000", "8000"],
-        ["4 of 500x500 float32", "8600", "600", "8000", "8000"],
-        ["2 of 1024x1024 float32", "17377", "600", "16777", "8000"],
+        ["2 of 500x500", "5100", "600", "4500", "9000"],
+        ["4 of 500x500", "9100", "600", "8500", "8500", "8000"],
+        ["2 of 1024x1024", "17877", "600", "17277", "8238", "8000"],
     ]
-    for name, found in zip(("MindSpore", "PyTorch", "PyTorch channels last"), zip(*[iter(cells(rows))] * 3)):
-        assert [[" ".join(first.split()), *rest] for first, *rest in found] == [
-            [f"{name} {first}", *rest] for first, *rest in expected
-        ]
+    names = ("MindSpore", "PyTorch", "PyTorch channels last")
+    assert cells(rows) == [[f"{name} {first}", *rest] for name in names for first, *rest in expected]
     assert all(len(row["ms"]) == 3 for row in rows)
 
 
 def test_what_would_not_fit_is_left_out_and_said_once(child, monkeypatch, caplog):
-    """600 MB and 16777 MB are needed by the last shape, as the second one tells."""
+    """The last shape takes 9100 MB and 8000 MB for each of 1.097152 further megapixels, as the others tell."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(training_memory, "free_memory_mb", lambda: 17_377.0)
+    monkeypatch.setattr(training_memory, "free_memory_mb", lambda: 17_877.0)
     rows = measure()
     assert [bool(row.get("skipped")) for row in rows] == [False, False, True]
-    reason = "it would take about 17377 MB, 17377 MB are free"
+    reason = "it would take about 17877 MB, 17877 MB are free"
     assert report.training_memory_table(rows).splitlines()[-1] == (f"not measured: MindSpore, 2 of 1024x1024: {reason}")
     name = "skipping the memory of MindSpore train 2x3x1024x1024"
     assert [line for line in caplog.messages if line.startswith("skipping")] == [f"{name}: {reason}"]
-    monkeypatch.setattr(training_memory, "free_memory_mb", lambda: 17_378.0)
+    monkeypatch.setattr(training_memory, "free_memory_mb", lambda: 17_878.0)
     assert not any(row.get("skipped") for row in measure())
+    monkeypatch.setattr(training_memory, "free_memory_mb", lambda: 9_599.0)
+    assert measure()[1]["skipped"] == "it would take about 9600 MB, 9599 MB are free"  # by the first alone: 2 x 4500
     for unknown in ({"target": "GPU"}, {}):  # what a card has is not known here, and not every system tells what it has
         monkeypatch.setattr(training_memory, "free_memory_mb", lambda unknown=unknown: 1.0 if unknown else None)
         monkeypatch.setattr(child, "target", unknown.get("target", "CPU"))
@@ -117,9 +118,9 @@ def test_a_process_that_the_system_kills_is_a_row_and_larger_shapes_are_not_trie
 
 def test_a_card_tells_its_own_memory_or_that_is_said(child, monkeypatch):
     monkeypatch.setattr(child, "target", "GPU")
-    (_, device, *_), lines = cells(measure()), report.training_memory_table(measure()).splitlines()
-    assert " ".join(device[0].split()) == "MindSpore, of the device 2 of 500x500 float32"
-    assert device[1:] == ["1050", "50", "1000", "2000"]
+    found, lines = cells(measure()), report.training_memory_table(measure()).splitlines()
+    assert found[1] == ["MindSpore, of the device 2 of 500x500", "1050", "50", "1000", "2000"]
+    assert found[3] == ["MindSpore, of the device 4 of 500x500", "2050", "50", "2000", "2000", "2000"]
     assert not any("does not tell" in line for line in lines)
     monkeypatch.setattr(child, "target", "Ascend")  # of a version that does not tell
     lines = report.training_memory_table(measure()).splitlines()

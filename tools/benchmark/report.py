@@ -17,8 +17,9 @@ NO_NORMALISATION = "batch normalisation is not left to oneDNN and belongs to eve
 FORMER = "class map, folded, interpolated"
 INTERPOLATED_NOTE = "interpolated: the form that was exported before, with resize operators; now resizes are products"
 MEGAPIXEL_NOTE = (
-    "megapixels: images x height x width / 10^6. A batch takes what is there before the first step, and this much for\n"
-    "each of its megapixels; what compiling takes is in it and weighs less the larger the batch. Three steps each."
+    "Peak of three steps in a process of their own. Megapixels: images x height x width / 10^6. What compiling takes\n"
+    "is part of a megapixel's share, and no part of a further one's, which goes by the shape above: larger batches\n"
+    "take that much more."
 )
 INT8_NOTE = "int8: calibrated on random pictures, for the time alone"
 SILENT = "the oneDNN of this version printed no times, so nothing can be told apart"
@@ -204,7 +205,7 @@ def memory_table(rows: Sequence[Sequence[str]]) -> str:
 
 def training_memory_table(rows: Sequence[dict]) -> str:
     """Show what training steps take by shape: in all, beyond what was there before the first, and a megapixel."""
-    lines, notes = [], [MEGAPIXEL_NOTE]
+    lines, notes, smaller = [], [MEGAPIXEL_NOTE], {}
     for row in rows:
         if row.get("skipped"):
             notes.append(f"not measured: {label(row)}, {shape_text(row['shape'])}: {row['skipped']}")
@@ -213,14 +214,17 @@ def training_memory_table(rows: Sequence[dict]) -> str:
             if row[place] is None:
                 continue
             before, peak = row[place]
-            above, where = peak - before, ", of the device" if place == "device" else ""
-            figures = (peak, before, above, above / megapixels(row["shape"]))
-            lines.append([label(row) + where, shape_text(row["shape"]), row["precision"],
-                          *(f"{figure:.0f}" for figure in figures)])  # fmt: skip
+            name, size = label(row) + (", of the device" if place == "device" else ""), megapixels(row["shape"])
+            figures = [peak, before, peak - before, (peak - before) / size]
+            first_size, first_peak = smaller.get(name, (size, peak))
+            figures += [(peak - first_peak) / (size - first_size)] if size > first_size else []
+            smaller[name] = size, peak
+            texts = [f"{figure:.0f}" for figure in figures] + [""] * (size == first_size)
+            lines.append([name, shape_text(row["shape"]), row["precision"], *texts])
         if row["device"] is None and row["device_target"] != "CPU":
             notes.append(f"{label(row)}, {shape_text(row['shape'])}: this version does not tell the device's memory")
-    head = ["", "images", "precision", "peak MB", "before the first step", "above that", "above, MB a megapixel"]
-    return "\n".join([table(f"Memory of a training step ({TRAIN_STEP})", head, lines), *notes])
+    head = ["", "images", "precision", "peak", "before the first step", "above that", "a megapixel", "a further one"]
+    return "\n".join([table(f"Memory of a training step, MB ({TRAIN_STEP})", head, lines), *notes])
 
 
 def megapixels(shape: Sequence[int]) -> float:

@@ -27,7 +27,7 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
     for framework, variant in CONTENDERS:
         if framework == TORCH and not settings.torch_python:
             continue
-        reason, measured = "", None
+        reason, measured = "", []
         for images, *size in sorted(settings.memory_shapes, key=math.prod):
             step = Step(framework, "train", (images, 3, *size), variant)
             reason = reason or too_large(step.shape, measured)
@@ -35,14 +35,14 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
                    "precision": settings.precision if framework == MINDSPORE else "float32"}  # fmt: skip
             if not reason:
                 try:
-                    measured = {**row, **measure_step(settings, step)}
+                    measured.append({**row, **measure_step(settings, step)})
                 except ChildError as err:
                     if err.code != -signal.SIGKILL:
                         raise
                     reason = f"the system killed the process of {shape_text(step.shape)}, as it does for want of memory"
             if reason:
                 logger.info("skipping the memory of %s: %s", step.name, reason)
-            yield {**row, "skipped": reason} if reason else measured
+            yield {**row, "skipped": reason} if reason else measured[-1]
 
 
 def measure_step(settings: Settings, step: Step) -> dict:
@@ -65,14 +65,17 @@ def peaks(worker: Worker, framework: str) -> dict[str, float | None]:
     return {"host": worker.ask("peak")["peak_mb"], "device": device}
 
 
-def too_large(shape: Sequence[int], measured: dict | None) -> str:
-    """Return why a shape, by what a smaller one took, does not fit what is free here; "" if it does or nobody knows.
+def too_large(shape: Sequence[int], measured: Sequence[dict]) -> str:
+    """Return why a shape, by what smaller ones took, does not fit what is free here; "" if it does or nobody knows.
 
-    What a card has is not known here, so there everything is tried.
+    Two of them tell what a further megapixel takes; one alone tells a little too much, as compiling is in it. What a
+    card has is not known here, so there everything is tried.
     """
     free = free_memory_mb()
-    if measured is None or measured["device_target"] != "CPU" or free is None:
+    if not measured or measured[-1]["device_target"] != "CPU" or free is None:
         return ""
-    before, after = measured["host"]
-    needed = before + (after - before) * megapixels(shape) / megapixels(measured["shape"])
+    points = [(0.0, measured[-1]["host"][0]), *((megapixels(row["shape"]), row["host"][1]) for row in measured)]
+    (small, low), (large, high) = points[-2:] if len(points) > 2 else points
+    slope = (high - low) / (large - small) if large > small else high / large
+    needed = high + slope * (megapixels(shape) - large)
     return "" if needed <= free else f"it would take about {needed:.0f} MB, {free:.0f} MB are free"
