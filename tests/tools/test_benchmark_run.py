@@ -6,18 +6,43 @@ import json
 
 import pytest
 
+from scripts import benchmark
 from src.base.cores import usable_cores
 from src.utils import local_adapter
-from tests.run_helpers import run_script
-from tests.runner_helpers import build_environment
-from tools.benchmark import report, runtimes
+from tests.runner_helpers import RUNTIMES
+from tools.benchmark import image_sections, report, runtimes, sections, training_memory
+
+EXPORTED = ("class map, folded", "logits", report.FORMER)  # what each exports, test_benchmark_runtimes.py tells
+
+
+@pytest.fixture
+def little_compiled(monkeypatch) -> None:
+    """Let what is timed be compiled, as it is for a user, and each network once.
+
+    What runs a network once more (profile, memory) or at many sizes (evaluation) does so in PyNative mode.
+    """
+    start = sections.start_mindspore
+
+    def start_mindspore(settings, overrides=(), environment=None, **spec):
+        eager = ["ms_mode=1"] if environment or spec["kind"] == "evaluation" else []
+        return start(settings, [*eager, *overrides], environment, **spec)
+
+    for module in (sections, image_sections):
+        monkeypatch.setattr(module, "start_mindspore", start_mindspore)
+    monkeypatch.setattr(training_memory, "start", lambda *words: sections.start(*words, environment={"ONCE_MORE": "1"}))
+    monkeypatch.setattr(sections, "EXPORTED", EXPORTED)
+    for name in RUNTIMES:  # MindSpore Lite would be one more to measure
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.slow
-def test_a_whole_run_in_miniature(tmp_path):
+@pytest.mark.usefixtures("little_compiled")
+def test_a_whole_run_in_miniature(tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
     path = tmp_path / "results.json"
-    options = ["--quick", "--rounds", "2", "--profile", "--json", path, "--device_target", "CPU"]
-    done = run_script("scripts/benchmark.py", *options, env=build_environment())  # without MindSpore Lite
+    options = ["--quick", "--rounds", "2", "--profile", "--json", str(path), "--device_target", "CPU"]
+    assert benchmark.main(options) == 0
+    output = capsys.readouterr().out
     results = json.loads(path.read_text(encoding="utf-8"))
     settings = results["settings"]
     assert settings["quick"] is True
@@ -27,11 +52,7 @@ def test_a_whole_run_in_miniature(tmp_path):
     assert [(row["kind"], row["variant"], row["shape"]) for row in results["steps"]] == [
         ("forward", "logits", [1, 3, 64, 128]),
         ("forward", "class map", [1, 3, 64, 128]),
-        ("exported", "class map, folded", [1, 3, 64, 128]),
-        ("exported", "class map", [1, 3, 64, 128]),
-        ("exported", "logits, folded", [1, 3, 64, 128]),
-        ("exported", "logits", [1, 3, 64, 128]),
-        ("exported", report.FORMER, [1, 3, 64, 128]),
+        *(("exported", variant, [1, 3, 64, 128]) for variant in EXPORTED),
         *(("exported", "class map, folded", [1, 3, 64, 128]) for _ in settings["runtimes"]),
         ("train", None, [2, 3, 64, 64]),
     ]
@@ -46,6 +67,11 @@ def test_a_whole_run_in_miniature(tmp_path):
     assert [len(row["alone"]["ms"]) for row in results["evaluation"]] == [1, 2]
     assert [row["parameters"] for row in results["model"]] == [3_358_627, 5_231_487]
     assert [row["kind"] for row in results["profile"]] == ["forward", "train"]
+    assert all("dense convolution, forward" in step["kinds"] for row in results["profile"] for step in row["steps"])
+    (memory,) = results["memory"]
+    before, peak = memory["host"]
+    assert 100 < before < peak < 10_000
+    assert (memory["shape"], memory["device"], len(memory["ms"])) == ([2, 3, 64, 64], None, 3)
     titles = (
         "QUICK",
         "Reading training",
@@ -55,7 +81,8 @@ def test_a_whole_run_in_miniature(tmp_path):
         "Evaluation",
         "Start-up",
         "Peak",
+        "Memory of a training step",
         "Model",
     )
-    assert all(f"\n{title}" in done.stdout for title in titles)
-    assert "round 2 of 2" in done.stderr
+    assert all(f"\n{title}" in output for title in titles)
+    assert "round 2 of 2" in caplog.text

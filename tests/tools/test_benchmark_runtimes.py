@@ -12,6 +12,7 @@ import pytest
 from scripts import benchmark
 from src.base.errors import UserError
 from src.modules.tensor_ops import Resize, ResizeByProducts
+from src.offline import exporting
 from src.utils import local_adapter
 from src.utils.config import load_config
 from tests.quantizing_helpers import require_packages, write_model
@@ -134,6 +135,14 @@ def test_a_sample_of_the_runner_is_the_time_that_it_prints(tmp_path):
 def test_a_runner_that_fails_gives_one_line(tmp_path, text, message):
     with pytest.raises(UserError, match=f"^the runner of MindSpore Lite failed with {message}$"):
         lite_work.run_once([sys.executable, str(write_script(tmp_path / "runner.py", text))])
+
+
+def test_every_exported_form_returns_and_folds_what_its_name_says():
+    config = load_config(["--device_target", "CPU"], "train")
+    found = [mindspore_work.deployed_config(config, SHAPE, variant) for variant in sections.EXPORTED]
+    forms = [("argmax", True), ("argmax", False), ("logits", True), ("logits", False), ("argmax", True)]
+    assert [(form.output, form.fold_bn) for form in found] == forms
+    assert {exporting.image_size(form) for form in found} == {SHAPE[2:]}
 
 
 def test_what_was_exported_before_resizes_by_operators():
