@@ -15,21 +15,17 @@ from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import holds_anything, write_whole
 from src.config import schema
+from src.config.protocols import with_protocol
 from src.config.saved import write_config
 from src.config.schema_base import EVAL
 from src.data.classes import class_names
 from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
-from src.evaluation.evaluator import (
-    Unscored,
-    evaluate,
-    evaluation_protocol,
-    log_protocol,
-    log_scores,
-    predict_unlabelled,
-)
+from src.evaluation.evaluator import Unscored, evaluate_all, log_protocol, log_scores, predict_unlabelled
+from src.evaluation.inference import create_infers, evaluation_protocol
 from src.evaluation.predictions import PredictionWriter
+from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
@@ -60,22 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif not config.eval_parallel:
         logger.info("rank 0 evaluates alone (eval_parallel False)")
         return 0
-    protocol = evaluation_protocol(config.data.eval_transforms)
-    infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
-    result = run_split(infer, config, others if config.eval_parallel else None)
+    chosen = [with_protocol(config.data, name) for name in config.protocols or ()] or [config.data]
+    transforms = [data.eval_transforms for data in chosen]
+    results = run_split(create_infers(network, transforms), config, others if config.eval_parallel else None)
     if runtime.rank == 0:
-        report(result, protocol, config)
+        report(results, [evaluation_protocol(used) for used in transforms], config)
     return 0
 
 
-def run_split(infer: MultiScaleInfer, config: schema.Config, others: Communicator | None) -> Evaluation | Unscored:
-    """Predict this rank's images of the configured split, or all of them without `others`, and score them."""
+def run_split(
+    infers: Sequence[MultiScaleInfer], config: schema.Config, others: Communicator | None
+) -> list[Evaluation] | list[Unscored]:
+    """Predict this rank's images of the configured split, or all of them without `others`, and score them.
+
+    Where there are several of `infers`, one for each protocol, predictions are written of the first.
+    """
     samples = EvalSamples(config.data, num_classes=config.num_classes, split=config.split, labelled=is_scored(config))
     write = PredictionWriter(config)
     if not is_scored(config):
-        return predict_unlabelled(infer, samples, write, others)
-    return evaluate(
-        infer,
+        return [predict_unlabelled(infer, samples, write, others) for infer in infers]
+    return evaluate_all(
+        infers,
         samples,
         num_classes=config.num_classes,
         ignore_label=config.data.ignore_label,
@@ -130,11 +131,19 @@ def check_outputs(config: schema.Config) -> Path:
     return save_dir
 
 
-def report(result: Evaluation | Unscored, protocol: dict, config: schema.Config) -> None:
-    """Log the scores, if there are any, with their protocol and write ``{save_dir}/eval.json``."""
-    log = log_unscored if isinstance(result, Unscored) else log_evaluation
-    scores = log(result, protocol, config)
+def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], config: schema.Config) -> None:
+    """Log the scores, if there are any, with their protocols and write ``{save_dir}/eval.json``."""
+    result, protocol = results[0], protocols[0]
+    if isinstance(result, Unscored):
+        scores = log_unscored(result, protocol, config)
+    elif config.protocols:
+        scores = log_comparison(results, protocols, config)
+    else:
+        scores = log_evaluation(result, protocol, config)
     record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
+    if config.protocols and not isinstance(result, Unscored):
+        several = zip(config.protocols, results, protocols)
+        record["protocols"] = [{"name": name, **as_json(each), "protocol": used} for name, each, used in several]
     path = Path(config.save_dir) / "eval.json"
     write_whole(path, (json.dumps(record, indent=2) + "\n").encode(), "the scores ")
     logger.info("results: %s", path)
@@ -145,6 +154,22 @@ def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) ->
     log_scores(result, protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
     logger.info("pixel accuracy: %.6f, %.2f images/s", result.pixel_accuracy, result.images_per_second)
+    return as_json(result)
+
+
+def log_comparison(results: Sequence[Evaluation], protocols: Sequence[dict], config: schema.Config) -> dict:
+    """Log the first one's published lines and all scores side by side; return the first's for ``eval.json``."""
+    log_scores(results[0], protocols[0])
+    for name, protocol in zip(config.protocols, protocols):
+        log_protocol(protocol, name)
+    logger.info("\n%s", side_by_side(config.protocols, results, class_names(config)))
+    if len(results) > 1 and (config.save_images or config.save_predictions):
+        logger.info("pictures and predictions are those of %s", config.protocols[0])
+    return as_json(results[0])
+
+
+def as_json(result: Evaluation) -> dict:
+    """Return scores as ``eval.json`` holds them: null where there is none."""
     return {
         "miou": _number(result.miou),
         "iou": [_number(score) for score in result.iou.tolist()],

@@ -13,6 +13,7 @@ from pathlib import Path
 from src.base.claims import releasing
 from src.base.errors import CheckpointError
 from src.config import schema
+from src.config.protocols import with_protocol
 from src.config.saved import differences, to_dict, write_config
 from src.config.schema_base import TRAIN
 from src.config.yaml_files import read_yaml
@@ -21,8 +22,9 @@ from src.data.normalization import warn_of_two_normalizations
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.distributed.heartbeat import Heart, write_stacks_when_asked
-from src.evaluation.evaluator import evaluate, evaluation_protocol, log_scores
-from src.modules.base_modules import MultiScaleInfer, Network
+from src.evaluation.evaluator import evaluate, log_scores
+from src.evaluation.inference import create_infer, evaluation_protocol
+from src.modules.base_modules import Network
 from src.modules.factory import create_network, create_train_cell, learning_rates
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
@@ -193,10 +195,10 @@ def create_callbacks(
 def make_evaluation(
     network: Network, config: schema.Config, others: Communicator | None
 ) -> Callable[[Callable[[], bool]], Evaluation]:
-    """Return a function that evaluates `network` single-scale, as ``eval.py --single_scale True`` does."""
-    infer = MultiScaleInfer(network)
+    """Return a function that evaluates `network` as ``eval.py --protocols`` with `eval_protocol` does."""
+    quick = with_protocol(config.data, config.eval_protocol).eval_transforms
+    infer = create_infer(network, quick)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
-    quick = dataclasses.replace(config.data.eval_transforms, multi_scale=False, flip=False)
     settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label, "others": others}
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:

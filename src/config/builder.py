@@ -76,6 +76,8 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Co
     if dataclasses.is_dataclass(hint):
         return build_section(hint, value, where, problems)
     if typing.get_origin(hint) is tuple:
+        if isinstance(value, Text) and choices and not value.startswith("["):
+            value = [name.strip() for name in value.split(",")]  # a list of names needs no brackets
         return _convert_sequence(value, typing.get_args(hint), where, problems)
     try:
         return _SCALARS[hint](value)

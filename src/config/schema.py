@@ -9,6 +9,7 @@ One frozen dataclass per section; those of the data set are in `schema_data.py`,
 from dataclasses import dataclass
 from typing import Optional
 
+from src.config.protocols import PROTOCOLS, SINGLE_SCALE
 from src.config.registry import DATASETS
 from src.config.schema_base import (
     EVAL,
@@ -93,6 +94,10 @@ class Config(Recipe):
     run_eval: bool = key(
         False, "evaluate at every checkpoint (single scale) and keep the best", scripts=(TRAIN,), may_change=True
     )
+    eval_protocol: str = key(
+        "ss", "what run_eval does: ss, whole pictures, or ssc, in windows", scripts=(TRAIN,), choices=SINGLE_SCALE,
+        may_change=True,
+    )  # fmt: skip
     resume_ckpt: Optional[str] = key(
         None, "checkpoint to continue exactly from", scripts=(TRAIN,), check=not_empty, run_only=True
     )
@@ -145,6 +150,14 @@ class Config(Recipe):
         run_only=True,
     )  # fmt: skip
     single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,), run_only=True)
+    protocols: Optional[tuple[str, ...]] = key(
+        None,
+        "evaluate by each of ss,ssc,msf,mscf in one run: ss one scale, msf all img_ratios with mirror images, ssc and "
+        "mscf the same in windows; default: once, as configured",
+        scripts=(EVAL,),
+        choices=tuple(PROTOCOLS),
+        run_only=True,
+    )
     save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,), run_only=True)
     save_predictions: Optional[str] = key(
         None,
@@ -245,8 +258,20 @@ class Config(Recipe):
             "save_predictions",
             "required with --split test: the folder for the predicted label-id PNGs",
         )
+        problems += self._protocol_problems()
         return problems + require(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",
             "excludes finetune_ckpt: continue or start anew",
+        )
+
+    def _protocol_problems(self) -> list[str]:
+        names = self.protocols
+        if names is None:
+            return []
+        problems = require(len(names) > 0, "protocols", "needs at least one name")
+        problems += require(len(set(names)) == len(names), "protocols", f"names one twice: {', '.join(names)}")
+        problems += require(not self.single_scale, "protocols", "excludes single_scale: ss and ssc are single-scale")
+        return problems + require(
+            self.split != "test" or len(names) < 2, "protocols", "must be one with --split test, which has no scores"
         )

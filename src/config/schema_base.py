@@ -32,7 +32,7 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
         default: value used when neither YAML nor the command line gives one; MISSING makes the key required.
         help: meaning and unit, shown by ``--help`` and in the README.
         scripts: the entry scripts that offer a top-level key as an option.
-        choices: the accepted values, if they can be listed.
+        choices: the accepted values, or those of the entries of a list, if they can be listed.
         check: returns what is wrong with a value, or nothing; null is never checked.
         words: names of the words that the option takes, where one word is not all.
         run_only: the key belongs to one invocation, not to the recipe: a saved configuration does not pass it on.
@@ -108,8 +108,9 @@ def field_problems(section: type, values: Mapping[str, Any]) -> list[str]:
         value, choices, check = values.get(field.name), field.metadata["choices"], field.metadata["check"]
         if value is None:
             continue
-        if choices and value not in choices:
-            problems.append(f"{field.name}: must be one of {', '.join(map(str, choices))}; got {value!r}")
+        wrong = [item for item in (value if isinstance(value, tuple) else (value,)) if choices and item not in choices]
+        if wrong:
+            problems.append(f"{field.name}: must be one of {', '.join(map(str, choices))}; got {wrong[0]!r}")
         complaint = check(value) if check else ""
         problems += require(not complaint, field.name, complaint)
     return problems

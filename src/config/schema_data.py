@@ -57,9 +57,27 @@ class EvalTransforms(Section):
         (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), "scales of multi-scale inference", check=between(0.1, 8)
     )
     flip: bool = key(True, "average with the mirrored image")
+    crop_size: Optional[tuple[int, int]] = key(
+        None,
+        "height and width of the windows that the network sees at every scale, logits averaged where they overlap; "
+        "null = whole pictures",
+        check=at_least(32),
+    )
+    crop_stride: Optional[tuple[int, int]] = key(
+        None, "rows and columns from one window to the next; null = two thirds of crop_size", check=at_least(1)
+    )
+    crop_batch: int = key(2, "windows that the network takes at a time", check=at_least(1))
 
     def problems(self) -> list[str]:
         problems = require(len(self.img_ratios) > 0, "img_ratios", "needs at least one ratio")
+        size, stride = self.crop_size, self.crop_stride
+        problems += require(size is not None or stride is None, "crop_stride", "needs crop_size, the windows' size")
+        if size and stride:
+            problems += require(
+                all(step <= length for step, length in zip(stride, size)),
+                "crop_stride",
+                f"must be at most crop_size {list(size)}, got {list(stride)}: pixels would lie in no window",
+            )
         return problems + transform_order_problems(self.item_transforms, "Resize", "in_evaluation")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -12,9 +13,9 @@ from mindspore import Tensor, nn
 
 from src.base.errors import EvaluationInterruptedError
 from src.base.progress import Progress
-from src.config import schema
 from src.data.eval_samples import EvalSample, EvalSamples, restore_class_map
 from src.distributed.communicator import Communicator
+from src.evaluation.inference import describe
 from src.utils.metrics import ConfusionMatrix, Evaluation, evaluation_lines, iou, mean_iou, pixel_accuracy
 
 logger = logging.getLogger(__name__)
@@ -28,16 +29,6 @@ class Unscored:
     images_per_second: float
 
 
-def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
-    """Return the settings that the result depends on: scales, flip, and (height, width) fed to the network."""
-    return {
-        "multi_scale": transforms.multi_scale,
-        "img_ratios": list(transforms.img_ratios) if transforms.multi_scale else [1.0],
-        "flip": transforms.flip,
-        "image_size": list(transforms.item_transforms[0].target_size),
-    }
-
-
 def log_scores(result: Evaluation, protocol: dict) -> None:
     """Log the published lines of a result and the settings that it depends on."""
     for line in evaluation_lines(result.images, result.iou):
@@ -45,12 +36,11 @@ def log_scores(result: Evaluation, protocol: dict) -> None:
     log_protocol(protocol)
 
 
-def log_protocol(protocol: dict) -> None:
-    """Log the settings next to a result."""
-    logger.info(
-        "protocol: image size %dx%d (height x width), scales %s, flip %s",
-        *protocol["image_size"], ", ".join(map(str, protocol["img_ratios"])), protocol["flip"],
-    )  # fmt: skip
+def log_protocol(protocol: dict, name: str = "") -> None:
+    """Log the settings next to a result, by the protocol's name if it has one."""
+    label = f"protocol {name}" if name else "protocol"
+    size = "{}x{}".format(*protocol["image_size"])
+    logger.info("%s: image size %s (height x width), %s", label, size, describe(protocol))
 
 
 def evaluate(
@@ -63,31 +53,55 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     others: Communicator | None = None,
 ) -> Evaluation:
-    """Run `infer` over `samples` and count one confusion matrix, each image at its label's own size.
+    """Run `infer` over `samples` and score it; the arguments are those of `evaluate_all`."""
+    (result,) = evaluate_all(
+        [infer], samples, num_classes=num_classes, ignore_label=ignore_label, on_prediction=on_prediction,
+        should_stop=should_stop, others=others,
+    )  # fmt: skip
+    return result
 
-    Several ranks take every so-many-th image each; their matrices are added once at the end, in whole numbers.
+
+def evaluate_all(
+    infers: Sequence[nn.Cell],
+    samples: EvalSamples,
+    *,
+    num_classes: int,
+    ignore_label: int,
+    on_prediction: Callable[[EvalSample, np.ndarray], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    others: Communicator | None = None,
+) -> list[Evaluation]:
+    """Run each of `infers` over `samples` and count a confusion matrix for each, each image at its label's own size.
+
+    Every image is read once. Several ranks take every so-many-th image each; their matrices are added once at the end,
+    in whole numbers.
 
     Args:
-        infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
+        infers: each maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
         samples: what to evaluate, with labels.
         num_classes: number of classes.
         ignore_label: label of pixels that do not count.
-        on_prediction: called with each sample and its class map (h, w) uint8 at the label's size.
+        on_prediction: called with each sample and the first one's class map (h, w) uint8 at the label's size.
         should_stop: asked before each image.
         others: the ranks to share the images with; None for none.
 
     Raises:
         EvaluationInterruptedError: `should_stop` said so.
     """
-    others, matrix = others or Communicator(), ConfusionMatrix(num_classes, ignore_label)
+    others = others or Communicator()
+    matrices = [ConfusionMatrix(num_classes, ignore_label) for _ in infers]
 
-    def count(sample: EvalSample, prediction: np.ndarray) -> None:
-        matrix.update(sample.label, prediction)
+    def count(sample: EvalSample, predictions: Sequence[np.ndarray]) -> None:
+        for matrix, prediction in zip(matrices, predictions):
+            matrix.update(sample.label, prediction)
         if on_prediction:
-            on_prediction(sample, prediction)
+            on_prediction(sample, predictions[0])
 
-    images, rate = _predict(infer, samples, count, "evaluated", should_stop=should_stop, others=others)
-    counts = others.sum_integers(matrix.counts)
+    images, rates = _predict(infers, samples, count, "evaluated", should_stop=should_stop, others=others)
+    return [_scored(images, others.sum_integers(matrix.counts), rate) for matrix, rate in zip(matrices, rates)]
+
+
+def _scored(images: int, counts: np.ndarray, rate: float) -> Evaluation:
     scores = iou(counts)
     return Evaluation(images, mean_iou(scores), scores, pixel_accuracy(counts), rate)
 
@@ -108,22 +122,44 @@ def predict_unlabelled(
         on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
         others: the ranks to share the images with.
     """
-    return Unscored(*_predict(infer, samples, on_prediction, "predicted", should_stop=lambda: False, others=others))
+    images, (rate,) = _predict(
+        [infer], samples, lambda sample, predictions: on_prediction(sample, predictions[0]), "predicted",
+        should_stop=lambda: False, others=others,
+    )  # fmt: skip
+    return Unscored(images, rate)
 
 
 def _predict(
-    infer: nn.Cell, samples: EvalSamples, on_prediction: Callable[[EvalSample, np.ndarray], None], what: str, *,
-    should_stop: Callable[[], bool], others: Communicator,
-) -> tuple[int, float]:  # fmt: skip
-    """Predict this rank's share of the samples; return the images, and images a second, of all ranks."""
+    infers: Sequence[nn.Cell], samples: EvalSamples, on_predictions: Callable[[EvalSample, list[np.ndarray]], None],
+    what: str, *, should_stop: Callable[[], bool], others: Communicator,
+) -> tuple[int, list[float]]:  # fmt: skip
+    """Predict this rank's share of the samples by each of `infers`.
+
+    Returns:
+        The images, and the images a second of each of `infers`, of all ranks. One alone counts all of the time;
+        several count what each took by itself, the first image left out where there are more.
+    """
     own = range(others.rank, len(samples), others.rank_size)
     progress, stopped = Progress(len(own), what), False
+    seconds: list[list[float]] = [[] for _ in infers]
     for sample in samples.read_ahead(own):
         if stopped := should_stop():
             break
-        class_map = infer(Tensor(sample.image[None], ms.float32)).asnumpy()[0]
-        on_prediction(sample, restore_class_map(class_map, sample.fitted, sample.original))
+        image, predictions = Tensor(sample.image[None], ms.float32), []
+        for infer, times in zip(infers, seconds):
+            begun = time.monotonic()
+            class_map = infer(image).asnumpy()[0]
+            times.append(time.monotonic() - begun)
+            predictions.append(restore_class_map(class_map, sample.fitted, sample.original))
+        on_predictions(sample, predictions)
         progress.advance()
     if others.largest(int(stopped)):  # on any rank
         raise EvaluationInterruptedError
-    return int(others.sum_integers(progress.done)), float(others.sum_floats(progress.rate()))
+    rates = [progress.rate()] if len(infers) == 1 else [_rate(times) for times in seconds]
+    return int(others.sum_integers(progress.done)), [float(others.sum_floats(rate)) for rate in rates]
+
+
+def _rate(seconds: Sequence[float]) -> float:
+    """Return images a second, the first one left out where there are more: it includes compilation."""
+    counted = seconds[1:] or seconds
+    return len(counted) / max(sum(counted), 1e-9)

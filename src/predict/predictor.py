@@ -15,8 +15,7 @@ from src.config.builder import with_image_size
 from src.data.eval_samples import restore_class_map
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
-from src.evaluation.evaluator import evaluation_protocol
-from src.modules.base_modules import MultiScaleInfer
+from src.evaluation.inference import create_infer, describe, evaluation_protocol
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
 from src.offline.models import load_model
@@ -31,7 +30,10 @@ MANY_SIZES = 4  # different ones after which a hint is due
 
 
 class PadToMultiple:
-    """Pad an image right and bottom with black to the next multiple of 32 each; the place of `Resize`."""
+    """Pad an image right and bottom with black to the next multiple of `multiple` each; the place of `Resize`."""
+
+    def __init__(self, multiple: int = MULTIPLE) -> None:
+        self.multiple = multiple
 
     def fitted_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the part of the result that is picture: all of the image."""
@@ -40,7 +42,7 @@ class PadToMultiple:
     def __call__(
         self, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        height, width = (-(-length // MULTIPLE) * MULTIPLE for length in image.shape[:2])
+        height, width = (-(-length // self.multiple) * self.multiple for length in image.shape[:2])
         return pad(image, (height, width), 0), label
 
 
@@ -73,14 +75,16 @@ class RunNetwork:
 
     Args:
         infer: maps image (1, 3, H, W) float32 to class map (1, H, W).
+        in_windows: the network itself sees windows of one size only.
     """
 
-    def __init__(self, infer: nn.Cell) -> None:
-        self.infer = infer
+    def __init__(self, infer: nn.Cell, *, in_windows: bool = False) -> None:
+        self.infer, self.in_windows = infer, in_windows
         self.sizes: set[tuple[int, ...]] = set()
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        self._note(array.shape[2:])
+        if not self.in_windows:
+            self._note(array.shape[2:])
         return self.infer(Tensor(array, ms.float32)).asnumpy()[0]
 
     def _note(self, size: tuple[int, ...]) -> None:
@@ -111,14 +115,15 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     if image_size is not None:
         config = with_image_size(config, image_size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
-    if image_size is None:
-        transforms = Compose([PadToMultiple(), *transforms.transforms[1:]])
     protocol = evaluation_protocol(config.data.eval_transforms)
+    in_windows = "crop_size" in protocol
+    if image_size is None:
+        padding = PadToMultiple(1 if in_windows else MULTIPLE)
+        transforms = Compose([padding, *transforms.transforms[1:]])
     size = "each image's own" if image_size is None else "{}x{}".format(*image_size)
-    scales = ", ".join(map(str, protocol["img_ratios"]))
-    logger.info("%s: image size %s, scales %s, flip %s", path, size, scales, protocol["flip"])
-    infer = MultiScaleInfer(network, protocol["img_ratios"], protocol["flip"])
-    return Predictor(transforms, RunNetwork(infer), num_classes=config.num_classes)
+    logger.info("%s: image size %s, %s", path, size, describe(protocol))
+    run = RunNetwork(create_infer(network, config.data.eval_transforms), in_windows=in_windows)
+    return Predictor(transforms, run, num_classes=config.num_classes)
 
 
 def model_predictor(config: schema.Config, path: Path, device: str = "CPU", device_id: int = 0) -> Predictor:
@@ -142,4 +147,6 @@ def model_predictor(config: schema.Config, path: Path, device: str = "CPU", devi
     if model.input.dtype == "uint8":
         transforms = Compose(transforms.transforms[:1])
     logger.info("%s: input %s %dx%d (height x width)", path, model.input.dtype, *size)
+    if config.data.eval_transforms.crop_size is not None:
+        logger.info("crop_size is not used: an exported model runs whole pictures")
     return Predictor(transforms, lambda array: model(array)[0], num_classes=config.num_classes)

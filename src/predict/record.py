@@ -41,8 +41,9 @@ def make_record(
     except OSError as err:
         raise ConfigError(f"{model}: cannot be read: {err.strerror}") from err
     transforms = to_dict(config.data.eval_transforms)
-    if not transforms["multi_scale"]:
-        del transforms["img_ratios"]
+    unused = [] if transforms["multi_scale"] else ["img_ratios"]
+    unused += ["crop_batch"] if transforms["crop_size"] else ["crop_batch", "crop_size", "crop_stride"]
+    transforms = {name: value for name, value in transforms.items() if name not in unused}
     options = {"net": config.net, "net_args": to_dict(config.net_args), "num_classes": config.num_classes}
     options |= {"image_size": image_size, **transforms, **colors}
     record = {"model": str(model.resolve()), "sha256": digest, "input": str(source.resolve()), "options": options}

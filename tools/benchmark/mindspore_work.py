@@ -19,7 +19,8 @@ from src.config import schema
 from src.config.builder import with_image_size
 from src.config.schema_base import TRAIN
 from src.data.eval_samples import EvalSamples
-from src.evaluation.evaluator import evaluate, evaluation_protocol
+from src.evaluation.evaluator import evaluate
+from src.evaluation.inference import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer, scaled_size
 from src.modules.factory import create_network, create_train_cell
 from src.modules.folding import fold_batch_norm
