@@ -184,7 +184,11 @@ def create_callbacks(
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, config, state.others if config.eval_parallel else None)
-        callbacks.append(callback.Evaluator(state, saver, beating(heart, run), results, shared=config.eval_parallel))
+        callbacks.append(
+            callback.Evaluator(
+                state, saver, beating(heart, run), results, shared=config.eval_parallel, protocol=config.eval_protocol
+            )
+        )
     if config.run_profiler and first:
         callbacks.append(ProfileSteps(state, save_dir / "profiler"))
     if first:

@@ -214,16 +214,18 @@ class Evaluator(Callback):
         results_path: file of one JSON object a line, appended to.
         shared: whether all ranks evaluate together, and so give up together; else the others know of a signal only
             after their next step.
+        protocol: its name; a score of another one, from before a resumption, is not compared.
     """
 
     def __init__(
         self, state: TrainState, saver: CheckpointSaver, evaluate: Callable[[Callable[[], bool]], Evaluation],
-        results_path: Path, *, shared: bool = True,
+        results_path: Path, *, shared: bool = True, protocol: str = "ss",
     ) -> None:  # fmt: skip
         super().__init__()
         self.state, self.saver, self.evaluate, self.shared = state, saver, evaluate, shared
-        self.results_path = results_path
+        self.results_path, self.named = results_path, {} if protocol == "ss" else {"protocol": protocol}
         records = [record for record in read_json_lines(results_path) if record["step"] <= state.step]
+        records = [record for record in records if record.get("protocol", "ss") == protocol]
         earlier = [record["miou"] for record in records if isinstance(record.get("miou"), float)]
         self.best = max(earlier, default=-math.inf)
 
@@ -241,7 +243,7 @@ class Evaluator(Callback):
             return
         miou = None if math.isnan(result.miou) else result.miou
         with side_file(self.results_path):
-            record = {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy}
+            record = {"step": self.state.step, "miou": miou, "pixel_accuracy": result.pixel_accuracy, **self.named}
             append_json(self.results_path, record)
         if result.miou > self.best:
             self.best = result.miou

@@ -191,10 +191,10 @@ def result(miou: float) -> Evaluation:
     return Evaluation(4, miou, np.array([miou, np.nan]), 0.5, 1.0)
 
 
-def make_evaluator(tmp_path: Path, state: TrainState, scores: list[float]) -> list:
+def make_evaluator(tmp_path: Path, state: TrainState, scores: list[float], **options: str) -> list:
     saver = make_saver(tmp_path, state)
-    scores = list(scores)
-    evaluator = callback.Evaluator(state, saver, lambda should_stop: result(scores.pop(0)), tmp_path / "e.jsonl")
+    scores, path = list(scores), tmp_path / "e.jsonl"
+    evaluator = callback.Evaluator(state, saver, lambda should_stop: result(scores.pop(0)), path, **options)
     return [callback.StepCounter(state), saver, evaluator]
 
 
@@ -210,6 +210,15 @@ def test_best_checkpoint_follows_the_best_score_also_over_a_resume(tmp_path):
     resumed = TrainState(25, 100)
     drive(make_evaluator(tmp_path, resumed, [0.6]), [RunContext(step) for step in range(1, 6)])
     assert checkpoint.read_run_info(checkpoint.read_checkpoint(best), best).step == 30
+
+
+def test_scores_of_another_protocol_are_not_compared(tmp_path):
+    steps = [RunContext(step) for step in range(1, 6)]
+    best = tmp_path / checkpoint.BEST_NAME
+    for number, (protocol, score, step) in enumerate([("ss", 0.6, 5), ("ssc", 0.5, 10), ("ssc", 0.4, 10)]):
+        drive(make_evaluator(tmp_path, TrainState(5 * number, 100), [score], protocol=protocol), steps)
+        assert checkpoint.read_run_info(checkpoint.read_checkpoint(best), best).step == step
+    assert [record.get("protocol") for record in read_json_lines(tmp_path / "e.jsonl")] == [None, "ssc", "ssc"]
 
 
 def test_evaluation_is_abandoned_for_a_signal(tmp_path):
