@@ -74,4 +74,4 @@ LOSSES = Registry(
 )
 
 # Functions like `create_sgd`, of the network, the learning rate of each step and the other keys of `Optimizer`.
-OPTIMIZERS = Registry({"sgd": "src.modules.optimizer:create_sgd"})
+OPTIMIZERS = Registry({"sgd": "src.modules.optimizer:create_sgd", "adamw": "src.modules.adamw:create_adamw"})

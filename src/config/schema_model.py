@@ -8,6 +8,7 @@ from src.config.schema_base import Section, at_least, between, inside, key, posi
 
 THRESH = 0.7  # of the published PyTorch training
 UNUSED = "does nothing without loss.type=ohem"
+LR_INIT = 0.05  # of the published run, and of every optimizer but adamw
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,41 @@ class Optimizer(Section):
     """Optimizer and learning-rate schedule."""
 
     type: str = key("sgd", "the optimizer", choices=OPTIMIZERS)
-    momentum: float = key(0.9, "momentum, as PyTorch's SGD defines it", check=between(0, 0.9999))
-    weight_decay: float = key(0.0005, "L2 penalty added to the gradient", check=at_least(0))
-    nesterov: bool = key(False, "Nesterov momentum")
+    momentum: float = key(0.9, "with sgd: momentum, as PyTorch's SGD defines it", check=between(0, 0.9999))
+    weight_decay: float = key(
+        0.0005, "with sgd: L2 penalty added to the gradient; with adamw: decay apart from it", check=at_least(0)
+    )
+    nesterov: bool = key(False, "with sgd: Nesterov momentum")
     filter_bias_and_bn: bool = key(False, "exempt 1-D parameters (biases, batch normalisation) from weight decay")
-    lr_init: float = key(0.05, "learning rate at step 0, for a total batch of 16", check=positive)
+    betas: tuple[float, float] = key(
+        (0.9, 0.999), "with adamw: decay of the means of gradients and of their squares", check=between(0, 0.999999)
+    )
+    eps: float = key(1.0e-8, "with adamw: added to the root of the mean square", check=positive)
+    lr_init: Optional[float] = key(
+        None, "learning rate at step 0; default 0.05, for SGD and a total batch of 16; adamw needs one", check=positive
+    )
     lr_end: float = key(0.0, "learning rate at total_step", check=at_least(0))
     lr_power: float = key(0.9, "exponent of the polynomial decay", check=at_least(0))
+    head_lr_mult: float = key(1.0, "factor of the learning rate in main and auxiliary heads", check=positive)
+
+    def __post_init__(self) -> None:
+        if self.lr_init is None and self.type != "adamw":
+            object.__setattr__(self, "lr_init", LR_INIT)
+        super().__post_init__()
 
     def problems(self) -> list[str]:
-        return require(
+        if self.lr_init is None:
+            return [f"lr_init: required with adamw: {LR_INIT} is made for sgd; PyTorch's own is 0.001"]
+        problems = require(
             self.lr_end <= self.lr_init, "lr_end", f"must not exceed lr_init = {self.lr_init}, got {self.lr_end}"
         ) + require(self.momentum > 0 or not self.nesterov, "nesterov", "needs a momentum above 0")
+        usual = type(self).__dataclass_fields__
+        for owner, names in (("sgd", ("momentum", "nesterov")), ("adamw", ("betas", "eps"))):
+            other = {"sgd": "adamw", "adamw": "sgd"}[owner]
+            for name in names:
+                idle = self.type == other and getattr(self, name) != usual[name].default
+                problems += require(not idle, name, f"does nothing with optimizer.type={other}")
+        return problems
 
 
 @dataclass(frozen=True)

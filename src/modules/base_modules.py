@@ -23,6 +23,7 @@ class Network(nn.Cell):
     """
 
     head_names: ClassVar[tuple[str, ...]] = ("main",)
+    head_parts: ClassVar[tuple[str, ...]] = ()  # sub-cells that are heads, for `optimizer.head_lr_mult`
 
     def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return what `construct` returns in training; of any size, for the loss resizes it bilinearly."""

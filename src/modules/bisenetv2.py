@@ -198,6 +198,7 @@ class BiSeNetV2(Network):
     """
 
     head_names = ("main", *AUX_HEADS)
+    head_parts = ("head", *AUX_HEADS)
 
     def __init__(  # noqa: PLR0913 - the published variants
         self, num_classes: int = 19, *, aux_heads: bool = True, inner_upsample: str = "bilinear",

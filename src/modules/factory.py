@@ -67,6 +67,9 @@ def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.nd
         weight_decay=optimizer.weight_decay,
         nesterov=optimizer.nesterov,
         filter_bias_and_bn=optimizer.filter_bias_and_bn,
+        betas=optimizer.betas,
+        eps=optimizer.eps,
+        head_lr_mult=optimizer.head_lr_mult,
     )
 
 

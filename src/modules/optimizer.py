@@ -1,9 +1,16 @@
-"""Learning-rate schedule and optimizers."""
+"""Learning-rate schedule and SGD."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.base.errors import ConfigError
 
 
 def polynomial_decay(
@@ -20,15 +27,43 @@ def polynomial_decay(
     return rates * np.minimum(1, (step + 1) / warmup_step) if warmup_step else rates
 
 
-def create_sgd(
-    network: nn.Cell,
-    rates: np.ndarray,
-    *,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0005,
-    nesterov: bool = False,
-    filter_bias_and_bn: bool = False,
-) -> nn.Optimizer:
+def rate_factors(network: nn.Cell, parameters: Sequence[Parameter], head_lr_mult: float) -> list[float]:
+    """Return the factor of each parameter's learning rate: `head_lr_mult` in the heads, 1 elsewhere.
+
+    Raises:
+        ConfigError: a factor is asked for and the network has no such parameter.
+    """
+    parts = tuple(f"{name}." for name in getattr(network, "head_parts", ()))
+    in_heads = [p.name.startswith(parts) for p in parameters]
+    if head_lr_mult != 1 and not any(in_heads):
+        raise ConfigError(f"optimizer.head_lr_mult: {type(network).__name__} names no parameters of heads (head_parts)")
+    return [head_lr_mult if inside else 1.0 for inside in in_heads]
+
+
+def weight_decays(parameters: Sequence[Parameter], weight_decay: float, filter_bias_and_bn: bool) -> list[float]:
+    """Return the weight decay of each parameter: 0 for 1-D ones with `filter_bias_and_bn`."""
+    return [0.0 if filter_bias_and_bn and p.ndim <= 1 else weight_decay for p in parameters]
+
+
+def bias_corrections(decay: float, steps: int) -> Tensor:
+    """Return 1 - decay^t for t = 1, 2, ..., float32, at most `steps` of them; the last one holds for all that follow.
+
+    A table, because MindSpore's power and expm1 lose all but three digits where the decay is near 1.
+    """
+    enough = math.ceil(-17.4 / math.log(decay)) if decay else 1  # decay^t is below float32's rounding of 1
+    t = np.arange(1, min(steps, enough) + 1)
+    return Tensor(-np.expm1(t * math.log(decay)) if decay else np.ones(1), ms.float32)
+
+
+def table_entry(table: Tensor, index: Tensor) -> Tensor:
+    """Return the entry of a table at the scalar `index`, the last one for all that lie behind it."""
+    return ops.gather(table, ops.minimum(index, table.shape[0] - 1), 0)
+
+
+def create_sgd(  # noqa: PLR0913 - the keys of the section
+    network: nn.Cell, rates: np.ndarray, *, momentum: float = 0.9, weight_decay: float = 0.0005,
+    nesterov: bool = False, filter_bias_and_bn: bool = False, head_lr_mult: float = 1.0, **_of_others: Any,
+) -> nn.Optimizer:  # fmt: skip
     """Make SGD with momentum over the trainable parameters of `network`, as PyTorch defines it.
 
     velocity = momentum * velocity + gradient + weight_decay * weight, then weight -= rate * velocity (or, with
@@ -41,18 +76,30 @@ def create_sgd(
         weight_decay: L2 penalty added to the gradient.
         nesterov: look ahead by the velocity.
         filter_bias_and_bn: exempt 1-D parameters from weight decay.
+        head_lr_mult: factor of the rate in the heads, see `rate_factors`.
+
+    Raises:
+        ConfigError: the network has no heads that `head_lr_mult` could be for.
     """
     params = network.trainable_params()
+    kinds: dict[tuple[float, float], list[Parameter]] = {}
+    decays = weight_decays(params, weight_decay, filter_bias_and_bn)
+    for p, *kind in zip(params, rate_factors(network, params, head_lr_mult), decays):
+        kinds.setdefault(tuple(kind), []).append(p)
     groups = [{"params": params}]
-    if filter_bias_and_bn and weight_decay > 0:
+    if set(kinds) != {(1.0, weight_decay)}:
         groups = [
-            {"params": [p for p in params if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
-            {"order_params": params},
+            {"params": members, "weight_decay": decay, **({"lr": _as_list(factor * rates)} if factor != 1 else {})}
+            for (factor, decay), members in kinds.items()
         ]
-    options = {"learning_rate": rates.astype(np.float32).tolist(), "weight_decay": weight_decay}
+        groups.append({"order_params": params})
+    options = {"learning_rate": _as_list(rates), "weight_decay": weight_decay}
     if nesterov:
         # Not nn.Momentum(use_nesterov=True): its CPU kernel takes the flag and leaves it out.
         return nn.SGD(groups, momentum=momentum, nesterov=True, **options)
     # Not nn.SGD: the same steps with one more state as large as the weights.
     return nn.Momentum(groups, momentum=momentum, **options)
+
+
+def _as_list(rates: np.ndarray) -> list[float]:
+    return rates.astype(np.float32).tolist()
