@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from src.config.registry import NETWORKS
-from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, key, positive, weights
+from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, inside, key, positive, weights
 from src.config.schema_data import Data
 from src.config.schema_model import Loss, NetArgs, Optimizer
 
@@ -27,7 +27,16 @@ class Recipe(Section):
     )
     total_step: int = key(160000, "number of training steps", scripts=(TRAIN,), check=at_least(1))
     warmup_step: int = key(1000, "steps of linear warm-up", scripts=(TRAIN,), check=at_least(0))
-    batch_size: int = key(4, "training images a step and device", scripts=(TRAIN,), check=at_least(1))
+    batch_size: int = key(4, "training images a pass and device", scripts=(TRAIN,), check=at_least(1))
+    accumulate_steps: int = key(
+        1, "passes whose gradients make one update; a step is an update", scripts=(TRAIN,), check=at_least(1)
+    )
+    ema_decay: Optional[float] = key(
+        None,
+        "also average the weights: share of the average kept at an update, e.g. 0.999; evaluated while training",
+        scripts=(TRAIN,),
+        check=inside(0, 1),
+    )
     seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
     mix: bool = key(
         False,

@@ -13,13 +13,15 @@ from mindspore import nn
 from src.base.errors import ConfigError
 from src.config import schema, yaml_files
 from src.config.registry import LOSSES, NETWORKS, OPTIMIZERS
+from src.modules.accumulation import AccumulatingStepCell, PassWeight
 from src.modules.base_modules import Network, to_mixed_precision
 from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.loss_scale import choose_loss_scaler
 from src.modules.optimizer import polynomial_decay
-from src.modules.recomputation import NONE, recompute
+from src.modules.recomputation import recompute
 from src.modules.train_warpper import TrainOneStepCell
+from src.modules.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -87,21 +89,32 @@ def create_train_cell(
     criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
     if rates is None:
         rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
-    recompute(network, config.recompute)
-    with_loss = WithLossCell(network, criterion, config.loss_weight, rank_size)
-    if config.recompute != NONE and not criterion.gradient_at_once:
-        with_loss.head_loss.recompute()
-    train_cell = TrainOneStepCell(
-        with_loss,
-        create_optimizer(network, config.optimizer, rates),
-        loss_scaler=choose_loss_scaler(config),
-        loss_scale=config.ms_loss_scaler_value,
-        scale_window=config.ms_loss_scaler_window,
-        clip_grad_norm=config.clip_grad_norm,
-        force_update=config.force_update,
-        rank_size=rank_size,
-    )
-    return train_cell.set_train(True)
+    optimizer = create_optimizer(network, config.optimizer, rates)
+    options = {
+        "loss_scaler": choose_loss_scaler(config),
+        "loss_scale": config.ms_loss_scaler_value,
+        "scale_window": config.ms_loss_scaler_window,
+        "clip_grad_norm": config.clip_grad_norm,
+        "force_update": config.force_update,
+        "rank_size": rank_size,
+        "average": create_average(network, config.ema_decay, len(rates)),
+    }
+    passes = config.accumulate_steps
+    # With several passes an update, the ranks' pixel weights are compared there.
+    with_loss = WithLossCell(network, criterion, config.loss_weight, rank_size if passes == 1 else 1)
+    recompute(with_loss, config.recompute)
+    if passes == 1:
+        return TrainOneStepCell(with_loss, optimizer, **options).set_train(True)
+    options |= {"accumulate_steps": passes, "heads": len(config.loss_weight), "pass_weight": PassWeight(criterion)}
+    return AccumulatingStepCell(with_loss, optimizer, **options).set_train(True)
+
+
+def create_average(network: nn.Cell, decay: float | None, steps: int) -> WeightAverage | None:
+    """Make the average of the trainable weights over the steps, with a copy of all else; None without a `decay`."""
+    if decay is None:
+        return None
+    others = [p for p in network.get_parameters() if not p.requires_grad]
+    return WeightAverage(network.trainable_params(), others, decay=decay, calls=steps)
 
 
 def compare_variant(config: schema.Config, path: str | Path) -> None:

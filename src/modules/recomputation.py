@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from src.base.errors import ConfigError
-from src.modules.base_modules import Network
+from src.modules.loss.loss import WithLossCell
 
 NONE, HEADS, ALL = "none", "heads", "all"
 
 
-def recompute(network: Network, what: str) -> None:
-    """Let the backward pass compute anew what lies inside the heads, or inside the heads and stages, of `network`.
+def recompute(with_loss: WithLossCell, what: str) -> None:
+    """Let the backward pass compute anew what lies inside the heads, or inside the heads and stages, of the network.
 
-    Only the maps between these parts are kept. Normalisation runs twice in a step then; its running statistics are for
+    Only the maps between these parts are kept; a loss that is differentiated belongs to its head. Normalisation runs twice in a step then; its running statistics are for
     `RunningStatistics` to move, because the cells store those of the batch. To be called before the first run.
 
     Args:
-        network: the network, made with auxiliary heads.
+        with_loss: network and loss; the network made with auxiliary heads.
         what: 'none', 'heads' or 'all'.
 
     Raises:
@@ -27,7 +27,10 @@ def recompute(network: Network, what: str) -> None:
     """
     if what == NONE:
         return
-    heads, stages = network.parts()
+    network = with_loss.network
+    if not with_loss.criterion.gradient_at_once:
+        with_loss.head_loss.recompute()
+    heads, stages = network.parts() if with_loss.coarse else ((), ())
     if not heads:
         raise ConfigError(f"recompute: {type(network).__name__} does not tell its parts; take recompute none")
     for part in (*heads, *(stages if what == ALL else ())):

@@ -35,11 +35,13 @@ class TrainOneStepCell(nn.Cell):
         clip_grad_norm: clip the gradients to this global norm; None does not clip.
         force_update: update whatever the gradients are.
         rank_size: number of ranks, which all train the same weights.
+        average: a `WeightAverage` over the optimizer's parameters, moved at every update; None for none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a step depends on
         self, network: nn.Cell, optimizer: nn.Optimizer, *, loss_scaler: str = "none", loss_scale: float = 1024.0,
         scale_window: int = 2000, clip_grad_norm: float | None = None, force_update: bool = False, rank_size: int = 1,
+        average: nn.Cell | None = None,
     ) -> None:  # fmt: skip
         super().__init__(auto_prefix=False)  # parameters keep the network's names
         if loss_scaler not in ("static", "dynamic", "none"):
@@ -48,8 +50,11 @@ class TrainOneStepCell(nn.Cell):
         self.network.set_grad()
         self.optimizer = optimizer
         self.weights = optimizer.parameters
-        statistics = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+        everything = [*network.get_parameters(), *(average.copies if average is not None else ())]
+        statistics = [p for p in everything if p.name.endswith(("moving_mean", "moving_variance"))]
         self.statistics = ParameterTuple(statistics)
+        self.has_average = average is not None
+        self.weight_average = average if self.has_average else nn.Identity()
         self.fresh = tuple(float(p.name.endswith("moving_variance")) for p in statistics)
         self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
         self.map = ops.HyperMap()
@@ -86,19 +91,28 @@ class TrainOneStepCell(nn.Cell):
         # A chip that saturates tells its own overflow only, so the flags are compared, too.
         finite = self.over_ranks(ops.cast(self.overflow(grads), ms.float32)) == 1.0
         if self.scaled:  # else a product with 1 of every gradient
-            grads = self.map(ops.partial(_unscale, 1.0 / scale), grads)
+            grads = self.map(ops.partial(unscale, 1.0 / scale), grads)
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
+        loss = self._update(grads, finite, loss)
+        counters = self._count(finite, ops.isfinite(loss))
+        return loss, head_losses, scale, counters[0], counters[1]
+
+    def _update(self, grads: tuple[Tensor, ...], finite: Tensor, loss: Tensor) -> Tensor:
+        """Update weights, momentum and average if `finite`, else the schedule alone; return `loss` behind that."""
         if self.force_update:  # noqa: SIM114 - known when compiling; the next condition is a tensor
-            loss = ops.depend(loss, self.optimizer(grads))
+            loss = self._take(grads, loss)
         elif finite:
-            loss = ops.depend(loss, self.optimizer(grads))
+            loss = self._take(grads, loss)
         else:
             loss = ops.depend(loss, ops.assign_add(self.optimizer.global_step, Tensor([1], ms.int32)))
             for i in range(len(self.statistics)):
                 loss = ops.depend(loss, _restart_if_not_finite(self.statistics[i], self.fresh[i]))
-        counters = self._count(finite, ops.isfinite(loss))
-        return loss, head_losses, scale, counters[0], counters[1]
+        return loss
+
+    def _take(self, grads: tuple[Tensor, ...], loss: Tensor) -> Tensor:
+        loss = ops.depend(loss, self.optimizer(grads))
+        return self.weight_average(loss) if self.has_average else loss
 
     def _count(self, finite: Tensor, loss_finite: Tensor) -> tuple[Tensor, Tensor]:
         """Advance counters and loss scale by one step; return (overflows, bad_streak)."""
@@ -125,5 +139,5 @@ def _restart_if_not_finite(statistic: Parameter, fresh: float) -> Tensor:
     return ops.assign(statistic, ops.select(ops.isfinite(statistic), statistic, ops.full_like(statistic, fresh)))
 
 
-def _unscale(factor: Tensor, grad: Tensor) -> Tensor:
+def unscale(factor: Tensor, grad: Tensor) -> Tensor:
     return grad * ops.cast(factor, grad.dtype)

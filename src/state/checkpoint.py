@@ -18,6 +18,7 @@ from src.base.errors import CheckpointError, TrainingError, one_line
 from src.base.temporary import replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
+from src.state.averages import PREFIX, choose_weights, copy_average, without_new_average  # noqa: F401 - likewise
 from src.state.checkpoint_names import (  # noqa: F401 - one name for all that concerns checkpoints
     BEST_NAME,
     FOLDER,
@@ -34,8 +35,10 @@ leave_out_repetitions()
 STATE_PREFIX = "train_state."
 DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale
 LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps"
-MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.")  # of nn.Momentum and nn.SGD
-OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum")
+ACCUMULATION = "accumulation."  # what several passes add up for an update: zero whenever a checkpoint is written
+MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.", "adam_m.", "adam_v.")  # of nn.Momentum, nn.SGD and `AdamW`
+OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum", "adam_steps")
+REMADE = ("learning_rate", ACCUMULATION)  # beginnings of names: made anew whenever a run begins or goes on
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,8 @@ def read_checkpoint(path: str | Path) -> Tensors:
 
 
 def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndarray]:
-    """Return everything a run needs to continue: weights, statistics, momentum, step, loss-scale state."""
-    skip = ("learning_rate",)  # made anew from the configuration
-    values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if p.name not in skip}
+    """Return everything a run needs to continue: weights, statistics, average, momentum, step, loss-scale state."""
+    values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if not p.name.startswith(REMADE)}
     values[DYNAMIC_SCALE] = np.array([train_cell.dynamic], np.int32)
     for name in ("step", "total_step", "total_batch", "seed"):
         values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
@@ -143,7 +145,7 @@ def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, s
 
 def is_training_state(name: str) -> bool:
     """Tell whether a checkpoint entry belongs to the training run rather than to the network."""
-    return name.startswith((STATE_PREFIX, *MOMENTUM_PREFIXES)) or name in OPTIMIZER_NAMES
+    return name.startswith((STATE_PREFIX, PREFIX, *MOMENTUM_PREFIXES)) or name in OPTIMIZER_NAMES
 
 
 def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
@@ -213,12 +215,13 @@ def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: s
         CheckpointError: something is missing, has another shape or is not finite.
     """
     soundness.require_finite(values, path)
-    left_out = {"learning_rate"}
+    left_out = set()
     if not train_cell.dynamic:
         left_out.add(LOSS_SCALE)
     elif not values.get(DYNAMIC_SCALE, [0])[0]:
         left_out |= {LOSS_SCALE, GOOD_STEPS}
-    _fill((p for p in train_cell.get_parameters() if p.name not in left_out), values, path)
+    parameters = [p for p in train_cell.get_parameters() if not p.name.startswith(REMADE) and p.name not in left_out]
+    _fill(without_new_average(parameters, values, path), values, path)
 
 
 def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
