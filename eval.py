@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     values = checkpoint.read_checkpoint(config.checkpoint_path)
     compare_origin(config, values, config.checkpoint_path)
+    values = checkpoint.choose_weights(values, config.weights, config.checkpoint_path)
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, config.checkpoint_path)
     if runtime.rank == 0:
@@ -140,7 +141,8 @@ def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], 
         scores = log_comparison(results, protocols, config)
     else:
         scores = log_evaluation(result, protocol, config)
-    record = {**scores, "images": result.images, "protocol": protocol, "checkpoint": config.checkpoint_path}
+    source = {"checkpoint": config.checkpoint_path, "weights": config.weights}
+    record = {**scores, "images": result.images, "protocol": protocol, **source}
     if config.protocols and not isinstance(result, Unscored):
         several = zip(config.protocols, results, protocols)
         record["protocols"] = [{"name": name, **as_json(each), "protocol": used} for name, each, used in several]

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     exporting.check_device(config, runtime)
 
     compare_origin(config, values, config.checkpoint_file)
+    values = checkpoint.choose_weights(values, config.weights, config.checkpoint_file)
     reference = create_network(config, aux_heads=False).set_train(False)
     checkpoint.restore_network(reference, values, config.checkpoint_file)
     network = exporting.deployed_network(config, values)

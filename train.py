@@ -34,6 +34,7 @@ from src.state.train_state import TrainState, catch_signals
 from src.training.liveness import ClaimCheck, StepBeat, beating
 from src.training.loop import run_training
 from src.training.memory import PeakMemory
+from src.training.passes import AtUpdates
 from src.training.profiling import ProfileSteps
 from src.training.rescue import saving_what_is_done, way_on
 from src.utils import callback
@@ -63,19 +64,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = create_network(config, aux_heads=True, sync_bn=synchronizes(config, runtime))
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     train_cell = create_train_cell(network, config, runtime.rank_size, rates)
-    state = TrainState(restore(network, train_cell, config, runtime), config.total_step, others)
+    done = restore(network, train_cell, config, runtime)
+    state = TrainState(done, config.total_step, others, last_step(config), config.accumulate_steps)
     if runtime.rank == 0:
         write_config(config, save_dir)
     callbacks = create_callbacks(state, network, train_cell, rates, config)
-    total_batch = config.batch_size * runtime.rank_size
-    logger.info("batch: %d images a device, %d devices, %d in total", config.batch_size, runtime.rank_size, total_batch)
+    tell_batch(config, runtime.rank_size)
     logger.info("Start Training")
     saver = next(item for item in callbacks if isinstance(item, callback.CheckpointSaver))
+    if config.accumulate_steps > 1:
+        callbacks = [AtUpdates(state, callbacks, Heart(save_dir, runtime.rank).beat)]
     with catch_signals(state), saving_what_is_done(state, saver, save_dir):
         run_training(train_cell, state, callbacks, config, runtime)
     code = finish(state, save_dir)
     others.wait_for_all()  # a rank that ends early may end the job, and with it a checkpoint being written
     return code
+
+
+def last_step(config: schema.Config) -> int:
+    """Return the step after which the run ends."""
+    return config.stop_step or config.total_step
+
+
+def total_batch(config: schema.Config, rank_size: int) -> int:
+    """Return the images of a step over all devices."""
+    return config.batch_size * config.accumulate_steps * rank_size
+
+
+def tell_batch(config: schema.Config, rank_size: int) -> None:
+    """Log of how many images a step is."""
+    passes = f"{config.accumulate_steps} passes a step, " if config.accumulate_steps > 1 else ""
+    total = total_batch(config, rank_size)
+    logger.info("batch: %d images a device, %d devices, %s%d in total", config.batch_size, rank_size, passes, total)
 
 
 def continue_run(config: schema.Config, others: Communicator) -> schema.Config:
@@ -99,7 +119,7 @@ def has_finished(config: schema.Config) -> bool:
         return False
     path = Path(config.resume_ckpt)
     step = checkpoint.step_of(path.name)
-    if step is None or step < config.total_step or path.parent != checkpoint_folder(config):
+    if step is None or step < last_step(config) or path.parent != checkpoint_folder(config):
         return False
     logger.info("training finished before, after step %d: %s", step, config.save_dir)
     return True
@@ -128,12 +148,12 @@ def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Confi
     values = checkpoint.read_checkpoint(config.resume_ckpt)
     info = checkpoint.read_run_info(values, config.resume_ckpt)
     compare_origin(config, values, config.resume_ckpt, training=True)
-    if info.step >= config.total_step:
-        raise CheckpointError(f"{config.resume_ckpt}: {info.step} steps done, nothing left of {config.total_step}")
+    if info.step >= last_step(config):
+        raise CheckpointError(f"{config.resume_ckpt}: {info.step} steps done, nothing left of {last_step(config)}")
     newer = [path for step, path in checkpoint.list_checkpoints(checkpoint_folder(config)) if step > info.step]
     if newer and runtime.rank == 0:
         raise CheckpointError(f"{newer[-1]} is newer than {config.resume_ckpt}; resume it, or take another --save_dir")
-    now = run_info(config, config.batch_size * runtime.rank_size, info.step)
+    now = run_info(config, total_batch(config, runtime.rank_size), info.step)
     if now.total_batch != info.total_batch:
         logger.warning("total batch was %d, is %d now: not the same run", info.total_batch, now.total_batch)
     warn_of_changes(config, Path(config.resume_ckpt).resolve().parent.parent / "config.yml")
@@ -149,9 +169,9 @@ def warn_of_changes(config: schema.Config, saved: Path) -> None:
             logger.warning("%s: not the same run", line)
 
 
-def run_info(config: schema.Config, total_batch: int, step: int) -> checkpoint.RunInfo:
-    """Describe the run for a checkpoint after `step` steps."""
-    return checkpoint.RunInfo(step, config.total_step, total_batch, config.seed, origin_of(config))
+def run_info(config: schema.Config, images: int, step: int) -> checkpoint.RunInfo:
+    """Describe the run for a checkpoint after `step` steps of so many images."""
+    return checkpoint.RunInfo(step, config.total_step, images, config.seed, origin_of(config))
 
 
 def checkpoint_folder(config: schema.Config) -> Path:
@@ -169,21 +189,19 @@ def create_callbacks(
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
     save_dir, first = Path(config.save_dir), state.others.rank == 0
     heart = Heart(save_dir, state.others.rank)
-    total_batch = config.batch_size * state.others.rank_size
+    images = total_batch(config, state.others.rank_size)
     metrics = save_dir / "metrics.jsonl" if first else None
-    step_logger = callback.StepLogger(
-        state, rates, total_batch, config.log_interval, metrics, head_names=network.head_names
-    )
+    step_logger = callback.StepLogger(state, rates, images, config.log_interval, metrics, head_names=network.head_names)
     saver = callback.CheckpointSaver(
         state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
-        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, total_batch, step),
+        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, images, step),
     )  # fmt: skip
     guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
     callbacks = [callback.StepCounter(state), ClaimCheck(), StepBeat(heart), step_logger, guard, saver]
     callbacks.append(PeakMemory(state, saver))  # before rank 0 may evaluate alone: all ranks take part
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
-        run = make_evaluation(network, config, state.others if config.eval_parallel else None)
+        run = make_evaluation(network, train_cell, config, state.others if config.eval_parallel else None)
         callbacks.append(
             callback.Evaluator(
                 state, saver, beating(heart, run), results, shared=config.eval_parallel, protocol=config.eval_protocol
@@ -197,15 +215,22 @@ def create_callbacks(
 
 
 def make_evaluation(
-    network: Network, config: schema.Config, others: Communicator | None
+    network: Network, train_cell: TrainOneStepCell, config: schema.Config, others: Communicator | None
 ) -> Callable[[Callable[[], bool]], Evaluation]:
-    """Return a function that evaluates `network` as ``eval.py --protocols`` with `eval_protocol` does."""
+    """Return a function that evaluates as ``eval.py --protocols`` with `eval_protocol` does.
+
+    Where the weights are averaged it evaluates their average, in a network of its own; else `network`.
+    """
+    averaged = create_network(config, aux_heads=False) if config.ema_decay else None
     quick = with_protocol(config.data, config.eval_protocol).eval_transforms
-    infer = create_infer(network, quick)
+    infer = create_infer(averaged or network, quick)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
     settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label, "others": others}
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:
+        if averaged:
+            checkpoint.copy_average(train_cell, averaged)
+            logger.info("evaluating the averaged weights (ema)")
         infer.set_train(False)
         try:
             result = evaluate(infer, samples, should_stop=should_stop, **settings)
@@ -220,7 +245,10 @@ def make_evaluation(
 
 def finish(state: TrainState, save_dir: Path) -> int:
     """Say where the results are, or how to resume; return the exit code."""
-    if state.signal_number is None or state.step == state.total_step:
+    if state.signal_number is None or state.step == state.last_step:
+        if state.step < state.total_step:
+            way = way_on(save_dir, state.step)
+            logger.info("stop_step: after step %d of %d; %s, and a later stop_step", state.step, state.total_step, way)
         logger.info("training finished: %s", save_dir)
         return 0
     way = way_on(save_dir, state.step)

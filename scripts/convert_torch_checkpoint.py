@@ -60,6 +60,7 @@ def from_torch(args: argparse.Namespace) -> None:
 def to_torch(args: argparse.Namespace) -> None:
     """Write the PyTorch state dict."""
     values = checkpoint.read_checkpoint(args.checkpoint_path)
+    values = checkpoint.choose_weights(values, args.weights or "model", args.checkpoint_path)
     tensors, family = converting.to_torch(values, args.source, args.checkpoint_path)
     converting.write_torch_file(tensors, args.output, args.torch_python)
     logger.info("PyTorch state dict: %s, %d tensors by the names of %s", args.output, len(tensors), family.name)
@@ -84,13 +85,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="whose weights: bisenet of CoinCheung/BiSeNet, mmseg of open-mmlab/mmsegmentation (default %(default)s)",
     )
     parser.add_argument(
-        "--weights", help="which weights of a file that holds several: model, ema (averaged), or an entry's own name"
+        "--weights",
+        help="which weights of a file that holds several: model, ema (averaged), or a PyTorch entry's own name",
     )
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
     args = parser.parse_args(argv)
     needed, other = ("checkpoint_path", "torch_file") if args.reverse else ("torch_file", "checkpoint_path")
     if getattr(args, needed) is None or getattr(args, other) is not None:
         raise ConfigError(f"{'with' if args.reverse else 'without'} --reverse give --{needed} and no --{other}")
+    if args.reverse and args.weights not in (None, "model", "ema"):
+        raise ConfigError(f"--weights {args.weights}: with --reverse model or ema")
     if not args.reverse and args.output.suffix != ".ckpt":
         raise ConfigError(f"--output {args.output}: a checkpoint's name ends in .ckpt")
     targets = (args.output,) if args.reverse else (args.output, args.output.with_suffix(".yml"))

@@ -48,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     claims.hold_folder(args.output, "prediction", "--output", parts=KINDS)
     check_output(args.output, args.input, resume=args.resume)  # anew: another process may have filled it
     protocol = {"multi_scale": args.multi_scale, "flip": args.flip, "device_target": args.device_target}
-    threads = ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
+    options = ["--weights", args.weights]
+    options += ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
     model = args.checkpoint_path or args.model
-    config = load_settings(model, args.config, keys=[*threads, *args.keys], **protocol)
+    config = load_settings(model, args.config, keys=[*options, *args.keys], **protocol)
     palette, names = class_palette(config), class_names(config)
     if args.palette:
         palette, names = read_palette(args.palette, names)
@@ -106,6 +107,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model", "--mindir", type=Path,
         help="exported model, .mindir (MindSpore runs it) or .onnx (ONNX Runtime); images are fitted to its input size",
     )  # fmt: skip
+    parser.add_argument(
+        "--weights", choices=("model", "ema"), default="model",
+        help="weights of the checkpoint: those trained, or their average (default model)",
+    )  # fmt: skip
     parser.add_argument("--input", type=Path, required=True, help="image, folder of images, or video")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results, new or empty")
     parser.add_argument(
@@ -128,6 +133,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.model and (args.image_size or args.multi_scale or args.flip):
         raise ConfigError("--model: runs at its own size and scale; no --image_size, --multi_scale or --flip with it")
+    if args.model and args.weights != "model":
+        raise ConfigError("--weights: is for a checkpoint; a model has the weights that it was exported with")
     if args.image_size and min(args.image_size) < MULTIPLE:
         raise ConfigError(f"--image_size: must be at least {MULTIPLE} {MULTIPLE}")
     return args

@@ -98,6 +98,13 @@ class Config(Recipe):
         "ss", "what run_eval does: ss, whole pictures, or ssc, in windows", scripts=(TRAIN,), choices=SINGLE_SCALE,
         may_change=True,
     )  # fmt: skip
+    stop_step: Optional[int] = key(
+        None,
+        "end this run after that step, with a checkpoint; the schedule stays that of total_step",
+        scripts=(TRAIN,),
+        check=at_least(1),
+        run_only=True,
+    )
     resume_ckpt: Optional[str] = key(
         None, "checkpoint to continue exactly from", scripts=(TRAIN,), check=not_empty, run_only=True
     )
@@ -143,6 +150,13 @@ class Config(Recipe):
     )  # fmt: skip
     checkpoint_path: Optional[str] = key(
         None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty, run_only=True
+    )
+    weights: str = key(
+        "model",
+        "weights of the checkpoint: model, those trained, or ema, their average (of a training with ema_decay)",
+        scripts=(EVAL, EXPORT),
+        choices=("model", "ema"),
+        run_only=True,
     )
     split: str = key(
         "val", "val: scores; test: only predicted label ids, of images without labels", scripts=(EVAL,),
@@ -259,6 +273,11 @@ class Config(Recipe):
             "required with --split test: the folder for the predicted label-id PNGs",
         )
         problems += self._protocol_problems()
+        problems += require(
+            self.stop_step is None or self.stop_step <= self.total_step,
+            "stop_step",
+            f"must not exceed total_step = {self.total_step}, got {self.stop_step}",
+        )
         return problems + require(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",

@@ -132,6 +132,7 @@ def describe(config: schema.Config) -> dict:
         "format": config.file_format,
         "mindspore": ms.__version__,
         "checkpoint": str(config.checkpoint_file),
+        "weights": config.weights,
         "net_args": dataclasses.asdict(config.net_args),
         "num_classes": config.num_classes,
         "fold_bn": config.fold_bn,

@@ -101,15 +101,16 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     """Make a predictor of the configured network with the weights of a checkpoint.
 
     Args:
-        config: network, normalisation, scales and mirroring.
+        config: network, which weights of the checkpoint, normalisation, scales and mirroring.
         path: the checkpoint.
         image_size: height and width to run at, to which images are fitted as in evaluation; None: each at its own.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read or belongs to another network.
+        CheckpointError: the checkpoint cannot be read, belongs to another network or lacks those weights.
     """
     values = checkpoint.read_checkpoint(path)
     compare_origin(config, values, path)
+    values = checkpoint.choose_weights(values, config.weights, path)
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, path)
     if image_size is not None:

@@ -46,6 +46,8 @@ def make_record(
     transforms = {name: value for name, value in transforms.items() if name not in unused}
     options = {"net": config.net, "net_args": to_dict(config.net_args), "num_classes": config.num_classes}
     options |= {"image_size": image_size, **transforms, **colors}
+    if config.weights != "model":
+        options["weights"] = config.weights
     record = {"model": str(model.resolve()), "sha256": digest, "input": str(source.resolve()), "options": options}
     return json.loads(json.dumps(record, default=np.ndarray.tolist))
 

@@ -32,8 +32,10 @@ class TrainState:
     """How far the run is, and whether it was told to stop; shared by the callbacks."""
 
     step: int
-    total_step: int
+    total_step: int  # of the schedule
     others: Communicator = field(default_factory=Communicator)
+    last_step: int = 0  # where this run ends; 0 for total_step
+    accumulate_steps: int = 1  # passes a step
     segment_start: int = 0
     first_step: int = field(init=False)  # where this run began
     signal_number: int | None = None
@@ -46,6 +48,7 @@ class TrainState:
 
     def __post_init__(self) -> None:
         self.first_step = self.step
+        self.last_step = self.last_step or self.total_step
 
     @property
     def stopping(self) -> bool:

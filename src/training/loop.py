@@ -38,12 +38,14 @@ def sink_segments(first: int, last: int, sink_size: int) -> list[Segment]:
     return [Segment(start, end, min(sink_size, end - start)) for start, end in zip(cuts, cuts[1:])]
 
 
-def plan_sinks(first: int, last: int, log_interval: int, checkpoint_interval: int) -> list[Segment]:
+def plan_sinks(
+    first: int, last: int, log_interval: int, checkpoint_interval: int, end_option: str = "--total_step"
+) -> list[Segment]:
     """Cut steps first + 1 ... last so that a sink ends wherever there is something to log or to save.
 
     Every size of a sink is compiled, which takes minutes. So one size for all steps is taken if that leaves sinks of
     at least `SHORT_SINK` steps; else the steps off the grid of logs and checkpoints are a sink of their own. The log
-    says which, and what would avoid it.
+    says which, and what would avoid it; `end_option` is what sets the last step.
     """
     grid = math.gcd(log_interval, checkpoint_interval)
     even = math.gcd(grid, first, last)
@@ -58,7 +60,7 @@ def plan_sinks(first: int, last: int, log_interval: int, checkpoint_interval: in
     logger.info("data sink: %d steps", size)
     for start, end, steps in segments:
         if steps < size:
-            advice = f"--total_step {-(-last // grid) * grid}" if end == last else f"resuming at a multiple of {grid}"
+            advice = f"{end_option} {-(-last // grid) * grid}" if end == last else f"resuming at a multiple of {grid}"
             how = f"a sink of {steps}" if steps > 1 else "no sink"
             logger.info("steps %d to %d: %s, compiled once more; %s would avoid it", start + 1, end, how, advice)
     return segments
@@ -67,25 +69,27 @@ def plan_sinks(first: int, last: int, log_interval: int, checkpoint_interval: in
 def run_training(
     train_cell: TrainOneStepCell, state: TrainState, callbacks: list, config: schema.Config, runtime: Runtime
 ) -> None:
-    """Train from `state.step` to the end or to a stop signal.
+    """Train from `state.step` to `state.last_step` or to a stop signal; a step may be several passes.
 
     Raises:
         DataError: an image or label turned out to be unusable.
     """
-    segments = [Segment(state.step, config.total_step, 1)]
+    segments, passes = [Segment(state.step, state.last_step, 1)], state.accumulate_steps
     if runtime.device_target == "Ascend" and config.ms_mode == 0:
-        segments = plan_sinks(state.step, config.total_step, config.log_interval, config.checkpoint_interval)
+        option = "--total_step" if state.last_step == state.total_step else "--stop_step"
+        segments = plan_sinks(state.step, state.last_step, config.log_interval, config.checkpoint_interval, option)
     for segment in segments:
         if state.stopping:
             return
         sink = segment.sink_size > 1
         state.feed = Feed() if sink else None
         dataset = create_train_dataset(
-            config.data, num_classes=config.num_classes, batch_size=config.batch_size, start_step=segment.start,
-            total_step=segment.end, seed=config.seed, rank=runtime.rank, rank_size=runtime.rank_size,
-            ranks_on_host=runtime.ranks_sharing_cores, feed=state.feed,
+            config.data, num_classes=config.num_classes, batch_size=config.batch_size, seed=config.seed,
+            start_step=passes * segment.start, total_step=passes * segment.end, rank=runtime.rank,
+            rank_size=runtime.rank_size, ranks_on_host=runtime.ranks_sharing_cores, feed=state.feed,
         )  # fmt: skip
-        epochs, size = ((segment.end - segment.start) // segment.sink_size, segment.sink_size) if sink else (1, -1)
+        sinks = (segment.end - segment.start) // segment.sink_size
+        epochs, size = (sinks, passes * segment.sink_size) if sink else (1, -1)
         try:
             Model(train_cell).train(epochs, dataset, callbacks=callbacks, dataset_sink_mode=sink, sink_size=size)
         except RuntimeError as err:

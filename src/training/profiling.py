@@ -45,4 +45,4 @@ class ProfileSteps(Callback):
             self.began, self.done = None, True
 
     def _last(self) -> bool:
-        return self.state.step == self.state.total_step or self.state.stopping
+        return self.state.step == self.state.last_step or self.state.stopping

@@ -49,19 +49,19 @@ class StepCounter(Callback):
         self.state, self.begun = state, 0.0
 
     def on_train_begin(self, run_context: Any) -> None:
-        self.state.segment_start = self.state.step
-        self.state.callbacks_done = time.monotonic()
+        self.state.segment_start, self.state.callbacks_done = self.state.step, time.monotonic()
 
     def on_train_step_begin(self, run_context: Any) -> None:
         self.begun = time.monotonic()
         self.state.data_wait += self.begun - self.state.callbacks_done
 
     def on_train_step_end(self, run_context: Any) -> None:
-        arguments = run_context.original_args()
+        arguments, passes = run_context.original_args(), self.state.accumulate_steps
         self.state.bad_streak = int(StepOutputs(*arguments.net_outputs).bad_streak.asnumpy())  # waits for the device
-        before, self.state.step = self.state.step, self.state.segment_start + arguments.cur_step_num
+        before, self.state.step = self.state.step, self.state.segment_start + arguments.cur_step_num // passes
         if self.state.feed:  # a sink waits inside its graph
-            self.state.data_wait += self.state.feed.waited(self.state.step - before, self.begun, time.monotonic())
+            batches = passes * (self.state.step - before)
+            self.state.data_wait += self.state.feed.waited(batches, self.begun, time.monotonic())
         self.state.agree()
         self.state.elapsed += time.monotonic() - self.state.callbacks_done
 
@@ -93,7 +93,7 @@ class StepLogger(Callback):
         self.reports = 0
 
     def on_train_step_end(self, run_context: Any) -> None:
-        if self.state.step % self.log_interval == 0 or self.state.step == self.state.total_step:
+        if self.state.step % self.log_interval == 0 or self.state.step == self.state.last_step:
             self._report(StepOutputs(*(output.asnumpy() for output in run_context.original_args().net_outputs)))
 
     def _report(self, outputs: StepOutputs) -> None:
@@ -132,7 +132,7 @@ class StepLogger(Callback):
         self.pace = per_step if self.reports <= 2 else 0.7 * self.pace + 0.3 * per_step
         if self.reports > 1 and now - self.last_progress < PROGRESS_SECONDS:
             return
-        left = (self.state.total_step - self.state.step) * self.pace
+        left = (self.state.last_step - self.state.step) * self.pace
         logger.info(
             "%.1f %% done, about %s left, %.2f images/s, data wait %s, loss scale %g, %d overflows",
             100 * self.state.step / self.state.total_step, format_seconds(left), record["images_per_s"],
@@ -182,7 +182,7 @@ class CheckpointSaver(Callback):
     def due(self) -> bool:
         """Tell whether a checkpoint belongs after this step."""
         step = self.state.step
-        return step % self.interval == 0 or step == self.state.total_step or self.state.stopping
+        return step % self.interval == 0 or step == self.state.last_step or self.state.stopping
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.due():

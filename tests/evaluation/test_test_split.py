@@ -76,7 +76,7 @@ def test_predictions_are_those_of_the_same_images_with_labels(dataset, weights, 
     assert len(list((tmp_path / "run" / "images").iterdir())) == 5
 
     record = json.loads((tmp_path / "run" / "eval.json").read_text(encoding="utf-8"))
-    assert set(record) == {"split", "predictions", "images", "protocol", "checkpoint"}
+    assert set(record) == {"split", "predictions", "images", "protocol", "checkpoint", "weights"}
     assert (record["split"], record["images"]) == ("test", 5)
     assert record["protocol"] == {"multi_scale": True, "img_ratios": [0.75, 1.0], "flip": True, "image_size": [64, 96]}
     done = run_script("eval.py", *options(dataset, weights, tmp_path, "test"), check=False)
