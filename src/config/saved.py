@@ -42,9 +42,26 @@ def differences(old: dict, new: dict, section: type = schema.Config, prefix: str
         before, value = old[field.name], new[field.name]
         if dataclasses.is_dataclass(hints[field.name]) and isinstance(before, dict):
             lines += differences(before, value, hints[field.name], f"{prefix}{field.name}.")
-        elif before != value:
+        elif before != _as_far_as(before, value):
             lines.append(f"{prefix}{field.name} was {before}, is {value} now")
     return lines
+
+
+def _as_far_as(old: Any, new: Any) -> Any:
+    """Return a new value without those arguments of transforms that an old list of transforms does not have yet."""
+    if not isinstance(old, list) or not isinstance(new, list) or len(old) != len(new):
+        return new
+    return [_known_arguments(before, entry) for before, entry in zip(old, new)]
+
+
+def _known_arguments(old: Any, new: Any) -> Any:
+    if not isinstance(old, dict) or not isinstance(new, dict) or list(old) != list(new):
+        return new
+    (name,) = new
+    arguments = old[name]
+    if not isinstance(arguments, dict):
+        return new
+    return {name: {argument: value for argument, value in new[name].items() if argument in arguments}}
 
 
 def to_yaml(config: schema.Config) -> str:

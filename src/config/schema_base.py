@@ -86,6 +86,16 @@ def ordered_range(value: tuple[float, float]) -> str:
     return "" if 0 <= value[0] <= value[1] else f"must be [low, high] with 0 <= low <= high, got {_show(value)}"
 
 
+def scale_interval(value: tuple[float, float]) -> str:
+    """Check for [low, high] with 0 < low <= high."""
+    return "" if 0 < value[0] <= value[1] else f"must be [low, high] with 0 < low <= high, got {_show(value)}"
+
+
+def share(value: float) -> str:
+    """Check for a share of a whole: above 0, up to 1."""
+    return "" if 0 < value <= 1 else f"must lie above 0, up to 1; got {value}"
+
+
 def _show(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 
 from src.config.schema import Transform
-from src.config.schema_base import at_least, key
+from src.config.schema_base import at_least, key, require, scale_interval, share
+
+MOST_REDRAWS = 10  # of a window, see `RandomResizeCrop.cat_max_ratio`
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,10 @@ class RandomResizeCrop(Transform):
     short side follows in proportion, rounded half up, at least 1. The image is resized bilinearly, the label by nearest
     neighbour; what is smaller than the window is padded with zeros and `ignore_label`. Every window position is equally
     likely, the last one included.
+
+    With `scale_range` the long side is ``int(base_size * s + 0.5)`` with s uniform between the two numbers. With
+    `cat_max_ratio` a window of which one class has more than that share of the pixels that are not ignored, or that has
+    none of these, is drawn again, ten times at most; the eleventh is taken as it is.
     """
 
     crop_size: tuple[int, int] = key(help="height and width of the window, pixels", check=at_least(32))
@@ -30,23 +36,67 @@ class RandomResizeCrop(Transform):
         16, "number of scales: long side = base_size * (0.5 + k / 10), k = 0 ... scale_factor - 1", check=at_least(1)
     )
     ignore_label: Optional[int] = key(None, "label of the padding; null = data.ignore_label")
+    scale_range: Optional[tuple[float, float]] = key(
+        None,
+        "draw the scale continuously: long side = base_size * s, s uniform in [low, high]; null = the steps of "
+        "scale_factor",
+        check=scale_interval,
+    )
+    cat_max_ratio: Optional[float] = key(
+        None,
+        "draw a window again, ten times at most, of which one class has more than this share; null = never",
+        check=share,
+    )
+
+    def problems(self) -> list[str]:
+        usual = type(self).scale_factor
+        return require(
+            self.scale_range is None or self.multi_scale, "scale_range", "does nothing with multi_scale False"
+        ) + require(self.scale_range is None or self.scale_factor == usual, "scale_factor", "excludes scale_range")
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         size = self._draw_size(label.shape, rng)
-        top, left = (int(rng.integers(max(length - window, 0) + 1)) for length, window in zip(size, self.crop_size))
+        ignored = 255 if self.ignore_label is None else self.ignore_label  # None: outside of a configuration
+        top, left = self._draw_corner(size, rng)
+        if self.cat_max_ratio is not None:
+            label = resize_corner(label, size, size, cv2.INTER_NEAREST)
+            top, left = self._draw_mixed_corner(label, (top, left), ignored, rng)
         end = (min(top + self.crop_size[0], size[0]), min(left + self.crop_size[1], size[1]))
         image = resize_corner(image, size, end, cv2.INTER_LINEAR)[top:, left:]
         label = resize_corner(label, size, end, cv2.INTER_NEAREST)[top:, left:]
-        ignored = 255 if self.ignore_label is None else self.ignore_label  # None: outside of a configuration
         return pad(image, self.crop_size, 0), pad(label, self.crop_size, ignored)
 
     def _draw_size(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
         """Draw the height and width to resize to."""
         if not self.multi_scale:
             return size
-        k = int(rng.integers(self.scale_factor))
-        long_side = int(self.base_size * (0.5 + k / 10) + 0.5)
+        if self.scale_range is not None:
+            scale = rng.uniform(*self.scale_range)
+        else:
+            scale = 0.5 + int(rng.integers(self.scale_factor)) / 10
+        long_side = int(self.base_size * scale + 0.5)
         return scaled_size(size, long_side / max(size))
+
+    def _draw_corner(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """Draw where the window begins: top and left."""
+        top, left = (int(rng.integers(max(length - window, 0) + 1)) for length, window in zip(size, self.crop_size))
+        return top, left
+
+    def _draw_mixed_corner(
+        self, label: np.ndarray, corner: tuple[int, int], ignored: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """Return `corner`, or one drawn later, of whose window in the scaled (H, W) `label` no class has too much."""
+        if all(length <= window for length, window in zip(label.shape, self.crop_size)):
+            return corner  # there is but one window
+        for _ in range(MOST_REDRAWS):
+            top, left = corner
+            window = label[top : top + self.crop_size[0], left : left + self.crop_size[1]]
+            counts = np.bincount(window.ravel(), minlength=256)
+            counts[ignored] = 0
+            if 0 < counts.max() <= self.cat_max_ratio * counts.sum():
+                break
+            corner = self._draw_corner(label.shape, rng)
+        return corner
 
 
 @dataclass(frozen=True)
