@@ -23,11 +23,12 @@ from src.base.progress import Progress
 from src.config import schema
 from src.config.registry import DATASETS
 from src.config.schema_base import CHECK_DATASET
-from src.data.cityscapes import CITYSCAPES, LabelCoding, list_samples
+from src.data.cityscapes import CITYSCAPES, list_samples
 from src.data.classes import class_names
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_findings import Findings, count_remarks
-from src.data.inspection_report import report_tree, split_lines, weight_lines
+from src.data.inspection_report import map_lines, report_tree, split_lines, weight_lines
+from src.data.label_maps import label_coding
 from src.data.preflight import suspect_train_ids
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         problems[split] = splits[split].problems
         print_all(split_lines(split, splits[split], names))
+        print_all(map_lines(splits[split], names))
     if "train" in splits:
         print_all(weight_lines(splits["train"]))
     if args.json:
@@ -95,7 +97,7 @@ def read_split(config: schema.Config, split: str, findings: Findings) -> SplitFa
     """
     data = config.data
     samples = list_samples(data.dataset_dir, split, data.name)
-    found = SplitFacts(LabelCoding(data.name, config.num_classes, data.ignore_label))
+    found = SplitFacts(label_coding(data, config.num_classes))
     progress = Progress(len(samples), f"{split}:", "pairs", partial(print, flush=True))
     for path, facts in zip(samples.images.tolist(), inspect_split(samples, found.coding, data.num_parallel_workers)):
         findings.add_pair(split, path, facts, found)

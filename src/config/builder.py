@@ -12,6 +12,7 @@ import yaml
 
 from src.base.errors import ConfigError
 from src.config import schema
+from src.config.label_maps import read_entries
 from src.config.registry import TRANSFORMS
 from src.config.schema_base import field_problems, refuse
 from src.config.yaml_loader import Text, read_text
@@ -79,6 +80,8 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Co
         if isinstance(value, Text) and choices and not value.startswith("["):
             value = [name.strip() for name in value.split(",")]  # a list of names needs no brackets
         return _convert_sequence(value, typing.get_args(hint), where, problems)
+    if typing.get_origin(hint) is dict:
+        return _convert_label_map(value, where, problems)
     try:
         return _SCALARS[hint](value)
     except (TypeError, ValueError):
@@ -106,6 +109,14 @@ def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str])
     before = len(problems)
     items = tuple(_convert(item, hints[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
     return items if len(problems) == before else None
+
+
+def _convert_label_map(value: Any, where: str, problems: list[str]) -> dict[str, str] | None:
+    try:
+        return read_entries(value)
+    except ConfigError as err:
+        problems.append(f"{where}: {err}")
+        return None
 
 
 def _convert_transform(entry: Any, where: str, problems: list[str]) -> Any:

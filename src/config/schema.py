@@ -244,7 +244,7 @@ class Config(Recipe):
 
     def problems(self) -> list[str]:
         data, classes = self.data, self.num_classes
-        problems = require(
+        problems = data.label_map_problems(classes) + require(
             data.ignore_label >= classes,
             "data.ignore_label",
             f"{data.ignore_label} is one of the {classes} classes; take a value outside 0..{classes - 1}, e.g. 255",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
+from src.base.errors import ConfigError
+from src.config.label_maps import parse_colors, parse_ids
 from src.config.registry import DATASETS
 from src.config.schema_base import Section, at_least, between, key, require, weights
 
@@ -90,7 +92,8 @@ class Data(Section):
     dataset_dir: str = key("Cityscapes", "root folder of the data set", may_change=True)
     name: str = key(
         "cityscapes",
-        "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids",
+        "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids, or what "
+        "label_ids or label_colors say",
         choices=DATASETS,
     )
     num_parallel_workers: int = key(
@@ -101,6 +104,16 @@ class Data(Section):
     )
     ignore_label: int = key(
         255, "train id of pixels that count neither in the loss nor in the evaluation, up to 255", check=between(0, 255)
+    )
+    label_ids: Optional[dict[str, str]] = key(
+        None,
+        "of name generic: raw id in the label files to train id, such as {0: ignore, 1-150: 0-149}, or a YAML file "
+        "with that; a palette PNG holds its indices; null = they are train ids",
+    )
+    label_colors: Optional[dict[str, str]] = key(
+        None,
+        "of name generic: colour in the label files, RGB or palette, to train id, such as {128 64 128: 0, 0 0 0: "
+        "ignore}, or a YAML file with that",
     )
     class_names: Optional[tuple[str, ...]] = key(
         None, "names for the IoU table; null = Cityscapes' names, or numbers", may_change=True
@@ -116,4 +129,20 @@ class Data(Section):
                     f"{part}.item_transforms.{type(transform).__name__}.ignore_label",
                     f"is {value} but data.ignore_label is {self.ignore_label}; set it to null",
                 )
+        return problems
+
+    def label_map_problems(self, num_classes: int) -> list[str]:
+        """Return what is wrong with the maps of labels for so many classes."""
+        problems = require(
+            self.label_ids is None or self.label_colors is None, "data.label_colors", "excludes data.label_ids"
+        )
+        for name, parse in (("label_ids", parse_ids), ("label_colors", parse_colors)):
+            entries = getattr(self, name)
+            if entries is None:
+                continue
+            problems += require(not DATASETS[self.name].classes, f"data.{name}", "needs data.name=generic")
+            try:
+                parse(entries, num_classes, self.ignore_label)
+            except ConfigError as err:
+                problems += [f"data.{name}: {line}" for line in str(err).splitlines()]
         return problems

@@ -9,7 +9,8 @@ import yaml
 
 from src.base.errors import ConfigError
 from src.config.builder import nearest
-from src.config.yaml_loader import read_text
+from src.config.label_maps import LABEL_FILE_KEYS
+from src.config.yaml_loader import Text, read_text
 
 BASE_KEY = "__BASE__"
 
@@ -36,10 +37,18 @@ def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
     if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
     folder = path.parent if path.is_file() else Path()
+    _anchor_label_files(values.get("data"), folder)
     merged: dict = {}
     for base in [bases] if isinstance(bases, str) else bases:
         merged = merge(merged, read_yaml(folder / base, (*including, path)))
     return merge(merged, values)
+
+
+def _anchor_label_files(data: Any, folder: Path) -> None:
+    """Make the names of label maps in the section `data` relative to the folder of the file that names them."""
+    for name in LABEL_FILE_KEYS if isinstance(data, dict) else ():
+        if isinstance(data.get(name), str) and not isinstance(data[name], Text):
+            data[name] = str(folder / data[name])
 
 
 def merge(low: dict, high: dict) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from src.base.errors import DataError
 from src.config.registry import DATASETS
 from src.data.classes import Dataset, Folders, LabelClass
+from src.data.image_files import PngHeader, check_label_header, decode_label
 from src.data.orientations import read_aligned
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
@@ -59,20 +60,35 @@ def map_label(label: np.ndarray, table: np.ndarray) -> np.ndarray:
 class LabelCoding:
     """What the values in label files mean: the label ids of the data set called `name`, or train ids."""
 
+    key = "data.name"  # what says so
+
     def __init__(self, name: str, num_classes: int, ignore_label: int) -> None:
         self.dataset = DATASETS[name]
         self.num_classes = num_classes
         self.ignore_label = ignore_label
         self.table = self.dataset.train_id_table(ignore_label)
         self.num_values, self.void = num_classes, ignore_label
+        self.values: dict[int, tuple[str, int]] = {}  # of a map of one's own: value to its text and its train id
         if self.dataset.classes:
             self.num_values, self.void = self.dataset.label_ids, self.dataset.void
+
+    def check_header(self, path: str, header: PngHeader | None) -> None:
+        """Raise a DataError if a label file is of a kind that cannot be read."""
+        check_label_header(path, header)
+
+    def decode(self, path: str, data: bytes) -> np.ndarray:
+        """Return the values in the bytes of a label file, (H, W) uint8; `path` is what errors call it."""
+        return decode_label(path, data)
 
     def invalid_values(self, label: np.ndarray) -> list[int]:
         """Return the values in a (H, W) uint8 label that mean nothing, sorted."""
         if label.max() < self.num_values:
             return []
         return np.unique(label[(label >= self.num_values) & (label != self.void)]).tolist()
+
+    def as_stored(self, values: Sequence[int]) -> list[int]:
+        """Return those of the values of a label that stand in its file as they are."""
+        return list(values)
 
     def check(self, label: np.ndarray, path: str) -> None:
         """Raise a DataError that names the file and the values that mean nothing in it."""
@@ -118,7 +134,7 @@ class Samples:
 
 def read_pair(image_path: str, label_path: str | None, coding: LabelCoding) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
-    image, label = read_aligned(image_path, label_path)
+    image, label = read_aligned(image_path, label_path, coding.decode)
     if label is None:
         return image, None
     check_same_size(image_path, image.shape[:2], label_path, label.shape)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.config import schema
+from src.config.label_maps import parse_colors
 from src.config.registry import DATASETS
 
 SHOWN_NAMES = 3
@@ -118,9 +119,16 @@ def _listed(number: int | None, names: Sequence[str] | None) -> str:
 
 
 def class_palette(config: schema.Config) -> np.ndarray:
-    """Return the RGB colour of each class, (num_classes, 3) uint8."""
-    classes = DATASETS[config.data.name].classes
-    return np.array([cls.color for cls in classes], np.uint8) if classes else generic_palette(config.num_classes)
+    """Return the RGB colour of each class, (num_classes, 3) uint8: that of its labels, where they have colours."""
+    classes, data = DATASETS[config.data.name].classes, config.data
+    if classes:
+        return np.array([cls.color for cls in classes], np.uint8)
+    palette = generic_palette(config.num_classes)
+    colors = parse_colors(data.label_colors or {}, config.num_classes, data.ignore_label)
+    for color, train_id in reversed(colors.items()):  # of several colours of a class it is the first
+        if train_id < config.num_classes:
+            palette[train_id] = color
+    return palette
 
 
 def generic_palette(num_classes: int) -> np.ndarray:

@@ -23,7 +23,7 @@ def is_complete(data: bytes) -> bool:
     complete: OpenCV refuses them cut.
     """
     if data.startswith(PNG_SIGNATURE):
-        return data.endswith(PNG_END) or any(kind == b"IEND" for kind, _, _ in _png_chunks(data))
+        return data.endswith(PNG_END) or any(kind == b"IEND" for kind, _, _ in png_chunks(data))
     if data.startswith(JPEG_SIGNATURE):
         scan = next((start for marker, start, _ in _jpeg_segments(data) if marker == _SCAN), None)
         return scan is not None and data.find(JPEG_END, scan) >= 0  # no code of a scan looks like a marker
@@ -33,7 +33,7 @@ def is_complete(data: bytes) -> bool:
 def orientation(data: bytes) -> int:
     """Return the EXIF orientation of a PNG or JPEG, 1..8; 1 (upright) for files without one and of other formats."""
     if data.startswith(PNG_SIGNATURE):
-        blocks = (data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf")
+        blocks = (data[start:end] for kind, start, end in png_chunks(data) if kind == b"eXIf")
     elif data.startswith(JPEG_SIGNATURE):
         blocks = (data[start + len(_EXIF) : end] for start, end in _exif_segments(data))
     else:
@@ -51,7 +51,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     return (height, width) if height and width else None
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, and start and end of the content, of every chunk that is there from end to end."""
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):  # 4 bytes length, 4 bytes type, content, 4 bytes checksum

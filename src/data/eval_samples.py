@@ -11,7 +11,8 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.config import schema
-from src.data.cityscapes import LabelCoding, list_samples, read_pair
+from src.data.cityscapes import list_samples, read_pair
+from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
@@ -67,7 +68,7 @@ class EvalSamples:
     ) -> None:
         self.samples = list_samples(data.dataset_dir, split, data.name, labelled=labelled)
         self.stems = unique_stems(self.samples.images.tolist())
-        self.coding = LabelCoding(data.name, num_classes, data.ignore_label)
+        self.coding = label_coding(data, num_classes)
         self.transforms = create_transforms(data.eval_transforms.item_transforms, data.ignore_label)
         self.resize = next(t for t in self.transforms.transforms if isinstance(t, Resize))
         if not normalized:

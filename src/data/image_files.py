@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -87,25 +88,29 @@ def read_image(path: str, *, turned: bool = True) -> np.ndarray:
     if header is not None:
         check_image_header(path, header)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    image = _decode(path, data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = decode(path, data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image.dtype != np.uint8:  # TIFF
         raise DataError(f"{path}: {8 * image.itemsize}-bit image; save it with 8 bits a channel")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def read_label(path: str) -> np.ndarray:
+def read_label(path: str, decode_as: Callable[[str, bytes], np.ndarray] | None = None) -> np.ndarray:
     """Read the values of an 8-bit greyscale PNG as (H, W) uint8, as they are stored: no tag ever turns a label.
+
+    Args:
+        path: the file.
+        decode_as: decodes files of another kind, called with path and bytes.
 
     Raises:
         DataError: the file is missing, damaged, incomplete, or no such PNG.
     """
-    return decode_label(path, read_bytes(path))
+    return (decode_as or decode_label)(path, read_bytes(path))
 
 
 def decode_label(path: str, data: bytes) -> np.ndarray:
     """Decode the bytes of a label file as `read_label` does; `path` is what errors call it."""
     check_label_header(path, parse_png_header(data))
-    return _decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    return decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def check_image_header(path: str, header: PngHeader) -> None:
@@ -119,10 +124,16 @@ def check_label_header(path: str, header: PngHeader | None) -> None:
     if header is None:
         raise DataError(f"{path}: not a PNG; labels must be 8-bit greyscale PNG (JPEG would alter the ids)")
     if header.color_type == PALETTE:
-        raise DataError(f"{path}: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale")
+        raise DataError(
+            f"{path}: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale, or "
+            "say what indices or colours stand for with data.label_ids or data.label_colors"
+        )
     if header.color_type != GREY:
         kind = COLOR_TYPES.get(header.color_type, f"colour type {header.color_type}")
-        raise DataError(f"{path}: {kind} PNG; a label needs one channel that holds the class ids, not colours")
+        raise DataError(
+            f"{path}: {kind} PNG; a label needs one channel that holds the class ids, not colours; "
+            "or say what the colours stand for with data.label_colors"
+        )
     if header.depth != 8:
         raise DataError(f"{path}: {header.depth}-bit greyscale PNG; save the label ids with 8 bits a pixel")
 
@@ -151,7 +162,12 @@ def read_bytes(path: str, size: int = -1) -> bytes:
     return data
 
 
-def _decode(path: str, data: bytes, flags: int) -> np.ndarray:
+def decode(path: str, data: bytes, flags: int) -> np.ndarray:
+    """Decode the bytes of a file with OpenCV's `flags`; `path` is what errors call it.
+
+    Raises:
+        DataError: they are damaged, incomplete, or no image.
+    """
     require_complete(path, data)
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -129,11 +129,11 @@ def inspect_pair(paths: tuple[str, str | None], coding: LabelCoding, reports: De
         image = read_image(image_path)
     if label_path is not None:
         with _collect(problems, _kind_of_file(label_path), label_path):
-            label = read_label(label_path)
+            label = read_label(label_path, coding.decode)
     if label is None:
         return PairFacts(None if image is None else image.shape[:2], None, tuple(problems))
     counts = np.bincount(label.ravel(), minlength=256)
-    with _collect(problems, VALUES, label_path, tuple(impossible_values(counts, coding))):
+    with _collect(problems, VALUES, label_path, tuple(coding.as_stored(impossible_values(counts, coding)))):
         coding.check(label, label_path)
     if image is None:
         return PairFacts(None, counts, tuple(problems), label_path)

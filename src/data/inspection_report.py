@@ -25,6 +25,33 @@ def split_lines(split: str, facts: SplitFacts, names: Sequence[str]) -> list[str
     return lines
 
 
+def map_lines(facts: SplitFacts, names: Sequence[str]) -> list[str]:
+    """Return a table of what the configured map makes of the values in label files; nothing without a map."""
+    rows = _map_rows(facts)
+    if not rows:
+        return []
+    value_width = max(map(len, ("value", *(row["value"] for row in rows))))
+    class_width = max(map(len, ("ignored", *names)))
+    lines = [f"  {facts.coding.key}: what becomes of the values in the files"]
+    lines.append(f"  {'value':>{value_width}}  {'id':>3}  {'class':<{class_width}}  {'pixels':>14}")
+    for row in rows:
+        number = row["id"]
+        ignored = number >= len(names)
+        name, shown = ("ignored", "") if ignored else (names[number], number)
+        if row["pixels"]:
+            lines.append(f"  {row['value']:>{value_width}}  {shown:>3}  {name:<{class_width}}  {row['pixels']:>14}")
+    absent = [row["value"] for row in rows if not row["pixels"]]
+    return lines + ([f"  in the map, but in no file: {', '.join(absent)}"] if absent else [])
+
+
+def _map_rows(facts: SplitFacts) -> list[dict]:
+    values = facts.coding.values
+    return [
+        {"value": text, "id": train_id, "pixels": int(facts.values[value])}
+        for value, (text, train_id) in values.items()
+    ]
+
+
 def _sizes(facts: SplitFacts) -> str:
     common = facts.sizes.most_common(SHOWN_SIZES)
     text = ", ".join(f"{count} of {height}x{width}" for (height, width), count in common) or "none"
@@ -75,6 +102,7 @@ def _split_tree(facts: SplitFacts, names: Sequence[str]) -> dict:
             {"id": number, "name": name, "pixels": pixels, "share": share, "images": images}
             for number, (name, pixels, share, images) in enumerate(rows)
         ],
+        "label_map": _map_rows(facts),
         "ignored": {"pixels": facts.ignored, "share": facts.ignored_share()},
         "impossible": {"pixels": facts.invalid},
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from src.data.containers import UPRIGHT, orientation
@@ -11,10 +13,13 @@ HEAD_BYTES = 1 << 16  # where the tag stands, unless a program added it at the e
 TRANSPOSED = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 
-def read_aligned(image_path: str, label_path: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+def read_aligned(
+    image_path: str, label_path: str | None, decode_as: Callable[[str, bytes], np.ndarray] = decode_label
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image as `read_image` does and the label of its pixels, if it has one, as `read_label` does.
 
-    Where both carry the same orientation tag they were stored alike: the image is not turned then, either.
+    Where both carry the same orientation tag they were stored alike: the image is not turned then, either. `decode_as`
+    decodes labels of other kinds, called with path and bytes.
 
     Returns:
         Image (H, W, 3) uint8 RGB, label (h, w) uint8 or None.
@@ -26,7 +31,7 @@ def read_aligned(image_path: str, label_path: str | None) -> tuple[np.ndarray, n
     if label_path is None:
         return image, None
     data = read_bytes(label_path)
-    label = decode_label(label_path, data)
+    label = decode_as(label_path, data)
     tag = orientation(data)
     if tag != UPRIGHT and tag == orientation_of(image_path):
         image = read_image(image_path, turned=False)

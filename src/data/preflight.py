@@ -17,12 +17,12 @@ from src.data.decoder_report import DecoderReports
 from src.data.doubts import Doubts
 from src.data.image_files import (
     check_image_header,
-    check_label_header,
     read_image,
     read_jpeg_size,
     read_label,
     read_png_header,
 )
+from src.data.label_maps import label_coding
 from src.data.orientations import HEAD_BYTES, aligned_size, orientation_of
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.repetitions import repetitions
@@ -48,7 +48,7 @@ def preflight(
     Raises:
         DataError: with all problems found, up to ten lines.
     """
-    coding = LabelCoding(data.name, num_classes, data.ignore_label)
+    coding = label_coding(data, num_classes)
     lists: dict[str, Samples] = {}
     problems: list[str] = []
     for split in splits:
@@ -61,7 +61,7 @@ def preflight(
         logger.info("%s: %d %s in %s", split, len(samples), what, data.dataset_dir)
         lists[split] = samples
         doubts = Doubts(split, _resize(data) if split != "train" else None)
-        problems += _problems_of_files(samples, data.num_parallel_workers, doubts)
+        problems += _problems_of_files(samples, coding, data.num_parallel_workers, doubts)
         problems += _problems_of_values(samples, coding, seed, data.num_parallel_workers)
         _warn(doubts.lines())
     _refuse(list(dict.fromkeys(problems)))  # a bad label can be found twice
@@ -92,12 +92,12 @@ def _refuse(problems: Sequence[str]) -> None:
         raise DataError("\n".join(shown))
 
 
-def _problems_of_files(samples: Samples, workers: int, doubts: Doubts) -> list[str]:
+def _problems_of_files(samples: Samples, coding: LabelCoding, workers: int, doubts: Doubts) -> list[str]:
     """Check existence, headers and sizes of every pair; all missing files make one problem."""
     missing = {pair: [path for path in pair if path and not Path(path).exists()] for pair in samples}
     incomplete = [paths[0] for paths in missing.values() if paths]
     with DecoderReports() as reports:
-        check = partial(_check_pair, reports=reports, doubts=doubts)
+        check = partial(_check_pair, coding=coding, reports=reports, doubts=doubts)
         problems = list(_problems(check, [pair for pair, paths in missing.items() if not paths], workers))
     if incomplete:
         lacking = "pairs lack a file" if any(samples.labels) else "images are missing"
@@ -135,7 +135,7 @@ def _problems(check: Callable, items: Sequence, workers: int) -> Iterator[str]:
     return filter(None, map_ahead(caught, items, usable_workers(workers, len(items))))
 
 
-def _check_pair(paths: tuple[str, str | None], reports: DecoderReports, doubts: Doubts) -> None:
+def _check_pair(paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports, doubts: Doubts) -> None:
     image_path, label_path = paths
     image_header = read_png_header(image_path)
     if image_header is not None:
@@ -148,7 +148,7 @@ def _check_pair(paths: tuple[str, str | None], reports: DecoderReports, doubts: 
             doubts.note_size(image_path, aligned_size(stored, image_tag, UPRIGHT))
         return
     label_header = read_png_header(label_path)
-    check_label_header(label_path, label_header)
+    coding.check_header(label_path, label_header)
     label_tag = orientation_of(label_path, HEAD_BYTES)
     size = aligned_size(stored, image_tag, label_tag) if stored else read_image(image_path).shape[:2]
     check_same_size(image_path, size, label_path, label_header.size)
@@ -157,7 +157,7 @@ def _check_pair(paths: tuple[str, str | None], reports: DecoderReports, doubts: 
 
 
 def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
-    label = read_label(path)
+    label = read_label(path, coding.decode)
     seen |= np.bincount(label.ravel(), minlength=256) > 0
     coding.check(label, path)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from src.config import schema
 from src.data.cityscapes import LabelCoding, Samples, list_samples, read_pair
+from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead
 from src.data.transforms_factory import Compose, create_transforms
 from src.state.data_wait import Feed
@@ -62,7 +63,7 @@ def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> T
         DataError: the data set is not there or its list is malformed.
     """
     samples = list_samples(data.dataset_dir, "train", data.name)
-    coding = LabelCoding(data.name, num_classes, data.ignore_label)
+    coding = label_coding(data, num_classes)
     transforms = create_transforms(data.train_transforms.item_transforms, data.ignore_label)
     return TrainSamples(samples, coding, transforms, seed=seed)
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from src.base.files import make_folder
 from src.config import schema
-from src.config.registry import DATASETS
 from src.data.cityscapes import map_label
 from src.data.classes import class_names, class_palette
 from src.data.eval_samples import EvalSample
+from src.data.label_maps import file_values, label_coding
 from src.data.orientations import read_aligned
 from src.visual.visualize import comparison, write_png
 
@@ -26,7 +26,8 @@ class PredictionWriter:
             make_folder(folder)
         self.names, self.palette = class_names(config), class_palette(config)
         self.ignore_label = config.data.ignore_label
-        self.to_file_values = DATASETS[config.data.name].label_id_table()
+        self.to_file_values = file_values(config)
+        self.coding = label_coding(config.data, config.num_classes)
 
     def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
         """Write the pictures of one sample; `prediction` (H, W) uint8 has the label's size."""
@@ -34,6 +35,6 @@ class PredictionWriter:
             name = sample.stem.replace("_leftImg8bit", "") + "_pred_labelIds.png"
             write_png(self.predictions / name, map_label(prediction, self.to_file_values))
         if self.images:
-            image, _ = read_aligned(sample.image_path, sample.label_path)
+            image, _ = read_aligned(sample.image_path, sample.label_path, self.coding.decode)
             picture = comparison(image, sample.label, prediction, self.palette, self.names, self.ignore_label)
             write_png(self.images / f"{sample.stem}.png", picture)

@@ -111,7 +111,8 @@ def test_every_faulty_file_is_named_with_its_reason(root, tmp_path, capsys):
         f"train: {masks}/train_3.png: label values 3, 200, 254: outside 0..2 and ignore_label 255",
         f"train: {images}/train_4.png has 48x96 pixels but {masks}/train_4.png 40x96",
         f"val: {images}/val_0.png: no such file",
-        f"val: {masks}/val_0.png: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale",
+        f"val: {masks}/val_0.png: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale, "
+        "or say what indices or colours stand for with data.label_ids or data.label_colors",
     ]
     assert capsys.readouterr().out.splitlines()[-7:] == expected
     report = json.loads((tmp_path / "report.json").read_text())

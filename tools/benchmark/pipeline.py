@@ -14,6 +14,7 @@ from src.base.cores import usable_cores
 from src.config import schema
 from src.data.cityscapes import CLASSES, list_samples
 from src.data.image_files import read_image, read_label
+from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead
 from src.visual.visualize import write_png
 
@@ -55,11 +56,12 @@ def measure_pipeline(config: schema.Config, batches: int) -> Speed:
 def measure_decoding(config: schema.Config, batches: int) -> Speed:
     """Time reading image and label files with the same threads and doing nothing with them."""
     samples = list_samples(config.data.dataset_dir, "train", config.data.name)
+    coding = label_coding(config.data, config.num_classes)
     items = range((2 * WARM_UP_BATCHES + batches) * config.batch_size)
 
     def read(item: int) -> None:
         image_path, label_path = samples[item % len(samples)]
-        read_image(image_path), read_label(label_path)
+        read_image(image_path), read_label(label_path, coding.decode)
 
     images = map_ahead(read, items, min(config.data.num_parallel_workers, usable_cores()))
     return timed(zip(*[images] * config.batch_size), batches, config.batch_size)
