@@ -1,5 +1,6 @@
 """Convert public PyTorch weights of BiSeNetV2 to a checkpoint of this repository, or the other way round.
 
+A file of the backbone alone, with or without a dictionary a part, becomes a checkpoint to fine-tune from.
 Beside the checkpoint a complete configuration is written, for ``--config``: variant of the network, classes and the
 normalisation those weights were trained with. PyTorch is needed for this alone, in this or in another interpreter.
 """
@@ -47,13 +48,14 @@ def from_torch(args: argparse.Namespace) -> None:
     family = converting.choose_family(values, args.source, args.torch_file)
     weights = converting.from_torch(values, family, args.torch_file)
     configuration = args.output.with_suffix(".yml")
-    num_classes = len(weights["head.conv_out.1.bias"])
+    num_classes = converting.classes_in(weights)
     text = converting.configuration_for(family, num_classes, classes)
     origin = converting.origin_of(family, num_classes, classes)
     checkpoint.write_atomically({**origin.entry(), **weights}, args.output)
     title = f"# For {args.output.name}: {family.name} weights from {args.torch_file.name}.\n"
     write_whole(configuration, (title + text).encode())
-    logger.info("checkpoint: %s, %d classes", args.output, num_classes)
+    what = "backbone only: for --finetune_ckpt" if num_classes is None else f"{num_classes} classes"
+    logger.info("checkpoint: %s, %s", args.output, what)
     logger.info("configuration: %s, for --config", configuration)
 
 

@@ -29,6 +29,8 @@ from src.utils.config import load_config
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
+HEADS = ("head.", "aux")  # what names of parameters begin with that are no part of a backbone
+SOME_CLASSES = 19  # of the heads that a network has whose backbone alone is asked for
 POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
 
 
@@ -104,7 +106,11 @@ def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> 
         UserError: a tensor is missing, unknown, of another shape or not finite.
     """
     auxiliary = family.auxiliary and any(name.startswith("aux") for name in values)
-    shapes = _shapes(values[family.classifier].shape[0], auxiliary, family.pointwise_bias)
+    backbone = family.classifier not in values
+    num_classes = SOME_CLASSES if backbone else values[family.classifier].shape[0]
+    shapes = _shapes(num_classes, auxiliary, family.pointwise_bias)
+    if backbone:
+        shapes = {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
     theirs = {family.torch_name(name): name for name in shapes}
     ignored = defaultdict(list)
     for name in values.keys() - theirs.keys():
@@ -125,13 +131,27 @@ def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> 
     return {ours: values[name] for name, ours in theirs.items()}
 
 
-def origin_of(family: Family, num_classes: int, classes: tuple[str, ...]) -> Origin:
-    """Return what a checkpoint of a family's weights says of their training; `classes` is () if they are not known."""
+def classes_in(weights: Mapping[str, np.ndarray]) -> int | None:
+    """Return the number of classes of converted weights; None of a backbone, which has no classifier."""
+    bias = weights.get("head.conv_out.1.bias")
+    return None if bias is None else len(bias)
+
+
+def origin_of(family: Family, num_classes: int | None, classes: tuple[str, ...]) -> Origin:
+    """Return what a checkpoint of a family's weights says of their training.
+
+    Args:
+        family: of the weights.
+        num_classes: None of a backbone, of which it is not known how its pictures were normalised, either.
+        classes: names of the classes, () if they are not known.
+    """
     variant = {
         "inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon,
         "bga_pointwise_bias": family.pointwise_bias,
     }  # fmt: skip
     normalize = {"mean": family.mean, "std": family.std, "is_scale": True, "norm_type": "mean_std"}
+    if num_classes is None:
+        normalize = None
     return Origin("BiSeNetV2", variant, num_classes, classes or None, normalize)
 
 
@@ -150,6 +170,7 @@ def to_torch(values: Tensors, source: str, path: Path) -> tuple[dict[str, np.nda
     weights = checkpoint.require_finite_weights(values, path)
     biased = POINTWISE_BIAS[0] in weights
     family = (MMSEG if biased else BISENET) if source == "auto" else FAMILIES[source]
+    checkpoint.refuse_backbone(weights, path)
     if "head.conv_out.1.weight" not in weights:
         raise CheckpointError(f"{path}: no checkpoint of BiSeNetV2")
     if biased and not family.pointwise_bias:
@@ -185,14 +206,16 @@ def _shapes(num_classes: int, auxiliary: bool, pointwise_bias: bool) -> dict[str
     return {p.name: p.shape for p in network.get_parameters()}
 
 
-def configuration_for(family: Family, num_classes: int, classes: tuple[str, ...]) -> str:
+def configuration_for(family: Family, num_classes: int | None, classes: tuple[str, ...]) -> str:
     """Return a complete configuration for a family's weights as YAML text, usable from any folder.
 
     Args:
         family: of the weights.
-        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise.
+        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise, and so does None, of a
+            backbone.
         classes: names of the classes, () if they are not known.
     """
+    num_classes = SOME_CLASSES if num_classes is None else num_classes
     options = [
         "--num_classes", num_classes, f"net_args.inner_upsample={family.inner_upsample}",
         f"net_args.bn_epsilon={family.bn_epsilon}", f"net_args.bga_pointwise_bias={family.pointwise_bias}",

@@ -22,6 +22,7 @@ from src.convert.families import recognise
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which training scripts save the weights
 AVERAGED = ("ema", "averag", "swa", "shadow", "teacher")  # in the name of an entry with averaged weights
 INNER = ("state_dict", "module", "model", "shadow")  # what averaged weights may be wrapped in once more
+PARTS = ("detail", "segment", "bga")  # of a backbone, each a dictionary of its own
 COUNTERS = ("n_averaged", "steps", "module.n_averaged")  # of what averages; no weights
 CLASSES = "__classes__"  # entry of the .npz: names of the classes as JSON, where the file tells them
 
@@ -84,6 +85,8 @@ def _tensors(value: Any) -> dict[str, Any]:
 
     if not isinstance(value, dict):
         return {}
+    if all(isinstance(value.get(part), dict) for part in PARTS):
+        value = {f"{part}.{name}": tensor for part in PARTS for name, tensor in value[part].items()}
     return {str(name): v for name, v in value.items() if isinstance(v, torch.Tensor) and name not in COUNTERS}
 
 

@@ -11,6 +11,7 @@ from src.config import schema
 from src.data.classes import class_problems, known_names
 from src.data.normalization import difference, normalization_of, warn_of_two_normalizations
 from src.modules.factory import VARIANT, compare_variant
+from src.state import checkpoint
 from src.state.checkpoint_origin import Origin, Tensors
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,11 @@ def compare_origin(
         new_classes: whether they may be other ones, as in fine-tuning.
 
     Raises:
-        CheckpointError: another network, variant or other classes; a normalisation that differs is warned of.
+        CheckpointError: another network, variant or other classes, or weights without a head that are not trained on; a
+            normalisation that differs is warned of.
     """
+    if not training:
+        checkpoint.refuse_backbone(values, path)
     origin = values.origin
     if origin is None:
         compare_variant(config, path)

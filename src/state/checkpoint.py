@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 leave_out_repetitions()
 
 STATE_PREFIX = "train_state."
+BACKBONE, HEAD = ("detail.", "segment."), "head."  # what names of BiSeNetV2's weights begin with
 DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale
 LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps"
 ACCUMULATION = "accumulation."  # what several passes add up for an update: zero whenever a checkpoint is written
@@ -232,6 +233,12 @@ def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str |
     """
     require_finite_weights(values, path)
     _fill(network.get_parameters(), values, path)
+
+
+def refuse_backbone(values: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Raise a CheckpointError for weights of BiSeNetV2 that have no head, as a backbone trained on ImageNet."""
+    if any(name.startswith(BACKBONE) for name in values) and not any(name.startswith(HEAD) for name in values):
+        raise CheckpointError(f"{path}: backbone only: for --finetune_ckpt; there is no head to predict with")
 
 
 def _fill(parameters: Iterable[Parameter], values: dict[str, np.ndarray], path: str | Path) -> None:
