@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 import pytest
@@ -85,6 +86,23 @@ def test_batch_32():
         "weights": None, "classes": (19, "cityscapes"),
     }  # fmt: skip
     assert recipe("batch32").sync_bn
+
+
+def test_the_public_pytorch_training():
+    assert facts("imagenet_backbone") == {
+        "loss": "ohem", "steps": (150000, 1000), "batch": 8, "lr": (0.005, 0.0, 0.9), "decay": (0.0005, True),
+        "crop": (512, 1024), "scales": (2048, (0.25, 2.0), None), "evaluated": (1024, 2048), "normalize": CITYSCAPES,
+        "weights": None, "classes": (19, "cityscapes"),
+    }  # fmt: skip
+    config = recipe("imagenet_backbone")
+    assert (config.optimizer.head_lr_mult, config.sync_bn, config.mix) == (10, True, True)
+    assert (config.net_args.inner_upsample, config.net_args.bn_epsilon) == ("nearest", 1e-5)  # that of its backbone
+    assert config.finetune_ckpt == "backbone.ckpt"
+
+
+def test_one_card_is_the_default_with_four_passes():
+    default = load_config(["--save_dir", "runs/one", "data.dataset_dir=/path/to/Cityscapes"], "train")
+    assert recipe("one_card") == dataclasses.replace(default, accumulate_steps=4)
 
 
 def test_camvid():
