@@ -273,11 +273,8 @@ class Config(Recipe):
             "required with --split test: the folder for the predicted label-id PNGs",
         )
         problems += self._protocol_problems()
-        problems += require(
-            self.stop_step is None or self.stop_step <= self.total_step,
-            "stop_step",
-            f"must not exceed total_step = {self.total_step}, got {self.stop_step}",
-        )
+        end, last = self.stop_step, self.total_step
+        problems += require(end is None or end <= last, "stop_step", f"must not exceed total_step = {last}, got {end}")
         return problems + require(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",

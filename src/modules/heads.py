@@ -55,7 +55,11 @@ def _size(height: int, width: int) -> Tensor:
 
 
 class SegmentHead(nn.Cell):
-    """Class scores: feature (N, C, h, w) to (N, num_classes, h, w), or twice that size behind `DoubleSize`, float32."""
+    """Class scores, float32.
+
+    Inputs: feature (N, C, h, w), size (H, W) or None. Output: (N, num_classes, H, W); without a size
+    (N, num_classes, h, w), or twice that behind `DoubledConvBNReLU`.
+    """
 
     def __init__(
         self, in_channels: int, middle: int, num_classes: int, *, norm: NormFactory, dropout: float,
@@ -66,6 +70,8 @@ class SegmentHead(nn.Cell):
         self.drop = nn.Dropout(p=dropout) if dropout else nn.Identity()
         classifier = conv2d(classifier_inputs or middle, num_classes, 1, has_bias=True)
         self.conv_out = nn.SequentialCell([before_classifier or nn.Identity(), classifier])
+        self.resize = Resize()
 
-    def construct(self, feature: Tensor) -> Tensor:
-        return ops.cast(self.conv_out(self.drop(self.conv(feature))), ms.float32)
+    def construct(self, feature: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        logits = ops.cast(self.conv_out(self.drop(self.conv(feature))), ms.float32)
+        return logits if size is None else self.resize(logits, size)

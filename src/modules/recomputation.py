@@ -9,14 +9,13 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 from src.base.errors import ConfigError
 from src.modules.loss.loss import WithLossCell
 
-NONE, HEADS, ALL = "none", "heads", "all"
-
 
 def recompute(with_loss: WithLossCell, what: str) -> None:
     """Let the backward pass compute anew what lies inside the heads, or inside the heads and stages, of the network.
 
-    Only the maps between these parts are kept; a loss that is differentiated belongs to its head. Normalisation runs twice in a step then; its running statistics are for
-    `RunningStatistics` to move, because the cells store those of the batch. To be called before the first run.
+    Only the maps between these parts are kept; a loss that is differentiated belongs to its head. Normalisation runs
+    twice in a step then; its running statistics are for `RunningStatistics` to move, because the cells store those of
+    the batch. To be called before the first run.
 
     Args:
         with_loss: network and loss; the network made with auxiliary heads.
@@ -25,7 +24,7 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
     Raises:
         ConfigError: the network does not tell its parts.
     """
-    if what == NONE:
+    if what == "none":
         return
     network = with_loss.network
     if not with_loss.criterion.gradient_at_once:
@@ -33,7 +32,7 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
     heads, stages = network.parts() if with_loss.coarse else ((), ())
     if not heads:
         raise ConfigError(f"recompute: {type(network).__name__} does not tell its parts; take recompute none")
-    for part in (*heads, *(stages if what == ALL else ())):
+    for part in (*heads, *(stages if what == "all" else ())):
         part.recompute()
         for _, cell in part.cells_and_names():
             if isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm)) and cell.use_batch_statistics is not False:

@@ -64,8 +64,7 @@ class TrainOneStepCell(nn.Cell):
         self.average = nn.Identity()
         if rank_size > 1:
             self.average = nn.DistributedGradReducer(self.weights, mean=True, degree=rank_size)
-        self.dynamic = loss_scaler == "dynamic"
-        self.scale_window = scale_window
+        self.dynamic, self.scale_window = loss_scaler == "dynamic", scale_window
         self.clip_grad_norm = clip_grad_norm
         self.force_update = force_update
         self.scaled = loss_scaler != "none"

@@ -241,7 +241,7 @@ def test_the_evaluation_while_training_can_use_windows(dataset, network, caplog)
     found = {}
     for name in ("ss", "ssc"):
         config = load_config([*words, "--eval_protocol", name], "train")
-        run = train_script.make_evaluation(network, config, None)
+        run = train_script.make_evaluation(network, None, config, None)
         found[name] = run(lambda: False)
         assert network.training
         (infer,) = create_infers(network, [with_protocol(config.data, name).eval_transforms])

@@ -123,7 +123,7 @@ def test_nothing_large_is_computed_on_the_ai_cpu(training, other_trainings, ohem
 
 def test_a_loss_that_gathers_is_found(cpu_training):
     """The CPU's own form, with an index for every pixel."""
-    assert {"GatherD", "GatherDGradV2"} <= on_the_ai_cpu(cpu_training)
+    assert "GatherD" in on_the_ai_cpu(cpu_training)
 
 
 def test_an_operator_without_ascend_is_found():
