@@ -218,7 +218,6 @@ class BiSeNetV2(Network):
         self.bga = BilateralGuidedAggregation(128, norm, inner_upsample, bga_pointwise_bias)
         head = functools.partial(SegmentHead, num_classes=num_classes, norm=norm, dropout=dropout)
         self.head = head(128, 1024)
-        self.resize = Resize()
         self.aux_heads = aux_heads
         if aux_heads:
             for name, channels, factor in zip(AUX_HEADS, (16, 32, 64, 128), (4, 8, 16, 32)):
@@ -230,8 +229,8 @@ class BiSeNetV2(Network):
         size = image.shape[2:]
         coarse = self.coarse_logits(image)
         if not (self.training and self.aux_heads):
-            return self.resize(coarse[0], size)
-        return tuple([self.resize(logits, size) for logits in coarse])
+            return self.head.resize(coarse[0], size)
+        return tuple([self.head.resize(logits, size) for logits in coarse])
 
     def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the heads' logits (N, num_classes, h, w) float32 before they are resized; outside training one."""

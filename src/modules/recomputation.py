@@ -8,6 +8,7 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 
 from src.base.errors import ConfigError
 from src.modules.loss.loss import WithLossCell
+from src.utils.local_adapter import recomputes_in_order
 
 
 def recompute(with_loss: WithLossCell, what: str) -> None:
@@ -22,10 +23,12 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
         what: 'none', 'heads' or 'all'.
 
     Raises:
-        ConfigError: the network does not tell its parts.
+        ConfigError: the network does not tell its parts, or this MindSpore runs operators too late.
     """
     if what == "none":
         return
+    if not recomputes_in_order():
+        raise ConfigError("recompute: MindSpore 2.0 would leave wrong running statistics; take 2.1 or later, or none")
     network = with_loss.network
     if not with_loss.criterion.gradient_at_once:
         with_loss.head_loss.recompute()
@@ -63,5 +66,5 @@ class RunningStatistics(nn.Cell):
     def end(self, before: Sequence[Tensor], grads: tuple[Tensor, ...]) -> None:
         """Move the statistics once `grads` are computed."""
         for i in range(len(self.share)):
-            batch = ops.depend(self.running[i], grads)
-            ops.assign(self.running[i], before[i] + batch * self.share[i])
+            moved = before[i] + self.running[i] * self.share[i]
+            ops.assign(self.running[i], ops.depend(moved, grads))

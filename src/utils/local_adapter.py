@@ -93,6 +93,11 @@ def custom_gradients_stay_right() -> bool:
     return mindspore_version() >= (2, 1) or ms.get_context("mode") == ms.GRAPH_MODE
 
 
+def recomputes_in_order() -> bool:
+    """Tell whether recomputed operators run before what needs all gradients; some do not in MindSpore 2.0."""
+    return mindspore_version() >= (2, 1)
+
+
 def discover_rank() -> Placement:
     """Return which process of its job this is.
 

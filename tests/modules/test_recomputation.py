@@ -15,6 +15,8 @@ from src.modules.loss.cross_entropy import CrossEntropy
 from src.modules.loss.loss import WithLossCell
 from src.modules.recomputation import recompute
 from src.modules.train_warpper import TrainOneStepCell
+from src.utils import local_adapter
+from src.utils.local_adapter import recomputes_in_order
 
 NORM = functools.partial(nn.BatchNorm2d, momentum=0.9)
 
@@ -68,6 +70,10 @@ def test_recomputed_normalisation_would_move_its_statistics_twice():
     assert any(abs(twice[name] - plain[name]).max() > 1e-2 for name in plain if "moving_mean" in name)
 
 
+needs_order = pytest.mark.skipif(not recomputes_in_order(), reason="refused here")
+
+
+@needs_order
 @pytest.mark.parametrize(("what", "one_hot"), [("heads", False), ("all", True)])
 def test_weights_and_statistics_are_the_same(what, one_hot):
     plain = train(Small())
@@ -75,6 +81,13 @@ def test_weights_and_statistics_are_the_same(what, one_hot):
         np.testing.assert_allclose(value, plain[name], atol=1e-5 * abs(plain[name]).max(), err_msg=name)
 
 
+def test_a_version_that_recomputes_too_late_is_refused(monkeypatch):
+    monkeypatch.setattr(local_adapter, "mindspore_version", lambda: (2, 0, 0))
+    with pytest.raises(ConfigError, match="recompute: MindSpore 2.0 would leave wrong running statistics"):
+        recompute(WithLossCell(Small(), CrossEntropy(3), [1.0]), "heads")
+
+
+@needs_order
 def test_a_network_that_does_not_tell_its_parts_is_refused():
     with_loss = WithLossCell(Network(), CrossEntropy(3), [1.0])
     with pytest.raises(ConfigError, match="Network does not tell its parts"):

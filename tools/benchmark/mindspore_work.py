@@ -24,6 +24,7 @@ from src.evaluation.inference import evaluation_protocol
 from src.modules.base_modules import MultiScaleInfer, scaled_size
 from src.modules.factory import create_network, create_train_cell
 from src.modules.folding import fold_batch_norm
+from src.modules.heads import DoubledConvBNReLU
 from src.modules.inference_graph import InferenceGraph
 from src.offline import exporting
 from src.offline.mindir import MindIRModel
@@ -176,6 +177,9 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
         return note
 
     convolutions = {name: cell for name, cell in network.cells_and_names() if isinstance(cell, nn.Conv2d)}
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, DoubledConvBNReLU):
+            cell.products_first = False  # as the network is defined
     handles = [cell.register_forward_hook(hook_for(name, cell)) for name, cell in convolutions.items()]
     network(image)
     for handle in handles:
