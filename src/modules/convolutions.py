@@ -2,8 +2,8 @@
 
 In the layout that MindSpore gives it, oneDNN computes both halves of that gradient from a copy of the map with nine
 values for each of its own, one copy a thread, and keeps the room for each convolution of the network as long as the
-network lives. As a convolution with the turned kernel and one matrix product the same gradient takes half the time on
-large maps, and its copy lives for a moment (``scripts/benchmark.py --only memory train``).
+network lives. As a convolution with the turned kernel and matrix products the same gradient takes less time on large
+maps, and its copies live for a moment (``scripts/benchmark.py --only memory train``).
 """
 
 from __future__ import annotations

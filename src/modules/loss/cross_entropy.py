@@ -130,7 +130,7 @@ class CrossEntropy(nn.Cell):
         """Return the loss and its gradient for the logits, (N, C, h, w) float32."""
         size, coarse = weight.shape[1:], logits.shape[2:]
         logits = ops.cast(logits, ms.float32)
-        # twice as fast on the CPU where each value of the logits becomes many
+        # the CPU's resize kernel costs by the result's size, the products less where the logits are small
         full = self.by_products(logits, size) if 4 * coarse[0] <= size[0] else resize(logits, size)
         exponentials, largest, total_exponential = self.over_channels.exponentials(full)
         picked = ops.gather_elements(full, 1, ops.expand_dims(target, 1)).reshape(largest.shape)
