@@ -43,7 +43,8 @@ def read_entries(value: Any) -> dict[str, str]:
         raise ConfigError(f"{source}expected raw values and train ids, such as {{0: ignore, 1-150: 0-149}}")
     for raw, train_id in value.items():
         if isinstance(train_id, bool) or not isinstance(train_id, (int, str)):
-            raise ConfigError(f"{source}{raw}: expected a train id or {IGNORED}, got {train_id!r}")
+            way_out = "; YAML needs a space behind the colon" if train_id is None and ":" in str(raw) else ""
+            raise ConfigError(f"{source}{raw}: expected a train id or {IGNORED}, got {train_id!r}{way_out}")
     return {str(raw): str(train_id) for raw, train_id in value.items()}
 
 
