@@ -1,8 +1,9 @@
-"""How much memory a process has taken at most. Needs no MindSpore, and no package beyond Python's own."""
+"""How much memory a process has taken at most, and giving it back. Needs no package beyond Python's own."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -26,6 +27,12 @@ def free_memory_mb() -> float | None:
     """Return what a process can take before the system swaps, in MB (10^6 bytes); None where it is not told."""
     found = _kilobytes(MEMINFO, "MemAvailable:")
     return None if found is None else found * 1024 / 1e6
+
+
+def give_back_freed_memory() -> None:
+    """Let the system have what this process has freed: glibc keeps it by itself. Nothing with another C library."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _kilobytes(path: Path, name: str) -> int | None:

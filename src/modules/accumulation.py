@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, amp, nn, ops
 
 from src.modules.loss.cross_entropy import CrossEntropy
@@ -58,6 +59,8 @@ class AccumulatingStepCell(TrainOneStepCell):
         self.sums = self.weights.clone(prefix=ACCUMULATION.rstrip("."), init="zeros")
         for p in self.sums:
             p.requires_grad = False
+        shared = {p.shape: Tensor(np.zeros(p.shape), p.dtype) for p in self.sums}  # a few take less room than kernels
+        self.zeros = tuple(shared[p.shape] for p in self.sums)
         self.loss_sum, self.head_sums = self._sum("loss", 0.0), self._sum("heads", [0.0] * heads)
         self.total = self._sum("total", 0.0)
         self.finite = self._sum("finite", 1.0)
@@ -75,7 +78,9 @@ class AccumulatingStepCell(TrainOneStepCell):
         sensitivity = (ops.ones_like(loss) * (scale * weight), ops.zeros_like(head_losses))
         grads = self.grad(self.network, self.weights)(image, label, sensitivity)
         self.running.end(before, grads)
-        finite = self.finite * ops.cast(self.overflow(grads), ms.float32)
+        finite = self.finite * 1.0
+        if not self.overflow.told_by_sums:
+            finite = finite * ops.cast(self.overflow(grads), ms.float32)
         passes = self.passes + 1
         added = (
             self.map(_add, self.sums, grads),
@@ -107,10 +112,10 @@ class AccumulatingStepCell(TrainOneStepCell):
 
     def _begin_anew(self) -> tuple:
         return (
-            self.map(_clear, self.sums),
-            _clear(self.loss_sum),
-            _clear(self.head_sums),
-            _clear(self.total),
+            self.map(ops.assign, self.sums, self.zeros),
+            ops.assign(self.loss_sum, ops.zeros_like(self.loss_sum)),
+            ops.assign(self.head_sums, ops.zeros_like(self.head_sums)),
+            ops.assign(self.total, ops.zeros_like(self.total)),
             ops.assign(self.finite, ops.ones_like(self.finite)),
             ops.assign(self.passes, ops.zeros_like(self.passes)),
         )
@@ -118,8 +123,3 @@ class AccumulatingStepCell(TrainOneStepCell):
 
 def _add(total: Parameter, grad: Tensor) -> Tensor:
     return ops.assign_add(total, grad)
-
-
-def _clear(total: Parameter) -> Tensor:
-    # Less than itself is nothing, NaN included; `zeros_like` would be a constant as large, kept for good.
-    return ops.assign(total, ops.cast(ops.less(total, total), total.dtype))

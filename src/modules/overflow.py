@@ -14,6 +14,7 @@ class FiniteByValue(nn.Cell):
     """Looks for what is not finite among the gradients: CPU, GPU, and Ascend chips that compute inf and nan."""
 
     advice = ""
+    told_by_sums = True  # what is not finite is not so in a sum with anything else, either
 
     def begin(self, x: Tensor) -> Tensor:
         """Return `x`; nothing has to be prepared."""
@@ -35,6 +36,7 @@ class FiniteByRegister(nn.Cell):
         "; this chip tells of an overflow by its status register (NPUGetFloatStatusV2), the forward pass included: "
         "if the logged losses are finite, --force_update True goes on whatever it says"
     )
+    told_by_sums = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import subprocess
 import sys
@@ -52,3 +53,34 @@ def test_what_is_free_is_what_linux_calls_available(monkeypatch, tmp_path):
     assert memory.free_memory_mb() is None
     table.write_text("MemFree:         1000000 kB\nMemAvailable:    5000000 kB\n", encoding="utf-8")
     assert memory.free_memory_mb() == 5120
+
+
+FREEING = """
+import ctypes
+from pathlib import Path
+from src.base.memory import give_back_freed_memory
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+held = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+blocks = [libc.malloc(100_000) for _ in range(2000)]  # too small for pages of their own
+for block in blocks:
+    ctypes.memset(ctypes.c_void_p(block), 1, 100_000)
+for block in blocks[:-1]:  # the last one keeps the heap from shrinking
+    libc.free(ctypes.c_void_p(block))
+before = held()
+give_back_freed_memory()
+print(before, held())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="of glibc alone")
+def test_what_was_freed_below_memory_in_use_is_given_back():
+    done = subprocess.run([sys.executable, "-c", FREEING], cwd=ROOT, capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert before > 200
+    assert after < before - 190
+
+
+def test_without_glibc_nothing_is_given_back(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.give_back_freed_memory()
