@@ -6,17 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.base.files import make_folder, write_whole
+from src.base.files import make_folder
+from src.visual.class_names import write_palette
 from src.visual.visualize import colorize, overlay, with_legend, write_png
 
 CLASS_IDS, COLOR, OVERLAY = KINDS = "class_ids", "color", "overlay"
-
-
-def write_palette(folder: Path, palette: np.ndarray, names: tuple[str, ...]) -> None:
-    """Write ``palette.txt``: which class id is which class, in the format that `read_palette` reads."""
-    rows = [f"{red} {green} {blue} {name}\n" for (red, green, blue), name in zip(palette.tolist(), names)]
-    head = "# R G B name, a line for each class id from 0 on\n"
-    write_whole(folder / "palette.txt", (head + "".join(rows)).encode())
 
 
 class ImageWriter:

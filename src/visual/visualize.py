@@ -6,7 +6,6 @@ Every picture is a (H, W, 3) uint8 array in RGB; only `write_png` knows that Ope
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +14,14 @@ import numpy as np
 
 from src.base.errors import UserError
 from src.base.files import write_whole
+from src.visual.class_names import drawn_name
 from src.visual.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
 
 ALPHA = 0.75  # share of the class colours over the photograph
 WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
 _TEXT = 0.75  # size of names, in OpenCV's font scale
 _PANEL_MIN, _PANEL_MAX = 640, 1024  # longest side of a panel, pixels
+_LARGEST_TEXT = 8  # times its usual size, below a picture that is much wider than high
 _MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels around panels, above them, and across a colour of the legend
 
 
@@ -118,7 +119,7 @@ def comparison(
     sheet = np.vstack([np.hstack(row) for row in rows])
     sheet = cv2.copyMakeBorder(sheet, 0, 0, _MARGIN, 0, cv2.BORDER_CONSTANT, value=PAPER)
     present = set(np.unique(pred).tolist()) | set([] if label is None else np.unique(label).tolist())
-    entries = [(_printable(names[i], i), palette[i]) for i in sorted(present - {ignore_label})]
+    entries = [(drawn_name(names[i], i), palette[i]) for i in sorted(present - {ignore_label})]
     entries += [("ignored", None)] if ignore_label in present else []
     return np.vstack([sheet, _legend(entries, sheet.shape[1])])
 
@@ -149,13 +150,6 @@ def _fit(array: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         return cv2.resize(array.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-
-
-def _printable(name: str, index: int) -> str:
-    """Return `name` in the letters that OpenCV's fonts have: without accents, other ones as "?"; or a substitute."""
-    letters = [letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)]
-    plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
-    return plain if any(map(str.isalnum, plain)) else f"class {index}"
 
 
 def _titled(title: str, panel: np.ndarray, key: tuple[str, tuple] | None = None) -> np.ndarray:
@@ -205,8 +199,8 @@ def with_legend(picture: np.ndarray, present: Sequence[int], palette: Sequence, 
         The picture (H + h, max(W, 640), 3), at the top left.
     """
     width = max(picture.shape[1], _PANEL_MIN)
-    factor = max(1, width // _PANEL_MAX)
-    entries = [(_printable(names[i], i), palette[i]) for i in present]
+    factor = max(1, min(width // _PANEL_MAX, max(_LARGEST_TEXT, picture.shape[0] // 128)))
+    entries = [(drawn_name(names[i], i), palette[i]) for i in present]
     legend = _legend(entries, -(-width // factor))
     legend = legend.repeat(factor, axis=0).repeat(factor, axis=1)[:, :width]
     upper = blank(picture.shape[0], width)

@@ -214,9 +214,18 @@ def test_legend_names_the_classes():
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("天空", "class 0"), ("Gehölz", "Geholz"), ("Straße", "Stra?e"), ("a\nb", "a?b"), (" ", "class 0")],
+    [
+        ("天空", "id 0"),
+        ("Gehölz", "Geholz"),
+        ("Straße", "Strasse"),
+        ("a\nb", "a b"),
+        (" ", "id 0"),
+        ("car 车", "id 0"),
+        ("a\x1bb", "id 0"),
+        ("rails – tram", "rails - tram"),
+    ],
 )
-def test_names_are_written_in_letters_that_the_font_has(name, shown):
+def test_names_are_written_in_letters_that_the_font_has_or_as_their_id(name, shown):
     image, pred = random_image(8, SHAPE), blocks(8, SHAPE, [0, 2])
     pictures = [compare(image, None, pred, [text, *NAMES[1:]]) for text in (name, shown)]
     assert (pictures[0] == pictures[1]).all()
