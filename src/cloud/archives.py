@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_PLAIN_FILES = (0, stat.S_IFREG)  # types in the mode of a zip's member; 0 where a program tells none
 DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -32,8 +33,9 @@ def is_archive(path: Path) -> bool:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Return the archives right in `folder`, by name."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and is_archive(path))
+    """Return the archives right in `folder`, by name; hidden ones are none."""
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in visible if path.is_file() and is_archive(path))
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -71,10 +73,11 @@ def _inside(target: Path, name: str, archive: Path) -> Path:
 def _zip_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tuple[Path, int, IO[bytes] | None]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            if member.is_dir():
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if member.is_dir() or kind == stat.S_IFDIR:
                 continue
             path = _inside(target, member.filename, archive)
-            if stat.S_ISLNK(member.external_attr >> 16):
+            if kind not in _PLAIN_FILES:
                 raise UserError(f"{archive}: {member.filename} is a link or a device; a data set has files only")
             yield path, member.file_size, opened.open(member) if contents else None
 

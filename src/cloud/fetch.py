@@ -140,6 +140,7 @@ def _dataset_root(folder: Path, url: str) -> Path | None:
     if any((folder / mark).exists() for mark in DATASET_MARKS):
         return folder
     found = sorted({path.parent for mark in DATASET_MARKS for path in folder.glob(f"*/{mark}")})
+    found = [path for path in found if not path.name.startswith(".")]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise UserError(f"--data_url {url}: several data sets in it ({names}); name one of them")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from src.base.claims import NAME as NAME_OF_CLAIM
 from src.base.errors import ConfigError, DataError, UserError
+from src.base.file_kinds import is_hidden
 from src.base.temporary import is_temporary
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
 
@@ -57,15 +57,18 @@ def refuse_file(folder: Path) -> None:
 
 
 def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
-    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains."""
+    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains.
+
+    Hidden files of other programs are no content, and are left there.
+    """
     refuse_file(folder)
     listed = set(listed)
     found = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    found = [path for path in found if not path.name.startswith(NAME_OF_CLAIM)]
+    own = [path for path in found if str(path.relative_to(folder)) in listed or _is_remains(path)]
     for path in found:
-        if str(path.relative_to(folder)) not in listed and not _is_remains(path):
+        if path not in own and not is_hidden(path.relative_to(folder)):
             raise ConfigError(f"{folder}: holds {path.name}, which no earlier run lists; take an empty folder")
-    return found
+    return own
 
 
 def _is_remains(path: Path) -> bool:

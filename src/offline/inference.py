@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.file_kinds import is_hidden
 from src.base.files import make_folder, write_whole
 from src.base.progress import Progress
 from src.data.prefetch import map_ahead
@@ -32,7 +33,7 @@ def list_inputs(folder: Path, wanted: TensorInfo) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"no such folder of inputs: {folder}")
-    paths = sorted(folder.glob("*.bin"))
+    paths = sorted(path for path in folder.glob("*.bin") if not is_hidden(path.relative_to(folder)))
     if not paths:
         raise DataError(f"{folder}: holds no *.bin file; preprocess.py writes them")
     for path in paths:
