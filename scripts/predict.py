@@ -62,10 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     predictor, begin = make_predictor(config, args), partial(write_record, args.output, record)
     if not files:  # a video
-        return 2 if predict_video(predictor, args.input, args.output, palette, names, begin) else 0
+        pictures = (args.output, palette, names, begin)
+        return 2 if predict_video(predictor, args.input, *pictures, config.data.max_pixels) else 0
     begin()
     writer = ImageWriter(args.output, palette, names)
-    failed = predict_images(predictor, wanted, writer, config.data.num_parallel_workers)
+    failed = predict_images(predictor, wanted, writer, config.data.num_parallel_workers, config.data.max_pixels)
     logger.info("results: %s; class_ids hold train ids 0..%d, see palette.txt", args.output, len(names) - 1)
     return 2 if failed else 0
 

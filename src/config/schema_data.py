@@ -8,6 +8,8 @@ from src.config.label_maps import parse_colors, parse_ids
 from src.config.registry import DATASETS
 from src.config.schema_base import Section, at_least, between, key, require, weights
 
+MAX_PIXELS = 200_000_000
+
 
 class Transform(Section):
     """Base of the transforms: each is the frozen dataclass that configures it, called with ``(image, label, rng)``.
@@ -98,6 +100,13 @@ class Data(Section):
     )
     num_parallel_workers: int = key(
         8, "threads that decode and augment; cut to the number of cores", check=at_least(1), may_change=True
+    )
+    max_pixels: int = key(
+        MAX_PIXELS,
+        "height times width that an image, a label or a frame may have; larger ones are refused before they are "
+        "decoded",
+        check=at_least(1),
+        may_change=True,
     )
     map_label: Optional[tuple[float, ...]] = key(
         None, "weight of each class in the loss, in train-id order; null = all 1", check=weights

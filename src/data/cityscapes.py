@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.file_kinds import is_hidden, special_kind
 from src.config.registry import DATASETS
+from src.config.schema_data import MAX_PIXELS
 from src.data.classes import Dataset, Folders, LabelClass
 from src.data.image_files import PngHeader, check_label_header, decode_label
 from src.data.orientations import read_aligned
@@ -132,9 +134,11 @@ class Samples:
         return (self[index] for index in range(len(self)))
 
 
-def read_pair(image_path: str, label_path: str | None, coding: LabelCoding) -> tuple[np.ndarray, np.ndarray | None]:
+def read_pair(
+    image_path: str, label_path: str | None, coding: LabelCoding, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
-    image, label = read_aligned(image_path, label_path, coding.decode)
+    image, label = read_aligned(image_path, label_path, coding.decode, max_pixels)
     if label is None:
         return image, None
     check_same_size(image_path, image.shape[:2], label_path, label.shape)
@@ -164,11 +168,19 @@ def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labe
     if not root.is_dir():
         raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, dataset)}")
     list_file = root / f"{split}.lst"
+    _require_list(list_file)
     if list_file.is_file():
         return Samples(split, _read_list(list_file, split, dataset, labelled))
     if dataset.folders is None:
         raise DataError(f"{list_file}: no such file; {_expected(split, dataset)}")
     return Samples(split, _scan_folders(root, split, dataset, labelled))
+
+
+def _require_list(path: Path) -> None:
+    """Raise a DataError if something stands at `path` that is no file: it would be passed over without a word."""
+    kind = special_kind(path) or ("a folder" if path.is_dir() else "")
+    if kind or (path.is_symlink() and not path.exists()):
+        raise DataError(f"{path}: is {kind or 'a link that leads nowhere'}, no regular file; put the list itself there")
 
 
 def _expected(split: str, dataset: Dataset) -> str:
@@ -245,5 +257,6 @@ def _scan_folders(root: Path, split: str, dataset: Dataset, labelled: bool) -> l
 
 
 def _names(folder: Path, suffix: str) -> set[str]:
-    """Return ``<city>/<city>_<sequence>_<frame>`` of every file with `suffix`."""
-    return {str(path.relative_to(folder))[: -len(suffix)] for path in folder.glob(f"*/*{suffix}")}
+    """Return ``<city>/<city>_<sequence>_<frame>`` of every file with `suffix`, hidden ones left out."""
+    found = (path.relative_to(folder) for path in folder.glob(f"*/*{suffix}"))
+    return {str(path)[: -len(suffix)] for path in found if not is_hidden(path)}

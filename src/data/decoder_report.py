@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 
 from src.base.errors import DataError
-from src.data.containers import JPEG_SIGNATURE
-from src.data.image_files import NO_IMAGE, read_bytes, require_complete
+from src.config.schema_data import MAX_PIXELS
+from src.data.containers import JPEG_SIGNATURE, jpeg_size
+from src.data.image_files import NO_IMAGE, check_pixels, read_bytes, require_complete
 
 logger = logging.getLogger(__name__)
 HARMLESS_BYTES = 16  # cameras pad; from a stretch that is lost many more remain
@@ -43,14 +44,18 @@ class DecoderReports:
                 _end(process)
             self._all, self._free, self._has_failed = [], [], True  # a thread that is late gets none
 
-    def check(self, path: str) -> None:
+    def check(self, path: str, max_pixels: int = MAX_PIXELS) -> None:
         """Raise a DataError that names the file if it is a JPEG that is cut off or of which the decoder reports damage.
+
+        One of more than `max_pixels` is refused as well, before it is decoded.
 
         What is missing or no JPEG is left to `read_image`.
         """
         if not _is_jpeg(path):
             return
-        require_complete(path, read_bytes(path))
+        data = read_bytes(path)
+        require_complete(path, data)
+        check_pixels(path, jpeg_size(data), max_pixels)
         process = self._take()
         if process is None:
             return
@@ -95,9 +100,8 @@ def damage_in(said: str) -> str:
 
 def _is_jpeg(path: str) -> bool:
     try:
-        with Path(path).open("rb") as file:
-            return file.read(len(JPEG_SIGNATURE)) == JPEG_SIGNATURE
-    except OSError:
+        return read_bytes(path, len(JPEG_SIGNATURE)) == JPEG_SIGNATURE
+    except DataError:
         return False
 
 

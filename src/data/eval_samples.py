@@ -73,14 +73,14 @@ class EvalSamples:
         self.resize = next(t for t in self.transforms.transforms if isinstance(t, Resize))
         if not normalized:
             self.transforms = Compose([self.resize])
-        self.num_parallel_workers = data.num_parallel_workers
+        self.num_parallel_workers, self.max_pixels = data.num_parallel_workers, data.max_pixels
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> EvalSample:
         image_path, label_path = self.samples[index]
-        image, label = read_pair(image_path, label_path, self.coding)
+        image, label = read_pair(image_path, label_path, self.coding, self.max_pixels)
         original = image.shape[:2]
         image, label = self.transforms(image, label)
         fitted = self.resize.fitted_size(*original)

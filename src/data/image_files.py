@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.file_kinds import special_kind
+from src.config.schema_data import MAX_PIXELS
 from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size
+from src.data.picture_sizes import stored_size
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
 COLOR_TYPES = {RGB: "3-channel (RGB)", PALETTE: "palette (indexed)", GREY_ALPHA: "2-channel (alpha)", RGBA: "4-channel"}
@@ -71,7 +74,7 @@ def read_jpeg_size(path: str) -> tuple[int, int] | None:
     return jpeg_size(data)
 
 
-def read_image(path: str, *, turned: bool = True) -> np.ndarray:
+def read_image(path: str, *, turned: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a PNG or JPEG as (H, W, 3) uint8 RGB.
 
     Grey becomes three equal channels, alpha is dropped.
@@ -79,11 +82,13 @@ def read_image(path: str, *, turned: bool = True) -> np.ndarray:
     Args:
         path: the file.
         turned: obey a camera's orientation tag; False leaves the picture as it is stored.
+        max_pixels: height times width that it may have.
 
     Raises:
-        DataError: the file is missing, damaged, incomplete, no image, or has 16 bits a channel.
+        DataError: the file is missing, damaged, incomplete, no image, too large, or has 16 bits a channel.
     """
     data = read_bytes(path)
+    check_pixels(path, stored_size(data), max_pixels)
     header = parse_png_header(data)
     if header is not None:
         check_image_header(path, header)
@@ -94,23 +99,35 @@ def read_image(path: str, *, turned: bool = True) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def read_label(path: str, decode_as: Callable[[str, bytes], np.ndarray] | None = None) -> np.ndarray:
+def read_label(
+    path: str, decode_as: Callable[[str, bytes], np.ndarray] | None = None, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Read the values of an 8-bit greyscale PNG as (H, W) uint8, as they are stored: no tag ever turns a label.
 
     Args:
         path: the file.
         decode_as: decodes files of another kind, called with path and bytes.
+        max_pixels: height times width that it may have.
 
     Raises:
-        DataError: the file is missing, damaged, incomplete, or no such PNG.
+        DataError: the file is missing, damaged, incomplete, too large, or no such PNG.
     """
-    return (decode_as or decode_label)(path, read_bytes(path))
+    data = read_bytes(path)
+    check_pixels(path, stored_size(data), max_pixels)
+    return (decode_as or decode_label)(path, data)
 
 
 def decode_label(path: str, data: bytes) -> np.ndarray:
     """Decode the bytes of a label file as `read_label` does; `path` is what errors call it."""
     check_label_header(path, parse_png_header(data))
     return decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def check_pixels(path: str, size: tuple[int, int] | None, max_pixels: int) -> None:
+    """Refuse a picture of the height and width `size` that has more pixels; one that does not tell its size passes."""
+    if size is not None and size[0] * size[1] > max_pixels:
+        shown = "{}x{} pixels (height x width)".format(*size)
+        raise DataError(f"{path}: {shown}, more than data.max_pixels={max_pixels}; cut it into parts, or raise the key")
 
 
 def check_image_header(path: str, header: PngHeader) -> None:
@@ -139,6 +156,9 @@ def check_label_header(path: str, header: PngHeader | None) -> None:
 
 
 def _open(path: str) -> BinaryIO:
+    kind = special_kind(path)
+    if kind:
+        raise DataError(f"{path}: is {kind}, no regular file; put the picture itself there")
     try:
         return Path(path).open("rb")
     except FileNotFoundError as err:

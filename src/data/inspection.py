@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.base.errors import DataError
+from src.config.schema_data import MAX_PIXELS
 from src.data.cityscapes import LabelCoding, Samples, check_same_size
 from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image, read_label
@@ -109,27 +110,31 @@ class SplitFacts:
         return self.ignored / max(int(self.values.sum()), 1)
 
 
-def inspect_split(samples: Samples, coding: LabelCoding, workers: int) -> Iterator[PairFacts]:
+def inspect_split(
+    samples: Samples, coding: LabelCoding, workers: int, max_pixels: int = MAX_PIXELS
+) -> Iterator[PairFacts]:
     """Read every file of a split in threads and yield what each pair holds, in the order of the list.
 
     A few pairs are in memory at a time, however many there are.
     """
     with DecoderReports() as reports:
-        inspect = partial(inspect_pair, coding=coding, reports=reports)
+        inspect = partial(inspect_pair, coding=coding, reports=reports, max_pixels=max_pixels)
         yield from map_ahead(inspect, samples, usable_workers(workers, len(samples)))
 
 
-def inspect_pair(paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports) -> PairFacts:
+def inspect_pair(
+    paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports, max_pixels: int = MAX_PIXELS
+) -> PairFacts:
     """Decode an image and its label, and tell everything that is wrong with them."""
     image_path, label_path = paths
     problems: list[Problem] = []
     image = label = None
     with _collect(problems, _kind_of_file(image_path), image_path):
-        reports.check(image_path)
-        image = read_image(image_path)
+        reports.check(image_path, max_pixels)
+        image = read_image(image_path, max_pixels=max_pixels)
     if label_path is not None:
         with _collect(problems, _kind_of_file(label_path), label_path):
-            label = read_label(label_path, coding.decode)
+            label = read_label(label_path, coding.decode, max_pixels)
     if label is None:
         return PairFacts(None if image is None else image.shape[:2], None, tuple(problems))
     counts = np.bincount(label.ravel(), minlength=256)

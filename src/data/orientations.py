@@ -6,20 +6,25 @@ from collections.abc import Callable
 
 import numpy as np
 
+from src.config.schema_data import MAX_PIXELS
 from src.data.containers import UPRIGHT, orientation
-from src.data.image_files import decode_label, read_bytes, read_image
+from src.data.image_files import check_pixels, decode_label, read_bytes, read_image
+from src.data.picture_sizes import stored_size
 
 HEAD_BYTES = 1 << 16  # where the tag stands, unless a program added it at the end of a PNG
 TRANSPOSED = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 
 def read_aligned(
-    image_path: str, label_path: str | None, decode_as: Callable[[str, bytes], np.ndarray] = decode_label
+    image_path: str,
+    label_path: str | None,
+    decode_as: Callable[[str, bytes], np.ndarray] = decode_label,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image as `read_image` does and the label of its pixels, if it has one, as `read_label` does.
 
     Where both carry the same orientation tag they were stored alike: the image is not turned then, either. `decode_as`
-    decodes labels of other kinds, called with path and bytes.
+    decodes labels of other kinds, called with path and bytes; `max_pixels` is what either may have.
 
     Returns:
         Image (H, W, 3) uint8 RGB, label (h, w) uint8 or None.
@@ -27,14 +32,15 @@ def read_aligned(
     Raises:
         DataError: as these two.
     """
-    image = read_image(image_path)
+    image = read_image(image_path, max_pixels=max_pixels)
     if label_path is None:
         return image, None
     data = read_bytes(label_path)
+    check_pixels(label_path, stored_size(data), max_pixels)
     label = decode_as(label_path, data)
     tag = orientation(data)
     if tag != UPRIGHT and tag == orientation_of(image_path):
-        image = read_image(image_path, turned=False)
+        image = read_image(image_path, turned=False, max_pixels=max_pixels)
     return image, label
 
 

@@ -16,7 +16,10 @@ from src.data.containers import UPRIGHT
 from src.data.decoder_report import DecoderReports
 from src.data.doubts import Doubts
 from src.data.image_files import (
+    PngHeader,
     check_image_header,
+    check_pixels,
+    read_bytes,
     read_image,
     read_jpeg_size,
     read_label,
@@ -24,6 +27,7 @@ from src.data.image_files import (
 )
 from src.data.label_maps import label_coding
 from src.data.orientations import HEAD_BYTES, aligned_size, orientation_of
+from src.data.picture_sizes import stored_size
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.repetitions import repetitions
 from src.data.transforms.resize import Resize
@@ -61,8 +65,8 @@ def preflight(
         logger.info("%s: %d %s in %s", split, len(samples), what, data.dataset_dir)
         lists[split] = samples
         doubts = Doubts(split, _resize(data) if split != "train" else None)
-        problems += _problems_of_files(samples, coding, data.num_parallel_workers, doubts)
-        problems += _problems_of_values(samples, coding, seed, data.num_parallel_workers)
+        problems += _problems_of_files(samples, coding, data, doubts)
+        problems += _problems_of_values(samples, coding, data, seed)
         _warn(doubts.lines())
     _refuse(list(dict.fromkeys(problems)))  # a bad label can be found twice
     _warn(_repetitions(lists))
@@ -92,13 +96,14 @@ def _refuse(problems: Sequence[str]) -> None:
         raise DataError("\n".join(shown))
 
 
-def _problems_of_files(samples: Samples, coding: LabelCoding, workers: int, doubts: Doubts) -> list[str]:
+def _problems_of_files(samples: Samples, coding: LabelCoding, data: schema.Data, doubts: Doubts) -> list[str]:
     """Check existence, headers and sizes of every pair; all missing files make one problem."""
     missing = {pair: [path for path in pair if path and not Path(path).exists()] for pair in samples}
     incomplete = [paths[0] for paths in missing.values() if paths]
     with DecoderReports() as reports:
-        check = partial(_check_pair, coding=coding, reports=reports, doubts=doubts)
-        problems = list(_problems(check, [pair for pair, paths in missing.items() if not paths], workers))
+        check = partial(_check_pair, coding=coding, reports=reports, doubts=doubts, max_pixels=data.max_pixels)
+        whole = [pair for pair, paths in missing.items() if not paths]
+        problems = list(_problems(check, whole, data.num_parallel_workers))
     if incomplete:
         lacking = "pairs lack a file" if any(samples.labels) else "images are missing"
         count = f"{len(incomplete)} of {len(samples)} {lacking}"
@@ -106,15 +111,15 @@ def _problems_of_files(samples: Samples, coding: LabelCoding, workers: int, doub
     return problems
 
 
-def _problems_of_values(samples: Samples, coding: LabelCoding, seed: int, workers: int) -> list[str]:
+def _problems_of_values(samples: Samples, coding: LabelCoding, data: schema.Data, seed: int) -> list[str]:
     """Check the pixel values of a few labels."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(samples), min(SAMPLED_LABELS, len(samples)), replace=False)
     labels = [samples[index][1] for index in sorted({0, len(samples) - 1, *chosen.tolist()})]
     labels = [path for path in labels if path and Path(path).exists()]
     seen = np.zeros(256, bool)
-    check = partial(_check_values, coding=coding, seen=seen)
-    problems = list(_problems(check, labels, workers))
+    check = partial(_check_values, coding=coding, seen=seen, max_pixels=data.max_pixels)
+    problems = list(_problems(check, labels, data.num_parallel_workers))
     if coding.dataset is CITYSCAPES and not problems:
         suspicion = suspect_train_ids(np.flatnonzero(seen).tolist())
         if suspicion:
@@ -135,29 +140,41 @@ def _problems(check: Callable, items: Sequence, workers: int) -> Iterator[str]:
     return filter(None, map_ahead(caught, items, usable_workers(workers, len(items))))
 
 
-def _check_pair(paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports, doubts: Doubts) -> None:
+def _read_header(path: str, max_pixels: int) -> PngHeader | None:
+    """Read the header of a PNG, None for other files; refuse a picture of any format with too many pixels."""
+    header = read_png_header(path)
+    check_pixels(path, stored_size(read_bytes(path)) if header is None else header.size, max_pixels)
+    return header
+
+
+def _check_pair(
+    paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports, doubts: Doubts, max_pixels: int
+) -> None:
     image_path, label_path = paths
-    image_header = read_png_header(image_path)
+    image_header = _read_header(image_path, max_pixels)
     if image_header is not None:
         check_image_header(image_path, image_header)
-    reports.check(image_path)
+    reports.check(image_path, max_pixels)
     stored = image_header.size if image_header is not None else read_jpeg_size(image_path)
     image_tag = orientation_of(image_path, HEAD_BYTES)
     if label_path is None:
         if stored is not None:
             doubts.note_size(image_path, aligned_size(stored, image_tag, UPRIGHT))
         return
-    label_header = read_png_header(label_path)
+    label_header = _read_header(label_path, max_pixels)
     coding.check_header(label_path, label_header)
     label_tag = orientation_of(label_path, HEAD_BYTES)
-    size = aligned_size(stored, image_tag, label_tag) if stored else read_image(image_path).shape[:2]
+    if stored is None:
+        size = read_image(image_path, max_pixels=max_pixels).shape[:2]
+    else:
+        size = aligned_size(stored, image_tag, label_tag)
     check_same_size(image_path, size, label_path, label_header.size)
     doubts.note_orientation(image_path, image_tag, label_path, label_tag, label_header.size)
     doubts.note_size(image_path, size)
 
 
-def _check_values(path: str, coding: LabelCoding, seen: np.ndarray) -> None:
-    label = read_label(path, coding.decode)
+def _check_values(path: str, coding: LabelCoding, seen: np.ndarray, max_pixels: int) -> None:
+    label = read_label(path, coding.decode, max_pixels)
     seen |= np.bincount(label.ravel(), minlength=256) > 0
     coding.check(label, path)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from src.config import schema
+from src.config.schema_data import MAX_PIXELS
 from src.data.cityscapes import LabelCoding, Samples, list_samples, read_pair
 from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead
@@ -40,11 +41,14 @@ def draw_samples(positions: Iterable[int], num_samples: int, seed: int) -> Itera
 class TrainSamples:
     """Training samples by (epoch, index), decoded and augmented."""
 
-    def __init__(self, samples: Samples, coding: LabelCoding, transforms: Compose, *, seed: int) -> None:
+    def __init__(
+        self, samples: Samples, coding: LabelCoding, transforms: Compose, *, seed: int, max_pixels: int = MAX_PIXELS
+    ) -> None:
         self.samples = samples
         self.coding = coding
         self.transforms = transforms
         self.seed = seed
+        self.max_pixels = max_pixels
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -52,7 +56,7 @@ class TrainSamples:
     def read(self, epoch_and_index: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return image (3, H, W) float32 and train ids (H, W) uint8, the same ones whenever it is asked."""
         epoch, index = epoch_and_index
-        image, label = read_pair(*self.samples[index], self.coding)
+        image, label = read_pair(*self.samples[index], self.coding, self.max_pixels)
         return self.transforms(image, label, np.random.default_rng((self.seed, epoch, index)))
 
 
@@ -65,7 +69,7 @@ def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> T
     samples = list_samples(data.dataset_dir, "train", data.name)
     coding = label_coding(data, num_classes)
     transforms = create_transforms(data.train_transforms.item_transforms, data.ignore_label)
-    return TrainSamples(samples, coding, transforms, seed=seed)
+    return TrainSamples(samples, coding, transforms, seed=seed, max_pixels=data.max_pixels)
 
 
 class TrainBatches:

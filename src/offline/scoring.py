@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from src.base import claims
 from src.base.errors import ConfigError, DataError
 from src.base.files import make_folder
 from src.data.eval_samples import restore_class_map
-from src.data.image_files import read_image
+from src.data.image_files import read_bytes, read_image
+from src.data.picture_sizes import stored_size
 from src.offline.manifest import Manifest, ManifestSample, input_name, result_name
 from src.utils.metrics import ConfusionMatrix, mean_iou
+from src.visual.class_names import PALETTE_FILE, names_by_id, write_palette
 from src.visual.visualize import comparison, write_png
 
 SHOWN_PROBLEMS = 10
@@ -49,21 +50,23 @@ def _problem(path: Path, sizes: tuple[int, ...], wanted: str) -> list[str]:
 
 
 def prepare_images(manifest: Manifest, images: Path) -> None:
-    """Make the folder of the overlays, after a check that they replace only overlays.
+    """Make the folder of the overlays, after a check that they replace only overlays; hidden files stay.
 
     Raises:
         ConfigError: it holds something else, or the very pictures that were evaluated.
         UserError: it cannot be made.
     """
     own = {f"{sample.stem}.png": sample for sample in manifest.samples}
-    shown = [path for path in images.iterdir() if not path.name.startswith(claims.NAME)] if images.is_dir() else []
-    for path in sorted(shown):
+    found = [path for path in images.iterdir() if not path.name.startswith(".")] if images.is_dir() else []
+    for path in sorted(path for path in found if path.name != PALETTE_FILE):
         sample = own.get(path.name)
         if sample is None or path.resolve() == Path(sample.image).resolve():
             raise ConfigError(
                 f"{images}: holds {path.name}, which is no overlay of this run; give another --images_path"
             )
     make_folder(images)
+    if names_by_id(manifest.class_names):
+        write_palette(images, np.array(manifest.palette), manifest.class_names)
 
 
 def count(
@@ -88,12 +91,27 @@ def count(
         matrix.update(label, prediction)
         if images is not None:
             palette = np.array(manifest.palette, np.uint8)
-            image = read_image(sample.image)
-            if image.shape[:2] != label.shape:  # stored the same way as its label, see `read_aligned`
-                image = read_image(sample.image, turned=False)
+            image = _photograph(sample)
             sheet = comparison(image, label, prediction, palette, manifest.class_names, manifest.ignore_label)
             write_png(images / f"{sample.stem}.png", sheet)
     return matrix
+
+
+def _photograph(sample: ManifestSample) -> np.ndarray:
+    """Read the picture of a sample, (H, W, 3) uint8 RGB of its label's size.
+
+    Raises:
+        DataError: it cannot be read, or is another one than was preprocessed; a larger one is not decoded.
+    """
+    size = tuple(sample.label_size)
+    stored = stored_size(read_bytes(sample.image)) or size
+    if sorted(stored) == sorted(size):
+        for turned in (True, False):  # not turned: stored the same way as its label, see `read_aligned`
+            image = read_image(sample.image, turned=turned, max_pixels=size[0] * size[1])
+            if image.shape[:2] == size:
+                return image
+    shown = "{}x{} pixels (height x width), its label {}x{}".format(*stored, *size)
+    raise DataError(f"{sample.image}: has {shown}; it was changed since, run preprocess.py again")
 
 
 def read_class_map(path: Path, manifest: Manifest) -> np.ndarray:

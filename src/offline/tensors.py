@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from src.base.errors import UserError
+from src.base.file_kinds import special_kind
 
 
 class ModelError(UserError):
@@ -47,6 +48,9 @@ class Model(Protocol):
 
 def read_model(path: Path, error: type[ModelError]) -> bytes:
     """Return the content of a model's file, or raise an `error`."""
+    kind = special_kind(path)
+    if kind:
+        raise error(f"cannot read the model {path}: is {kind}, no regular file")
     try:
         return path.read_bytes()
     except FileNotFoundError as err:

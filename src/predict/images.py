@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from src.base.errors import DataError
 from src.base.progress import Progress
+from src.config.schema_data import MAX_PIXELS
 from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image
 from src.data.prefetch import map_ahead, usable_workers
@@ -20,7 +22,13 @@ from src.predict.predictor import Predictor
 logger = logging.getLogger(__name__)
 
 
-def predict_images(predictor: Predictor, files: Sequence[ImageFile], writer: ImageWriter, workers: int) -> int:
+def predict_images(
+    predictor: Predictor,
+    files: Sequence[ImageFile],
+    writer: ImageWriter,
+    workers: int,
+    max_pixels: int = MAX_PIXELS,
+) -> int:
     """Predict all `files`; return how many could not be read, each of which is logged in a line.
 
     Reading the next images and writing the last ones overlap with inference.
@@ -30,20 +38,13 @@ def predict_images(predictor: Predictor, files: Sequence[ImageFile], writer: Ima
         files: what to predict.
         writer: writes the pictures.
         workers: threads that read.
+        max_pixels: height times width that an image may have.
 
     Raises:
         UserError: a picture cannot be written.
     """
-
     reports = DecoderReports()
-
-    def read(file: ImageFile) -> tuple[ImageFile, np.ndarray | DataError]:
-        try:
-            reports.check(file.path)
-            return file, read_image(file.path)
-        except DataError as err:
-            return file, err
-
+    read = partial(_read, reports=reports, max_pixels=max_pixels)
     progress, failed = Progress(len(files), "predicted"), 0
     with reports, Writer() as background:
         for file, image in map_ahead(read, files, usable_workers(workers, len(files))):
@@ -58,3 +59,14 @@ def predict_images(predictor: Predictor, files: Sequence[ImageFile], writer: Ima
     if failed and len(files) > 1:
         logger.error("%d of %d images could not be read", failed, len(files))
     return failed
+
+
+def _read(file: ImageFile, reports: DecoderReports, max_pixels: int) -> tuple[ImageFile, np.ndarray | DataError]:
+    """Return a file and its picture (H, W, 3) uint8 RGB, or why it cannot be read."""
+    try:
+        reports.check(file.path, max_pixels)
+        return file, read_image(file.path, max_pixels=max_pixels)
+    except DataError as err:
+        return file, err
+    except MemoryError:
+        return file, DataError(f"{file.path}: does not fit into memory; cut it into parts")

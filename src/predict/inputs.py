@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 
 from src.base.errors import ConfigError, DataError
+from src.base.file_kinds import special_kind
 from src.base.files import holds_anything
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ def list_inputs(source: Path) -> list[ImageFile]:
     """
     if not source.exists():
         raise DataError(f"--input {source}: no such file or folder")
+    kind = special_kind(source)
+    if kind:
+        raise DataError(f"--input {source}: is {kind}, no regular file; give an image, a folder or a video")
     if not source.is_dir():
         if source.suffix.lower() in VIDEO_SUFFIXES:
             return []
@@ -58,7 +62,8 @@ def list_inputs(source: Path) -> list[ImageFile]:
 def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     """Yield the images in a folder and below it; `above` are the folders it lies in, without links.
 
-    A link that leads nowhere counts as an image if it is called like one: reading it says so.
+    What is no file, as a named pipe or a link that leads nowhere, counts as an image if it is called like one: reading
+    it says so.
     """
     place = os.path.realpath(folder)
     if place in above:
@@ -73,7 +78,7 @@ def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _images_below(path, (*above, place))
-        elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
 
 

@@ -15,14 +15,18 @@ from src.base.errors import DataError, UserError
 from src.base.files import make_folder
 from src.base.progress import Progress
 from src.base.temporary import replacing
-from src.predict.outputs import write_palette
+from src.config.schema_data import MAX_PIXELS
+from src.data.image_files import check_pixels
 from src.predict.predictor import Predictor
+from src.visual.class_names import write_palette
 from src.visual.visualize import overlay, with_legend, write_png
 
 logger = logging.getLogger(__name__)
 
 SPARE_SECONDS, SPARE_SHARE = 0.5, 0.05  # what a whole video may announce too much, whichever is less
 USUAL_RATE = 25.0  # frames/s, where a video does not tell
+# An MPEG-4 tells its rate as a fraction of 16 bits. OpenCV makes it one over a power of ten, to within RATE_STEP.
+LARGEST_NUMERATOR, SMALLEST_RATE, RATE_STEP = 65535, 0.002, 0.001
 
 
 class VideoReader:
@@ -30,13 +34,16 @@ class VideoReader:
 
     Args:
         path: the file.
+        max_pixels: height times width that a frame may have.
 
     Raises:
-        DataError: it is no video that OpenCV can decode.
+        DataError: it is no video that OpenCV can decode, or its frames are too large.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
         self.path, self.capture = path, cv2.VideoCapture(str(path))
+        size = (self.capture.get(what) for what in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        check_pixels(str(path), tuple(map(int, size)), max_pixels)
         self.is_there, self.frame = self.capture.read()
         if not self.is_there:
             raise DataError(f"{path}: damaged, or not a video OpenCV can decode")
@@ -73,13 +80,19 @@ class VideoReader:
         return not self.is_complete(max(self.count, int((self.last - self.first) * self.rate) + 1))
 
 
+def mp4_rate(rate: float) -> float:
+    """Return the rate nearest to `rate`, in frames/s, that an MP4 of OpenCV's can have: the larger, the coarser."""
+    fitting = [decimals for decimals in (3, 2, 1, 0) if round(rate * 10**decimals) <= LARGEST_NUMERATOR]
+    return max(round(rate, fitting[0]), SMALLEST_RATE) if fitting else float(LARGEST_NUMERATOR)
+
+
 @contextlib.contextmanager
 def written_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
     """Open an MP4 and yield what writes a frame (H, W, 3) uint8 RGB to it; it appears as `path` once it is whole.
 
     Args:
         path: the file.
-        rate: frames/s.
+        rate: frames/s, as `mp4_rate` returns them.
         size: height and width of the frames.
 
     Raises:
@@ -109,7 +122,8 @@ def _opened(partial: Path, path: Path, rate: float, size: tuple[int, int]) -> It
     try:
         if not writer.isOpened():
             raise UserError(
-                f"cannot write the video {path}: OpenCV opens no MP4 (mp4v) of {size[0]}x{size[1]} pixels there"
+                f"cannot write the video {path}: OpenCV opens no MP4 (mp4v) of {size[0]}x{size[1]} pixels "
+                f"(height x width) at {rate:g} frames/s there"
             )
         yield writer
     finally:
@@ -131,11 +145,11 @@ def predict_video(
     palette: np.ndarray,
     names: tuple[str, ...],
     begin: Callable[[], None] = lambda: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Write ``<stem>.mp4``, the colours over every frame at the video's size and rate, and ``<stem>_legend.png``.
 
-    Returns:
-        0, or 1 if the video is cut off; the frames that could be read are written all the same.
+    Returns 0, or 1 if the video is cut off; the frames that could be read are written all the same.
 
     Args:
         predictor: maps image (H, W, 3) uint8 RGB to class map (H, W) uint8.
@@ -144,12 +158,13 @@ def predict_video(
         palette: RGB colours (num_classes, 3) uint8.
         names: the classes' names.
         begin: called before anything is written, once the video can be read.
+        max_pixels: height times width that a frame may have.
 
     Raises:
         DataError: the video cannot be read.
         UserError: the result cannot be written, or not all of it.
     """
-    reader = VideoReader(source)
+    reader = VideoReader(source, max_pixels)
     begin()
     make_folder(folder)
     logger.info(
@@ -168,7 +183,10 @@ def predict_video(
 def _predict_frames(predictor: Predictor, reader: VideoReader, target: Path, palette: np.ndarray) -> np.ndarray:
     """Write the video `target`; return which classes are in it, (num_classes,) bool."""
     progress, seen = Progress(reader.announced, "predicted", "frames"), np.zeros(len(palette), bool)
-    with written_video(target, reader.rate, reader.size) as write:
+    rate = mp4_rate(reader.rate)
+    if abs(rate - reader.rate) > RATE_STEP:
+        logger.warning("%s: written at %g frames/s, the nearest rate that an MP4 can have", target, rate)
+    with written_video(target, rate, reader.size) as write:
         for frame in reader.frames():
             class_map = predictor(frame)
             seen[np.unique(class_map)] = True

@@ -117,9 +117,9 @@ def test_a_late_start_continues_the_run_and_reads_nothing_else(cityscapes, monke
     whole = train_batches(cityscapes, range(9))
     reads, read_pair = Counter(), train_samples.read_pair
 
-    def counting(image_path, label_path, coding):
+    def counting(image_path, label_path, coding, max_pixels):
         reads[image_path] += 1
-        return read_pair(image_path, label_path, coding)
+        return read_pair(image_path, label_path, coding, max_pixels)
 
     monkeypatch.setattr(train_samples, "read_pair", counting)
     assert_same_batches(train_batches(cityscapes, range(7, 9), workers=2), whole[7:])

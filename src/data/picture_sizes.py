@@ -1,0 +1,109 @@
+"""How large a picture is, by the first words of its file: known before a decoder takes memory for it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+
+from src.data.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_size
+
+Size = tuple[int, int]
+_GAP = rb"(?:\s|#[^\n]*\n)+"  # between the words of a PNM
+_PNM = re.compile(rb"P[1-6]" + _GAP + rb"(\d{1,10})" + _GAP + rb"(\d{1,10})")
+_WIDTH, _HEIGHT = 256, 257  # tags of a TIFF
+_TYPES = {3: "H", 4: "I", 16: "Q"}  # of the values of these tags
+_BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
+
+
+def stored_size(data: bytes) -> Size | None:
+    """Return height and width that a file tells of its picture, as it is stored; None if it tells none.
+
+    Known are PNG, JPEG, BMP, GIF, WebP, TIFF (its first picture), PNM, JPEG 2000 and AVIF. Whether the rest of the file
+    keeps the promise is not looked at.
+    """
+    for signature, read in _READERS:
+        if data.startswith(signature):
+            try:
+                return read(data)
+            except (struct.error, IndexError):  # it ends too early
+                return None
+    return None
+
+
+def _at(form: str, offset: int, *, turned: bool = False) -> Callable[[bytes], Size | None]:
+    """Make a reader of two numbers at an offset: width and height, or, `turned`, height and width."""
+
+    def read(data: bytes) -> Size:
+        first, second = map(abs, struct.unpack_from(form, data, offset))
+        return (first, second) if turned else (second, first)
+
+    return read
+
+
+def _bmp(data: bytes) -> Size:
+    (header,) = struct.unpack_from("<I", data, 14)
+    return _at("<HH" if header == 12 else "<ii", 18)(data)
+
+
+def _webp(data: bytes) -> Size | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return height & 0x3FFF, width & 0x3FFF
+    return None
+
+
+def _tiff(data: bytes) -> Size | None:
+    order = "<" if data.startswith(b"II") else ">"
+    is_big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+    (first,) = struct.unpack_from(f"{order}Q", data, 8) if is_big else struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}Q" if is_big else f"{order}H", data, first)
+    place, step, value = (first + 8, 20, 12) if is_big else (first + 2, 12, 8)
+    found = {}
+    for entry in range(place, min(place + step * count, len(data)), step):
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        if tag in (_WIDTH, _HEIGHT) and kind in _TYPES:
+            (found[tag],) = struct.unpack_from(f"{order}{_TYPES[kind]}", data, entry + value)
+    return (found[_HEIGHT], found[_WIDTH]) if len(found) == 2 else None
+
+
+def _pnm(data: bytes) -> Size | None:
+    match = _PNM.match(data)
+    return (int(match[2]), int(match[1])) if match else None
+
+
+def _box(name: bytes, distance: int, *, turned: bool) -> Callable[[bytes], Size | None]:
+    """Make a reader of the two numbers `distance` bytes behind the name of a box."""
+
+    def read(data: bytes) -> Size | None:
+        found = data.find(name, 0, _BOXES)
+        return _at(">II", found + len(name) + distance, turned=turned)(data) if found >= 0 else None
+
+    return read
+
+
+def _iso(data: bytes) -> Size | None:
+    return _box(b"ispe", 4, turned=False)(data) if data[4:8] == b"ftyp" else None
+
+
+_READERS = (
+    (PNG_SIGNATURE, _at(">II", 16)),
+    (JPEG_SIGNATURE, jpeg_size),
+    (b"BM", _bmp),
+    (b"GIF8", _at("<HH", 6)),
+    (b"RIFF", _webp),
+    (b"II*\0", _tiff),
+    (b"MM\0*", _tiff),
+    (b"II+\0", _tiff),
+    (b"MM\0+", _tiff),
+    (b"P", _pnm),
+    (b"\0\0\0\x0cjP  ", _box(b"ihdr", 0, turned=True)),
+    (b"\xff\x4f\xff\x51", _at(">II", 8)),  # the bare code of JPEG 2000
+    (b"\0\0\0", _iso),
+)
