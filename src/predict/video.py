@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 SPARE_SECONDS, SPARE_SHARE = 0.5, 0.05  # what a whole video may announce too much, whichever is less
 USUAL_RATE = 25.0  # frames/s, where a video does not tell
-# An MPEG-4 tells its rate as a fraction of 16 bits. OpenCV makes it one over a power of ten, to within RATE_STEP.
-LARGEST_NUMERATOR, SMALLEST_RATE, RATE_STEP = 65535, 0.002, 0.001
+# An MPEG-4 tells its rate as a fraction of 16 bits. OpenCV makes it one over a power of ten, to within 0.001.
+LARGEST_NUMERATOR, SMALLEST_RATE = 65535, 0.002
+TOLD_SHARE = 1e-4  # another rate by more than this share is worth a word: a frame in seven minutes
 
 
 class VideoReader:
@@ -184,7 +185,7 @@ def _predict_frames(predictor: Predictor, reader: VideoReader, target: Path, pal
     """Write the video `target`; return which classes are in it, (num_classes,) bool."""
     progress, seen = Progress(reader.announced, "predicted", "frames"), np.zeros(len(palette), bool)
     rate = mp4_rate(reader.rate)
-    if abs(rate - reader.rate) > RATE_STEP:
+    if abs(rate - reader.rate) > TOLD_SHARE * reader.rate:
         logger.warning("%s: written at %g frames/s, the nearest rate that an MP4 can have", target, rate)
     with written_video(target, rate, reader.size) as write:
         for frame in reader.frames():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -112,6 +113,18 @@ class TestArchives:
         path = tarred(tmp_path / "d.tar", {"a": b"1"}, link="/etc/passwd")
         with pytest.raises(UserError, match="link is a link or a device"):
             archives.unpack(path, tmp_path / "out")
+
+    @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK])
+    def test_members_of_a_zip_that_are_marked_as_no_files_are_refused(self, tmp_path, kind):
+        path = zipped(tmp_path / "d.zip", {"a": b"1"})
+        with zipfile.ZipFile(path, "a") as archive:
+            for name, mode in (("plain", stat.S_IFREG | 0o644), ("folder", stat.S_IFDIR | 0o755), ("odd", kind)):
+                member = zipfile.ZipInfo(name)
+                member.create_system, member.external_attr = 3, mode << 16  # 3: made on Unix
+                archive.writestr(member, b"")
+        with pytest.raises(UserError, match="odd is a link or a device; a data set has files only"):
+            archives.unpack(path, tmp_path / "out")
+        assert list((tmp_path / "out").iterdir()) == []
 
     @pytest.mark.parametrize("name", ["d.zip", "d.tar.gz", "d.tar"])
     def test_a_damaged_archive_is_named(self, tmp_path, name):

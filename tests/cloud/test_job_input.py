@@ -38,6 +38,7 @@ class TestBegin:
             (tmp_path / folder / "leftImg8bit").mkdir(parents=True)
         (tmp_path / "listed" / "leftImg8bit").rename(tmp_path / "listed" / "images")
         (tmp_path / "listed" / "train.lst").touch()
+        (tmp_path / "above" / ".trash" / "leftImg8bit").mkdir(parents=True)
         (tmp_path / "unlabelled").mkdir()
         (tmp_path / "unlabelled" / "test.lst").touch()
         folders = {"here": "here", "above": "above/below", "listed": "listed", "unlabelled": "unlabelled"}
@@ -55,6 +56,7 @@ class TestBegin:
         (tmp_path / "mounted").mkdir()
         (tmp_path / "job").mkdir()
         path = tarred(tmp_path / "mounted" / "city.tar", {"city/leftImg8bit/a": b"1", "city/gtFine/a": b"2"})
+        (tmp_path / "mounted" / "._city.tar").write_bytes(b"of a Mac")
         for url in ("mounted", "mounted/city.tar"):  # the folder, the file
             root = Path(self.begin("--data_url", url).data.dataset_dir)
             assert root.name == "city"

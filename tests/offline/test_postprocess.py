@@ -186,3 +186,22 @@ def test_the_class_map_is_brought_to_the_size_of_the_label():
     class_map = np.arange(64)[:, None] * np.ones(96, int)
     restored = restore_class_map(class_map, (43, 96), (40, 90))
     assert restored.max() == 39 * 43 // 40
+
+
+def test_a_name_the_font_lacks_is_listed_beside_the_overlays(run):
+    manifest = read_manifest(run / "preprocess_Result")
+    dataclasses.replace(manifest, class_names=("道路", *manifest.class_names[1:])).write(run / "preprocess_Result")
+    for _ in range(2):  # the list of the first time is no file of somebody else's
+        score(run, "--save_images", "True")
+        (run / "images" / ".DS_Store").touch()
+    lines = (run / "images" / "palette.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[1:4] == ["# id 0 in the pictures: 道路", "128 64 128 道路", "244 35 232 sidewalk"]
+
+
+@pytest.mark.parametrize("size", [(40, 91), (4000, 9000)])
+def test_a_picture_that_was_changed_since_is_named(run, size):
+    image = read_manifest(run / "preprocess_Result").samples[1].image
+    cv2.imwrite(image, np.zeros(size, np.uint8))
+    shown = "{}x{} pixels \\(height x width\\), its label 40x90".format(*size)
+    with pytest.raises(DataError, match=f"{image}: has {shown}; it was changed since, run preprocess.py again"):
+        score(run, "--save_images", "True")

@@ -15,7 +15,9 @@ import pytest
 import preprocess
 from src.base.errors import ConfigError, DataError, UserError
 from src.data.eval_samples import EvalSamples, unique_stems
+from src.offline.inference import list_inputs
 from src.offline.manifest import read_manifest
+from src.offline.tensors import TensorInfo
 from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes, write_generic
 from tests.run_helpers import ROOT, run_script
 
@@ -239,3 +241,15 @@ def test_the_section_of_the_data_is_left_as_it_was(dataset):
     before = dataclasses.asdict(data)
     EvalSamples(data, num_classes=19, normalized=False)
     assert dataclasses.asdict(data) == before
+
+
+def test_hidden_files_of_other_programs_neither_stop_a_second_run_nor_go(dataset, tmp_path):
+    run(dataset, tmp_path / "out")
+    hidden = [tmp_path / "out" / ".DS_Store", tmp_path / "out" / "image" / "._x.bin"]
+    for path in hidden:
+        path.write_bytes(b"of a Mac")
+    before = files(tmp_path / "out")
+    run(dataset, tmp_path / "out")
+    assert files(tmp_path / "out") == before
+    inputs = list_inputs(tmp_path / "out" / "image", TensorInfo("image", (1, 3, *SIZE), "float32"))
+    assert [path.stem for path in inputs] == sorted(read_manifest(tmp_path / "out").stems)
