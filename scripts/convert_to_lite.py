@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
+from src.base.file_kinds import special_kind
 
 CHILD_PROCESS = Path(__file__).resolve().parents[1] / "src" / "distributed" / "child_process.py"
 IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto
@@ -69,6 +70,8 @@ def check_onnx(path: Path) -> None:
     Raises:
         ConversionError: it is missing or damaged.
     """
+    if special_kind(path):
+        raise ConversionError(f"cannot read the model {path}: is {special_kind(path)}, no regular file")
     try:
         data = path.read_bytes()
     except OSError as err:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -20,6 +19,7 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG 
 COLOR_TYPES = {RGB: "3-channel (RGB)", PALETTE: "palette (indexed)", GREY_ALPHA: "2-channel (alpha)", RGBA: "4-channel"}
 NO_IMAGE = "damaged, or not an image OpenCV can decode"
 HEADER_BYTES = 33  # signature and the IHDR chunk
+LARGEST_FILE = 1 << 32  # bytes, as many as a TIFF can have
 
 
 class PngHeader(NamedTuple):
@@ -125,8 +125,12 @@ def decode_label(path: str, data: bytes) -> np.ndarray:
 
 def check_pixels(path: str, size: tuple[int, int] | None, max_pixels: int) -> None:
     """Refuse a picture of the height and width `size` that has more pixels; one that does not tell its size passes."""
-    if size is not None and size[0] * size[1] > max_pixels:
-        shown = "{}x{} pixels (height x width)".format(*size)
+    if size is None:
+        return
+    shown = "{}x{} pixels (height x width)".format(*size)
+    if 0 in size:
+        raise DataError(f"{path}: damaged, its header tells of {shown}")
+    if size[0] * size[1] > max_pixels:
         raise DataError(f"{path}: {shown}, more than data.max_pixels={max_pixels}; cut it into parts, or raise the key")
 
 
@@ -155,12 +159,17 @@ def check_label_header(path: str, header: PngHeader | None) -> None:
         raise DataError(f"{path}: {header.depth}-bit greyscale PNG; save the label ids with 8 bits a pixel")
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and never wait: what was a file a moment ago may be a pipe now; some below /proc wait as well."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _open(path: str) -> BinaryIO:
     kind = special_kind(path)
     if kind:
         raise DataError(f"{path}: is {kind}, no regular file; put the picture itself there")
     try:
-        return Path(path).open("rb")
+        return open(path, "rb", opener=_open_at_once)  # noqa: PTH123 - pathlib takes no opener
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file") from err
     except OSError as err:
@@ -171,9 +180,12 @@ def read_bytes(path: str, size: int = -1) -> bytes:
     """Return the first `size` bytes of a file, or all; Python opens any name, cv2.imread not every one.
 
     Raises:
-        DataError: the file is missing, empty, or cannot be read.
+        DataError: the file is missing, empty, larger than a picture can be, or cannot be read.
     """
     with _open(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        if size < 0 and length > LARGEST_FILE:
+            raise DataError(f"{path}: has {length / 1e9:.1f} GB, more than any picture; put the picture itself there")
         try:
             data = file.read(size)
         except OSError as err:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import ConfigError
+from src.base.file_kinds import special_kind
 
 
 def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -27,6 +28,8 @@ def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[st
     Raises:
         ConfigError: the file cannot be read, a line is no colour, or there are more or fewer than classes.
     """
+    if special_kind(path) in ("a device", "a socket"):  # a pipe may come from the shell
+        raise ConfigError(f"--palette {path}: is {special_kind(path)}, no file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as err:

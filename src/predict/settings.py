@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import ConfigError
+from src.base.file_kinds import special_kind
 from src.config import schema
 from src.config.schema_base import EVAL
 from src.offline.models import SUFFIXES
@@ -35,7 +36,8 @@ def load_settings(
     if discover_rank().rank_size > 1:
         raise ConfigError("scripts/predict.py runs in one process; start it without mpirun or msrun")
     if not model.is_file():
-        raise ConfigError(f"no such {'model' if model.suffix in SUFFIXES else 'checkpoint'}: {model}")
+        kind, what = special_kind(model), "model" if model.suffix in SUFFIXES else "checkpoint"
+        raise ConfigError(f"{model}: is {kind}, no {what}" if kind else f"no such {what}: {model}")
     beside = model.with_suffix(".yml")
     if given is None and beside.is_file():
         given = beside

@@ -15,6 +15,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError, one_line
+from src.base.file_kinds import special_kind
 from src.base.temporary import replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
@@ -88,7 +89,8 @@ def copy_atomically(source: Path, target: Path) -> None:
 def require_intact(path: str | Path) -> None:
     """Raise a CheckpointError unless there is such a file, as it was written; before anything is made for its use."""
     if not Path(path).is_file():
-        raise CheckpointError(f"no such checkpoint: {path}")
+        kind = special_kind(path)
+        raise CheckpointError(f"{path}: is {kind}, no checkpoint" if kind else f"no such checkpoint: {path}")
     soundness.verify(path)
 
 

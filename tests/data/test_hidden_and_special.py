@@ -63,6 +63,14 @@ def test_readers_open_nothing_but_files(tmp_path, kind):
         reports.check(str(path))  # left to `read_image`
 
 
+def test_a_file_without_end_is_not_read_into_memory(tmp_path):
+    with (tmp_path / "x.png").open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.truncate(5 << 30)  # takes no room on the disk
+    with pytest.raises(DataError, match=r"x\.png: has 5\.4 GB, more than any picture"):
+        read_image(str(tmp_path / "x.png"))
+
+
 def test_files_folders_and_nothing_are_not_special(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("file")

@@ -145,6 +145,13 @@ def test_the_limit_of_old_lets_large_photographs_pass_and_stops_bombs(tmp_path, 
     assert not decoded
 
 
+def test_a_picture_without_pixels_is_damaged(tmp_path, capfd):
+    (tmp_path / "x.png").write_bytes(png_bytes(np.zeros((5, 0), np.uint8), color_type=0))
+    with pytest.raises(DataError, match=r"x\.png: damaged, its header tells of 5x0 pixels"):
+        read_image(str(tmp_path / "x.png"))
+    assert capfd.readouterr().err == ""  # libpng would have its say there
+
+
 def test_a_jpeg_beyond_the_limit_is_sent_to_no_decoder(tmp_path, monkeypatch):
     (tmp_path / "x.jpg").write_bytes(encoded(".jpg"))
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("a decoder was started"))

@@ -9,13 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from src.base.errors import DataError, UserError
+from src.base.errors import ConfigError, DataError, UserError
+from src.offline.tensors import ModelError, read_model
 from src.predict import video
 from src.predict.images import predict_images
 from src.predict.inputs import list_inputs
 from src.predict.outputs import ImageWriter
 from src.predict.palette import read_palette
+from src.predict.settings import load_settings
 from src.predict.video import VideoReader, mp4_rate, predict_video, written_video
+from src.state.checkpoint import require_intact
 from tests.dataset_helpers import write_png
 from tests.special_files import MAKERS
 
@@ -139,6 +142,18 @@ def test_a_video_of_large_frames_is_refused_before_anything_is_written(tmp_path)
         predict_video(classify, source, tmp_path / "out", PALETTE, NAMES, max_pixels=48 * 64 - 1)
     assert not (tmp_path / "out").exists()
     assert VideoReader(source, 48 * 64).size == SHAPE
+
+
+@pytest.mark.parametrize(("kind", "name"), [("a named pipe", "x.onnx"), ("a device", "x.ckpt"), ("a socket", "x.ckpt")])
+def test_models_and_palettes_that_are_no_files(tmp_path, kind, name):
+    path, what = MAKERS[kind](tmp_path / name), "model" if name == "x.onnx" else "checkpoint"
+    with pytest.raises(ConfigError, match=f"{name}: is {kind}, no {what}$"):
+        load_settings(path, None, multi_scale=False, flip=False, device_target="CPU", keys=[])
+    with pytest.raises(UserError, match=f"{name}: is {kind}, no "):
+        read_model(path, ModelError) if what == "model" else require_intact(path)
+    if kind != "a named pipe":  # which may come from the shell
+        with pytest.raises(ConfigError, match=f"--palette .*{name}: is {kind}, no file$"):
+            read_palette(path, NAMES)
 
 
 def test_names_that_the_font_lacks_are_listed_by_the_id_that_is_drawn(tmp_path):
