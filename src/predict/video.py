@@ -43,8 +43,8 @@ class VideoReader:
 
     def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
         self.path, self.capture = path, cv2.VideoCapture(str(path))
-        size = (self.capture.get(what) for what in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
-        check_pixels(str(path), tuple(map(int, size)), max_pixels)
+        size = [int(self.capture.get(what)) for what in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)]
+        check_pixels(str(path), tuple(size) if all(size) else None, max_pixels)
         self.is_there, self.frame = self.capture.read()
         if not self.is_there:
             raise DataError(f"{path}: damaged, or not a video OpenCV can decode")
