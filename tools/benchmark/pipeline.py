@@ -56,12 +56,12 @@ def measure_pipeline(config: schema.Config, batches: int) -> Speed:
 def measure_decoding(config: schema.Config, batches: int) -> Speed:
     """Time reading image and label files with the same threads and doing nothing with them."""
     samples = list_samples(config.data.dataset_dir, "train", config.data.name)
-    coding = label_coding(config.data, config.num_classes)
+    coding, limit = label_coding(config.data, config.num_classes), config.data.max_pixels
     items = range((2 * WARM_UP_BATCHES + batches) * config.batch_size)
 
     def read(item: int) -> None:
         image_path, label_path = samples[item % len(samples)]
-        read_image(image_path), read_label(label_path, coding.decode)
+        read_image(image_path, max_pixels=limit), read_label(label_path, coding.decode, limit)
 
     images = map_ahead(read, items, min(config.data.num_parallel_workers, usable_cores()))
     return timed(zip(*[images] * config.batch_size), batches, config.batch_size)

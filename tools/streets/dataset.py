@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 
 from src.base.errors import DataError, UserError
+from src.base.file_kinds import is_hidden
 from src.base.files import holds_anything, make_folder, write_whole
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.visual.visualize import write_png
@@ -117,7 +118,7 @@ def _refuse_strangers(root: Path, own: set[Path]) -> None:
     """Raise a DataError if a picture in the folder would be taken for one of the data set."""
     found = [path for part, suffix in ((IMAGE_ROOT, IMAGE_SUFFIX), (LABEL_ROOT, LABEL_SUFFIX))
              for path in (root / part).glob(f"*/*/*{suffix}")]  # fmt: skip
-    strangers = sorted(set(found) - own)
+    strangers = sorted(path for path in set(found) - own if not is_hidden(path.relative_to(root)))
     if strangers:
         raise DataError(f"{strangers[0]} is not part of the demonstration data set; move it, or take another folder")
 
