@@ -10,7 +10,9 @@ from src.data.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_size
 
 Size = tuple[int, int]
 _GAP = rb"(?:\s|#[^\n]*\n)+"  # between the words of a PNM
-_PNM = re.compile(rb"P[1-6]" + _GAP + rb"(\d{1,10})" + _GAP + rb"(\d{1,10})")
+_PNM = re.compile(rb"P[1-6Ff]" + _GAP + rb"(?P<width>\d{1,10})" + _GAP + rb"(?P<height>\d{1,10})")
+_PAM = re.compile(rb"(?=[^\0]{0,1000}?\nWIDTH (?P<width>\d{1,10}))(?=[^\0]{0,1000}?\nHEIGHT (?P<height>\d{1,10}))")
+_RADIANCE = re.compile(rb"[^\0]{0,1000}?\n\n[-+]Y (?P<height>\d{1,10}) [-+]X (?P<width>\d{1,10})\n")
 _WIDTH, _HEIGHT = 256, 257  # tags of a TIFF
 _TYPES = {3: "H", 4: "I", 16: "Q"}  # of the values of these tags
 _BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
@@ -19,8 +21,8 @@ _BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
 def stored_size(data: bytes) -> Size | None:
     """Return height and width that a file tells of its picture, as it is stored; None if it tells none.
 
-    Known are PNG, JPEG, BMP, GIF, WebP, TIFF (its first picture), PNM, JPEG 2000 and AVIF. Whether the rest of the file
-    keeps the promise is not looked at.
+    Known are PNG, JPEG, BMP, GIF, WebP, TIFF (its first picture), PNM, PAM, PFM, Radiance HDR, Sun raster, JPEG 2000
+    and AVIF. Whether the rest of the file keeps the promise is not looked at.
     """
     for signature, read in _READERS:
         if data.startswith(signature):
@@ -73,9 +75,14 @@ def _tiff(data: bytes) -> Size | None:
     return (found[_HEIGHT], found[_WIDTH]) if len(found) == 2 else None
 
 
-def _pnm(data: bytes) -> Size | None:
-    match = _PNM.match(data)
-    return (int(match[2]), int(match[1])) if match else None
+def _in_words(form: re.Pattern) -> Callable[[bytes], Size | None]:
+    """Make a reader of a head that is text."""
+
+    def read(data: bytes) -> Size | None:
+        match = form.match(data)
+        return (int(match["height"]), int(match["width"])) if match else None
+
+    return read
 
 
 def _box(name: bytes, distance: int, *, turned: bool) -> Callable[[bytes], Size | None]:
@@ -102,7 +109,10 @@ _READERS = (
     (b"MM\0*", _tiff),
     (b"II+\0", _tiff),
     (b"MM\0+", _tiff),
-    (b"P", _pnm),
+    (b"P7", _in_words(_PAM)),
+    (b"P", _in_words(_PNM)),
+    (b"#?", _in_words(_RADIANCE)),
+    (b"\x59\xa6\x6a\x95", _at(">II", 4)),  # Sun raster
     (b"\0\0\0\x0cjP  ", _box(b"ihdr", 0, turned=True)),
     (b"\xff\x4f\xff\x51", _at(">II", 8)),  # the bare code of JPEG 2000
     (b"\0\0\0", _iso),

@@ -47,10 +47,15 @@ def encoded(suffix: str, *options: int) -> bytes:
         (".ppm", ()),
         (".ppm", (cv2.IMWRITE_PXM_BINARY, 0)),
         (".jp2", ()),
+        (".pam", ()),
+        (".ras", ()),
+        (".pfm", ()),
+        (".hdr", ()),
     ],
 )
 def test_sizes_are_those_of_what_opencv_wrote(suffix, options):
-    assert stored_size(encoded(suffix, *options)) == SHAPE
+    image = IMAGE.astype(np.float32) if suffix in (".pfm", ".hdr") else IMAGE
+    assert stored_size(cv2.imencode(suffix, image, options)[1].tobytes()) == SHAPE
 
 
 def tiff(order: str, *, big: bool = False, kind: int = 4) -> bytes:
