@@ -14,6 +14,7 @@ _PNM = re.compile(rb"P[1-6Ff]" + _GAP + rb"(?P<width>\d{1,10})" + _GAP + rb"(?P<
 _PAM = re.compile(rb"(?=[^\0]{0,1000}?\nWIDTH (?P<width>\d{1,10}))(?=[^\0]{0,1000}?\nHEIGHT (?P<height>\d{1,10}))")
 _RADIANCE = re.compile(rb"[^\0]{0,1000}?\n\n[-+]Y (?P<height>\d{1,10}) [-+]X (?P<width>\d{1,10})\n")
 _WIDTH, _HEIGHT = 256, 257  # tags of a TIFF
+_ENTRIES = 1 << 16  # of a directory; one that promises more is damaged
 _TYPES = {3: "H", 4: "I", 16: "Q"}  # of the values of these tags
 _BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
 
@@ -28,7 +29,7 @@ def stored_size(data: bytes) -> Size | None:
         if data.startswith(signature):
             try:
                 return read(data)
-            except (struct.error, IndexError):  # it ends too early
+            except (struct.error, OverflowError):  # it ends too early, or sends to a place that no file has
                 return None
     return None
 
@@ -68,7 +69,7 @@ def _tiff(data: bytes) -> Size | None:
     (count,) = struct.unpack_from(f"{order}Q" if is_big else f"{order}H", data, first)
     place, step, value = (first + 8, 20, 12) if is_big else (first + 2, 12, 8)
     found = {}
-    for entry in range(place, min(place + step * count, len(data)), step):
+    for entry in range(place, min(place + step * min(count, _ENTRIES), len(data)), step):
         tag, kind = struct.unpack_from(f"{order}HH", data, entry)
         if tag in (_WIDTH, _HEIGHT) and kind in _TYPES:
             (found[tag],) = struct.unpack_from(f"{order}{_TYPES[kind]}", data, entry + value)

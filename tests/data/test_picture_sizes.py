@@ -96,6 +96,20 @@ def test_sizes_in_heads_written_by_hand(head, size):
     assert stored_size(head[:11]) in (None, (7000, 9000))  # only a GIF has told it by then
 
 
+def test_damaged_heads_tell_a_size_or_none():
+    """Four thousand heads with up to six bytes replaced; one sends to byte 2 to the power of 63."""
+    rng = np.random.default_rng(0)
+    heads = [encoded(suffix) for suffix in (".png", ".jpg", ".bmp", ".webp", ".tif", ".ppm", ".jp2", ".pam", ".ras")]
+    heads += [tiff("<"), tiff(">", big=True, kind=16)]
+    for number in range(4000):
+        head = bytearray(heads[number % len(heads)][: rng.integers(3, 100)])
+        for place in rng.integers(2, len(head), rng.integers(0, 7)):
+            head[place] = rng.integers(256)
+        size = stored_size(bytes(head))
+        assert size is None or min(size) >= 0
+    assert stored_size(b"II+\0\x08\0\0\0" + b"\xff" * 8) is None
+
+
 @pytest.mark.parametrize("data", [b"", b"P", b"P9 3 3", b"text", b"BM", b"RIFF\0\0\0\0WAVEfmt ", b"\x89PNG\r\n\x1a\n"])
 def test_what_tells_no_size(data):
     assert stored_size(data) is None
