@@ -10,7 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+
 from src.base import claims
+from src.base.paths import user_path
 from src.offline import scoring
 from src.offline.folders import beside
 from src.offline.manifest import read_manifest
@@ -39,14 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser("postprocess.py", description=__doc__)
-    parser.add_argument("--result_path", type=Path, default=Path("result_Files"), help="results (default %(default)s)")
     parser.add_argument(
-        "--label_path", type=Path, default=Path("preprocess_Result/label"),
+        "--result_path", type=user_path, default=Path("result_Files"), help="results (default %(default)s)"
+    )
+    parser.add_argument(
+        "--label_path", type=user_path, default=Path("preprocess_Result/label"),
         help="labels, with the manifest one level above (default %(default)s)",
     )  # fmt: skip
     parser.add_argument("--save_images", type=boolean, default=None, help="write colour overlays (default False)")
     parser.add_argument(
-        "--images_path", type=Path, default=None,
+        "--images_path", type=user_path, default=None,
         help="write them to this folder (default: images beside the results)",
     )  # fmt: skip
     args = parser.parse_args(argv)

@@ -44,6 +44,9 @@ while [[ $# -gt 0 ]]; do
     *) inputs+=("$1"); shift ;;
   esac
 done
+expand model
+expand data
+expand out
 [[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
 [[ $device_type =~ ^(Ascend|GPU|CPU)$ ]] || fail "DEVICE_TYPE must be Ascend, GPU or CPU, got '$device_type'"
 [[ $model =~ \.(mindir|onnx)$ ]] || fail "MODEL_PATH must be a .mindir or a .onnx, got '$model'"
@@ -73,12 +76,14 @@ for name in preprocess.log build.log infer.log acc.log time_Result; do
 done
 : 2>/dev/null >"$mark" || fail "cannot write to $out"
 
+keep=(tee -a)
+! tee -p </dev/null &>/dev/null || keep=(tee -p -a) # which goes on with the log alone when nobody reads
 step() { # name, log, command ...: run one step, show what it prints, stop at its failure
   local name=$1 log=$out/$2 status=0
   shift 2
-  echo "=== $name ==="
+  say "=== $name ==="
   : 2>/dev/null >"$log" || fail "cannot write $log"
-  with_me "$@" 2>"$log.err" | tee -a "$log" || status=$?
+  with_me "$@" 2>"$log.err" | "${keep[@]}" "$log" || status=$?
   cat "$log.err" >>"$log"
   rm -f "$log.err"
   [[ $status -eq 0 ]] && return

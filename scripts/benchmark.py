@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import TerminatedError, UserError
 from src.base.files import require_new, write_new
+from src.base.paths import user_path, user_program
 from src.utils.config import Parser
 from tools.benchmark import image_sections, machine, runtimes, sections, training_memory
 from tools.benchmark.report import render
@@ -74,9 +75,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser("scripts/benchmark.py", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="sections")
     parser.add_argument("--torch", action="store_true", help="compare with PyTorch (requirements/torch.txt)")
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
+    parser.add_argument(
+        "--torch_python", type=user_program, default=sys.executable, help="interpreter with PyTorch, default this one"
+    )
     parser.add_argument("--profile", action="store_true", help="add where forward pass and training step spend time")
-    parser.add_argument("--json", type=Path, default=None, help="file to write everything to, with every sample")
+    parser.add_argument("--json", type=user_path, default=None, help="file to write everything to, with every sample")
     parser.add_argument("--rounds", type=positive, default=None, help="turns of each framework, default 3")
     parser.add_argument("--sizes", type=size, nargs="+", default=None, help="forward sizes, default 512x1024 1024x2048")
     parser.add_argument("--train_shape", type=shape, default=None, help="training batch, default 2x512x512")
@@ -105,7 +108,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 def absolute(text: str) -> str:
     """Read the name of a file or folder; make it absolute, as the measuring processes run in a folder of their own."""
-    path = Path(text).expanduser()
+    path = user_path(text)
     return str(path.resolve() if path.exists() else path)  # else one of the repository's configurations, or a mistake
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import DataError
 from src.base.files import require_new, write_new
+from src.base.paths import user_path
 from src.base.progress import Progress
 from src.config import schema
 from src.config.registry import DATASETS
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
     """Read the command line: the configuration, and the options that are no part of it."""
     own = Parser(f"{CHECK_DATASET}.py", add_help=False)
-    own.add_argument("--json", type=Path, default=None, help="file for the full report; must not be there yet")
+    own.add_argument("--json", type=user_path, default=None, help="file for the full report; must not be there yet")
     own.add_argument(
         "--splits", type=_names, default=("train", "val"), help="what to check, separated by commas (default train,val)"
     )

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import UserError
 from src.base.files import holds_anything, require_new, write_whole
+from src.base.paths import user_path
 from src.config.schema_base import TRAIN
 from src.utils.config import Parser, load_config, whole_number
 from src.utils.entry import run_entry
@@ -64,8 +65,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device_id", type=whole_number, default=0, help="number of the card, default %(default)s")
     parser.add_argument("--quick", action="store_true", help="only the first five checks")
     parser.add_argument("--ranks", type=whole_number, default=0, metavar="N", help="check N ranks, too, 2 or more")
-    parser.add_argument("--json", type=Path, default=None, help="new file of all figures, default: in --folder")
-    parser.add_argument("--folder", type=Path, default=None, help="new folder for logs, default: a temporary one")
+    parser.add_argument("--json", type=user_path, default=None, help="new file of all figures, default: in --folder")
+    parser.add_argument("--folder", type=user_path, default=None, help="new folder for logs, default: a temporary one")
     parser.add_argument("options", nargs="*", metavar="section.key=value", help="for all that is built and started")
     args = parser.parse_args(argv)
     if args.ranks == 1:

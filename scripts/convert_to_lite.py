@@ -18,9 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.base.json_text import read_json
+
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
 from src.base.file_kinds import special_kind
+from src.base.paths import fitting, user_path
 
 CHILD_PROCESS = Path(__file__).resolve().parents[1] / "src" / "distributed" / "child_process.py"
 IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto
@@ -133,7 +136,7 @@ def described(source: Path, converted: Path, target: Path) -> dict | None:
         print(f"warning: no {path}: nothing will stand beside {target} to say what it takes", file=sys.stderr)
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         record.pop("opset", None)  # of the ONNX file
         record.update(file=target.name, bytes=converted.stat().st_size, format="MINDIR")
         record["sha256"] = hashlib.sha256(converted.read_bytes()).hexdigest()
@@ -156,12 +159,12 @@ def publish(converted: Path, model: Path, record: dict | None, description: Path
 
 def main(argv: list[str]) -> int:
     """Run with model, target, and converter; return the exit code."""
-    source, (model, description) = Path(argv[0]), targets(Path(argv[1]))
+    source, (model, description) = user_path(argv[0]), targets(user_path(argv[1]))
     hold_file(model, "conversion", "name", description)
     targets(model)  # once more: another process may have written them meanwhile
     check_onnx(source)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=f".{fitting(model.name, 40)}.", dir=model.parent) as folder:
             converted = convert(source, Path(folder), argv[2:])
             publish(converted, model, described(source, converted, model), description)
     except OSError as err:

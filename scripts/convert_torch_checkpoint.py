@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import require_new, write_whole
+from src.base.paths import user_path, user_program
 from src.convert import converting
 from src.convert.families import FAMILIES
 from src.state import checkpoint
@@ -76,10 +77,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         UserError: a file would be overwritten, or its folder is not there.
     """
     parser = Parser("scripts/convert_torch_checkpoint.py", description=__doc__)
-    parser.add_argument("--torch_file", type=Path, help="the PyTorch weights, *.pth or *.pt")
+    parser.add_argument("--torch_file", type=user_path, help="the PyTorch weights, *.pth or *.pt")
     parser.add_argument("--reverse", action="store_true", help="write PyTorch weights from --checkpoint_path")
-    parser.add_argument("--checkpoint_path", type=Path, help="with --reverse: the checkpoint, *.ckpt")
-    parser.add_argument("--output", type=Path, required=True, help="what to write: *.ckpt, with --reverse *.pth")
+    parser.add_argument("--checkpoint_path", type=user_path, help="with --reverse: the checkpoint, *.ckpt")
+    parser.add_argument("--output", type=user_path, required=True, help="what to write: *.ckpt, with --reverse *.pth")
     parser.add_argument(
         "--source",
         choices=("auto", *FAMILIES),
@@ -90,7 +91,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--weights",
         help="which weights of a file that holds several: model, ema (averaged), or a PyTorch entry's own name",
     )
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch, default this one")
+    parser.add_argument(
+        "--torch_python", type=user_program, default=sys.executable, help="interpreter with PyTorch, default this one"
+    )
     args = parser.parse_args(argv)
     needed, other = ("checkpoint_path", "torch_file") if args.reverse else ("torch_file", "checkpoint_path")
     if getattr(args, needed) is None or getattr(args, other) is not None:

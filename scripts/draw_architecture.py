@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
+from src.base.paths import user_path
 from src.visual.drawing import FONT, blank
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,7 +238,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, usage=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "BiSeNetv2.png", help="PNG to write, replaced if there")
+    parser.add_argument(
+        "--output", type=user_path, default=ROOT / "BiSeNetv2.png", help="PNG to write, replaced if there"
+    )
     path = parser.parse_args(argv).output
     _, encoded = cv2.imencode(".png", draw()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])  # as small as it gets
     try:

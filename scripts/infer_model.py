@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
 from src.base.files import make_folder, write_whole
+from src.base.paths import user_path
 from src.offline import runner
 from src.offline.descriptions import require_intact
 from src.offline.folders import beside
@@ -78,9 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser("scripts/infer_model.py", description=__doc__)
-    parser.add_argument("--model_path", "--mindir_path", type=Path, required=True, help="the model, .mindir or .onnx")
-    parser.add_argument("--dataset_path", type=Path, required=True, help="folder of inputs, *.bin")
-    parser.add_argument("--result_path", type=Path, default=Path("result_Files"), help="default %(default)s")
+    parser.add_argument(
+        "--model_path", "--mindir_path", type=user_path, required=True, help="the model, .mindir or .onnx"
+    )
+    parser.add_argument("--dataset_path", type=user_path, required=True, help="folder of inputs, *.bin")
+    parser.add_argument("--result_path", type=user_path, default=Path("result_Files"), help="default %(default)s")
     parser.add_argument("--device_id", type=whole_number, default=0, help="device number, default 0")
     parser.add_argument("--device_type", choices=("Ascend", "GPU", "CPU"), default="Ascend", help="default %(default)s")
     parser.add_argument(

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.cores import usable_cores
 from src.base.errors import TerminatedError, UserError
+from src.base.paths import user_path
 from src.base.progress import Progress
 from src.utils.config import Parser
 from tools.streets.dataset import DemoOptions, make_scenes, missing_scenes
@@ -29,7 +30,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     default = DemoOptions()
     parser = Parser("scripts/make_demo_dataset.py", description=__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="folder of the data set")
+    parser.add_argument("--output", required=True, type=user_path, help="folder of the data set")
     parser.add_argument(
         "--size", type=int, nargs=2, default=[default.height, default.width], metavar=("H", "W"),
         help="height and width in pixels (default: %(default)s)",
@@ -50,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.workers < 1:
             raise UserError(f"workers must be at least 1, got {args.workers}")
         options = DemoOptions(*args.size, train=args.train, val=args.val, test=args.test, seed=args.seed)
-        claims.hold_folder(args.output.expanduser(), "rendering", "--output")
-        _make(args.output.expanduser(), options, args.workers)
+        claims.hold_folder(args.output, "rendering", "--output")
+        _make(args.output, options, args.workers)
     except UserError as err:
         sys.stderr.write(f"error: {err}\n")
         return 2

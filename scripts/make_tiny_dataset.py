@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
+from src.base.paths import user_path
 from src.utils.config import Parser, whole_number
 from src.utils.entry import run_entry
 from tools.streets.shapes import COUNTS, SIZE, write_data_set
@@ -25,7 +26,7 @@ from tools.streets.shapes import COUNTS, SIZE, write_data_set
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the data set; return 0."""
     args = parse_args(argv)
-    root = args.output.expanduser()
+    root = args.output
     claims.hold_folder(root, "rendering", "--output")
     for _ in write_data_set(root, args.seed):
         pass
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser("scripts/make_tiny_dataset.py", description=__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="folder of the data set, new or empty")
+    parser.add_argument("--output", required=True, type=user_path, help="folder of the data set, new or empty")
     parser.add_argument("--seed", type=whole_number, default=0, help="seed of all random numbers (default %(default)s)")
     return parser.parse_args(argv)
 

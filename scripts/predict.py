@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import holds_anything
+from src.base.paths import user_path
 from src.config import schema
 from src.data.classes import class_names, class_palette
 from src.offline.models import check_suffix
@@ -103,19 +104,19 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; what contradicts itself is refused."""
     parser = Parser("scripts/predict.py", description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--checkpoint_path", type=Path, help="checkpoint of the network")
+    model.add_argument("--checkpoint_path", type=user_path, help="checkpoint of the network")
     model.add_argument(
-        "--model", "--mindir", type=Path,
+        "--model", "--mindir", type=user_path,
         help="exported model, .mindir (MindSpore runs it) or .onnx (ONNX Runtime); images are fitted to its input size",
     )  # fmt: skip
     parser.add_argument(
         "--weights", choices=("model", "ema"), default="model",
         help="weights of the checkpoint: those trained, or their average (default model)",
     )  # fmt: skip
-    parser.add_argument("--input", type=Path, required=True, help="image, folder of images, or video")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the results, new or empty")
+    parser.add_argument("--input", type=user_path, required=True, help="image, folder of images, or video")
+    parser.add_argument("--output", type=user_path, required=True, help="folder of the results, new or empty")
     parser.add_argument(
-        "--config", type=Path, help="YAML file (default: <model>.yml beside the model, else Cityscapes)"
+        "--config", type=user_path, help="YAML file (default: <model>.yml beside the model, else Cityscapes)"
     )
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), help="default: Ascend if there, else CPU")
     parser.add_argument("--num_threads", type=positive_number, help="threads on the CPU, default: all usable cores")
@@ -129,7 +130,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--resume", type=boolean, default=False,
         help="go on in the folder of a prediction that was interrupted; its model and options must be the same",
     )  # fmt: skip
-    parser.add_argument("--palette", type=Path, help="colours: a line 'R G B [name]' a class, or a JSON list of these")
+    parser.add_argument("--palette", type=user_path, help="colours: a line 'R G B [name]' a class, or JSON, a list")
     parser.add_argument("keys", nargs="*", metavar="section.key=value", help="keys of the configuration")
     args = parser.parse_args(argv)
     if args.model and (args.image_size or args.multi_scale or args.flip):

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base import claims
 from src.base.errors import ConfigError
 from src.base.files import require_new
+from src.base.paths import user_path
 from src.config import schema
 from src.config.schema_base import QUANTIZE
 from src.offline import onnx_model, quantizing
@@ -64,8 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
     """Read the command line: the configuration, and the options that are no part of it."""
     own = Parser(f"{QUANTIZE}.py", add_help=False)
-    own.add_argument("--model", type=Path, default=None, help="the .onnx that export.py wrote")
-    own.add_argument("--output", type=Path, default=None, help="file to write, default <model>_int8.onnx beside it")
+    own.add_argument("--model", type=user_path, default=None, help="the .onnx that export.py wrote")
+    own.add_argument(
+        "--output", type=user_path, default=None, help="file to write, default <model>_int8.onnx beside it"
+    )
     own.add_argument("--images", type=whole_number, default=20, help="training pictures to calibrate on, default 20")
     own.add_argument(
         "--all_operators", type=boolean, default=False, help="8 bits wherever ONNX Runtime can (default False)"

@@ -22,6 +22,7 @@ while [[ $# -gt 0 ]]; do
     *) usage ;;
   esac
 done
+expand out
 out=$(realpath -m "$out")
 setup_python requirements.txt
 formats=(mindir)
@@ -31,7 +32,7 @@ run="$out/$(date +%Y%m%d-%H%M%S)"
 while [[ -e $run ]]; do run+=+; done
 declare -A folders=([mindir]="$run/offline" [onnx]="$run/offline_onnx")
 step=0
-announce() { step=$((step + 1)); printf '\n=== %d/6 %s ===\n' "$step" "$1"; }
+announce() { step=$((step + 1)); say $'\n'"=== $step/6 $1 ==="; }
 
 demo() { # script, options: with the demo's configuration and data, on the CPU
   with_me "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
@@ -69,8 +70,7 @@ offline() { awk '/^miou: / { printf "%.4f", $2 }' "${folders[$1]}/acc.log"; }
 onnx="not exported; python -m pip install -r requirements/onnx.txt brings what it takes"
 [[ ${#formats[@]} -eq 1 ]] || onnx="$(offline onnx) single scale, in ONNX Runtime"
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
-cat <<END
-
+say "
 === done: training and evaluation took about $minutes min ===
 mIoU on pictures not trained on: $(miou "$run/eval_single_scale") single scale, $(miou "$run/eval_multi_scale") multi-scale with flip
 mIoU of the exported MindIR:     $(offline mindir) single scale, in MindSpore
@@ -80,5 +80,4 @@ overlays:        $run/eval_single_scale/images
 learning curves: $run/train/curves.png
 checkpoint:      $checkpoint
 logs, scores:    $run
-data set:        $out/data
-END
+data set:        $out/data"

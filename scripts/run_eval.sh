@@ -11,6 +11,7 @@ fail() { echo "$1" >&2; exit 2; }
 device_id=$1
 checkpoint=$2
 shift 2
+expand checkpoint
 [[ $device_id =~ ^[0-9]+$ ]] || fail "DEVICE_ID must be a non-negative integer, got '$device_id'"
 [[ -f $checkpoint ]] || fail "CHECKPOINT_PATH: no such file: $checkpoint"
 options=(--device_id "$device_id" --checkpoint_path "$(realpath "$checkpoint")")

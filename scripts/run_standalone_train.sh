@@ -6,7 +6,9 @@ set -euo pipefail
 . "$(dirname "$0")/setup_env.sh"
 options=()
 if [[ $# -gt 0 && $1 != --* && $1 != *=* ]]; then
-  options+=(--save_dir "$(realpath -m "$1")")
+  save_dir=$1
+  expand save_dir
+  options+=(--save_dir "$(realpath -m "$save_dir")")
   shift
 fi
 find_python requirements.txt

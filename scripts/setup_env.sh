@@ -14,10 +14,23 @@ if [[ $(uname -s) != Linux ]]; then
 fi
 
 trap 'exit 130' INT # of a step that Ctrl-C has ended, whatever its own exit code
+trap '' PIPE        # when nobody reads any more, the steps go on
 
 repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 _fail() { echo "error: $1" >&2; exit 2; }
+
+expand() { # name of a variable: replace ~ at the beginning of its value, as "--out=~/x" comes, by the home folder
+  local -n path=$1
+  local user=${path%%/*} home
+  [[ $user == "~"* ]] || return 0
+  home=$(getent passwd "${user#\~}" 2>/dev/null | cut -d: -f6) || :
+  if [[ $user == "~" ]]; then home=${HOME:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)} || :; fi
+  [[ -n $home ]] || _fail "$path: no such home folder; write the whole path, or ./$path for a name that begins with ~"
+  path=$home${path#"$user"}
+}
+
+say() { printf '%s\n' "$1" 2>/dev/null || :; } # text: print it, if anybody reads
 
 with_me() { # command ...: run it, and let it end by SIGTERM when this shell is gone
   local command=("$PYTHON" "$repo_root/src/distributed/child_process.py" $$ "$@")

@@ -29,11 +29,13 @@ from pathlib import Path
 from src.base import temporary
 from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_held, put
 from src.base.errors import UserError
+from src.base.paths import fitting
 
 BEAT_SECONDS = 30.0
 POLL_SECONDS = 1.0  # of a process that waits for a claim
 LOST_FOLDERS = 10  # attempts at a folder that others make and remove
 NAME = ".claim"
+ADDED = 40  # bytes that names of claims and of their drafts have more than what is claimed
 
 _held: dict[Path, Claim] = {}
 
@@ -148,7 +150,7 @@ def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
         for written in written_together:
             temporary.remove_remains_of(written)
 
-    _hold(path, path.with_name(f".{path.name}{NAME}"), what, option, sweep)
+    _hold(path, path.with_name(f".{fitting(path.name, ADDED)}{NAME}"), what, option, sweep)
 
 
 def hold_launch(save_dir: str | Path, node_rank: int, *, wait: bool = False) -> None:

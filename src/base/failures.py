@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import tempfile
 
@@ -10,11 +11,20 @@ from src.base.errors import TerminatedError, UserError
 from src.base.stops import first_signal, stop_text
 
 USER_ERROR = 2
+_LONG_WORD = re.compile(r"\S{1000,}")
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE)  # may come without a name
 
 
 def explained(err: BaseException) -> tuple[int, str] | None:
-    """Return exit code and line for an exception; None for a bug, which needs its traceback."""
+    """Return exit code and line for an exception; None for a bug, which needs its traceback.
+
+    Of a word that nobody can read for its length, such as a name of 5,000 letters, the line has beginning and end.
+    """
+    told = _explained(err)
+    return told and (told[0], _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", told[1]))
+
+
+def _explained(err: BaseException) -> tuple[int, str] | None:
     number = first_signal() or (signal.SIGINT if isinstance(err, KeyboardInterrupt) else None)
     if number:  # whatever became of its exception on the way through other libraries
         return 128 + number, stop_text(number)

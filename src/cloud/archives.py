@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from src.base.errors import UserError, one_line
+from src.base.paths import name_problem
 from src.cloud.object_store import require_space
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PLAIN_FILES = (0, stat.S_IFREG)  # types in the mode of a zip's member; 0 where a program tells none
 DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, LookupError, struct.error,  # of headers that make no sense
 )  # fmt: skip
 
 
@@ -64,6 +67,9 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 def _inside(target: Path, name: str, archive: Path) -> Path:
+    problem = name_problem(name)
+    if problem:
+        raise UserError(f"{archive}: {name!r}: {problem}; nothing was unpacked")
     path = Path(os.path.normpath(target / name))
     if not path.is_relative_to(target) or path == target:
         raise UserError(f"{archive}: the name {name!r} leads out of the folder to unpack to; nothing was unpacked")
@@ -90,6 +96,8 @@ def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tup
             path = _inside(target, member.name, archive)
             if not member.isfile():
                 raise UserError(f"{archive}: {member.name} is a link or a device; a data set has files only")
+            if member.size < 0:
+                raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
             yield path, member.size, opened.extractfile(member) if contents else None
         while opened.fileobj.read(2**20):  # the checksum of what is compressed stands at its end
             pass

@@ -11,6 +11,7 @@ from typing import Any, Union
 import yaml
 
 from src.base.errors import ConfigError
+from src.base.paths import expanded
 from src.config import schema
 from src.config.label_maps import read_entries
 from src.config.registry import TRANSFORMS
@@ -52,6 +53,7 @@ def build_section(section: type, values: Any, where: str, problems: list[str]) -
         for name, value in values.items()
         if name in fields
     }
+    _expand_paths(fields, arguments, prefix, problems)
     if len(problems) > before:
         problems += [prefix + line for line in field_problems(section, arguments)]
         return None
@@ -60,6 +62,16 @@ def build_section(section: type, values: Any, where: str, problems: list[str]) -
     except ConfigError as err:
         problems += [prefix + line for line in str(err).splitlines()]
         return None
+
+
+def _expand_paths(fields: dict[str, dataclasses.Field], arguments: dict, prefix: str, problems: list[str]) -> None:
+    for name, value in arguments.items():
+        if value is None or not fields[name].metadata.get("is_path"):
+            continue
+        try:
+            arguments[name] = expanded(value)
+        except ConfigError as err:
+            problems.append(f"{prefix}{name}: {err}")
 
 
 def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Container = ()) -> Any:

@@ -33,13 +33,13 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
         help: meaning and unit, shown by ``--help`` and in the README.
         scripts: the entry scripts that offer a top-level key as an option.
         choices: the accepted values, or those of the entries of a list, if they can be listed.
-        check: returns what is wrong with a value, or nothing; null is never checked.
+        check: returns what is wrong with a value, or nothing; null is never checked. `not_empty` is that of paths.
         words: names of the words that the option takes, where one word is not all.
         run_only: the key belongs to one invocation, not to the recipe: a saved configuration does not pass it on.
         may_change: a resumed run may change the key without another result.
     """
     metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check, "words": words}
-    metadata |= {"run_only": run_only, "may_change": may_change}
+    metadata |= {"run_only": run_only, "may_change": may_change, "is_path": check is not_empty}
     return dataclasses.field(default=default, metadata=metadata)
 
 

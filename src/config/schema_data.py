@@ -6,7 +6,7 @@ from typing import ClassVar, Optional
 from src.base.errors import ConfigError
 from src.config.label_maps import parse_colors, parse_ids
 from src.config.registry import DATASETS
-from src.config.schema_base import Section, at_least, between, key, require, weights
+from src.config.schema_base import Section, at_least, between, key, not_empty, require, weights
 
 MAX_PIXELS = 200_000_000
 
@@ -91,7 +91,7 @@ class Data(Section):
 
     train_transforms: TrainTransforms = key(help="augmentation")
     eval_transforms: EvalTransforms = key(help="evaluation protocol", may_change=True)
-    dataset_dir: str = key("Cityscapes", "root folder of the data set", may_change=True)
+    dataset_dir: str = key("Cityscapes", "root folder of the data set", check=not_empty, may_change=True)
     name: str = key(
         "cityscapes",
         "cityscapes: labels hold Cityscapes label ids, mapped to 19 train ids; generic: labels hold train ids, or what "

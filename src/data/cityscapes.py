@@ -10,6 +10,7 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.base.file_kinds import is_hidden, special_kind
+from src.base.paths import name_problem, user_path
 from src.config.registry import DATASETS
 from src.config.schema_data import MAX_PIXELS
 from src.data.classes import Dataset, Folders, LabelClass
@@ -164,7 +165,7 @@ def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labe
     Raises:
         DataError: nothing is there, or the list is malformed. Whether each file exists is not checked.
     """
-    root, dataset = Path(dataset_dir).expanduser(), DATASETS[name]
+    root, dataset = user_path(dataset_dir), DATASETS[name]
     if not root.is_dir():
         raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, dataset)}")
     list_file = root / f"{split}.lst"
@@ -218,13 +219,16 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
 def _require_comment(line: str, path: Path, number: int) -> None:
     """Raise a DataError if a line that begins with # begins with the name of a file."""
     name = line.split("\t")[0].strip() if "\t" in line else line.split()[0]
-    if (path.parent / name).is_file():
+    if not name_problem(name) and (path.parent / name).is_file():
         raise DataError(f"{path}, line {number}: begins with # like a comment, but {name} is a file; write ./{name}")
 
 
 def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
     """Split a line at TABs or, if it has none, at spaces: names with spaces need the TAB."""
     fields = [field.strip() for field in line.split("\t") if field.strip()] if "\t" in line else line.split()
+    problem = next(filter(None, map(name_problem, fields)), "")
+    if problem:
+        raise DataError(f"{where}: {problem}")
     if len(fields) > 2:
         raise DataError(
             f"{where}: expected image and label, got {len(fields)} fields; names with spaces need a TAB between"

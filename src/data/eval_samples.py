@@ -10,12 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.paths import fitting
 from src.config import schema
 from src.data.cityscapes import list_samples, read_pair
 from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
+
+ADDED = 30  # bytes that names of results have more, such as "_pred_labelIds.png"
 
 
 class EvalSample(NamedTuple):
@@ -33,12 +36,16 @@ class EvalSample(NamedTuple):
 
 
 def unique_stems(paths: Sequence[str]) -> list[str]:
-    """Return a name for each path: its stem, or where two files share one the path below their common folder."""
-    stems = [Path(path).stem for path in paths]
+    """Return a name for each path: its stem, or where two files share one the path below their common folder.
+
+    One that is too long for the name of a file is shortened.
+    """
+    stems = [fitting(Path(path).stem, ADDED) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     common = os.path.commonpath(paths)
     stems = ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
+    stems = [fitting(stem, ADDED) for stem in stems]
     named: dict[str, str] = {}
     for stem, path in zip(stems, paths):
         if named.setdefault(stem, path) != path:

@@ -11,6 +11,7 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.base.file_kinds import special_kind
+from src.base.paths import name_problem
 from src.config.schema_data import MAX_PIXELS
 from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size
 from src.data.picture_sizes import stored_size
@@ -172,8 +173,8 @@ def _open(path: str) -> BinaryIO:
         return open(path, "rb", opener=_open_at_once)  # noqa: PTH123 - pathlib takes no opener
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file") from err
-    except OSError as err:
-        raise DataError(f"{path}: {err.strerror}") from err
+    except (OSError, ValueError) as err:  # ValueError: no file can be called so
+        raise DataError(f"{path}: {name_problem(path) or getattr(err, 'strerror', None) or err}") from err
 
 
 def read_bytes(path: str, size: int = -1) -> bytes:

@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 
 from src.base import claims
 from src.base.errors import ConfigError, UserError, one_line
+from src.base.paths import user_path
 from src.config import schema
 from src.data.classes import class_names, class_palette
 from src.data.transforms_factory import create_transforms
@@ -58,7 +59,7 @@ def check_target(config: schema.Config) -> Path:
     Raises:
         ConfigError: the model or the description beside it is there already, or a package is missing.
     """
-    target, description = (Path(name).expanduser() for name in exported_names(config.file_name, config.file_format))
+    target, description = map(user_path, exported_names(config.file_name, config.file_format))
     for path in (target, description):
         if path.exists():
             raise ConfigError(f"{path} exists already; take another --file_name")

@@ -14,6 +14,7 @@ import cv2
 from src.base.errors import ConfigError, DataError
 from src.base.file_kinds import special_kind
 from src.base.files import holds_anything
+from src.base.paths import fitting
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def _result_names(paths: list[Path]) -> list[str]:
     plain = [path.with_suffix(".png").as_posix() for path in paths]
     shared = {name for name, times in Counter(map(str.lower, plain)).items() if times > 1}
     names = [
-        f"{path.as_posix()}.png" if name.lower() in shared else name for path, name in zip(paths, plain)
+        path.with_name(fitting(f"{path.name}.png")).as_posix() if name.lower() in shared else name
+        for path, name in zip(paths, plain)
     ]  # cat.jpg and cat.png: cat.jpg.png and cat.png.png
     named: dict[str, Path] = {}
     for path, name in zip(paths, names):

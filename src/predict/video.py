@@ -13,6 +13,7 @@ import numpy as np
 
 from src.base.errors import DataError, UserError
 from src.base.files import make_folder
+from src.base.paths import fitting
 from src.base.progress import Progress
 from src.base.temporary import replacing
 from src.config.schema_data import MAX_PIXELS
@@ -176,7 +177,7 @@ def predict_video(
     target = folder / f"{source.stem}.mp4"
     seen = _predict_frames(predictor, reader, target, palette)
     legend = with_legend(np.empty((0, reader.size[1], 3), np.uint8), np.flatnonzero(seen), palette, names)
-    write_png(folder / f"{source.stem}_legend.png", legend)
+    write_png(folder / legend_name(source), legend)
     write_palette(folder, palette, names)
     return int(_tell_missing(reader))
 
@@ -208,6 +209,11 @@ def _tell_missing(reader: VideoReader) -> bool:
     return is_cut
 
 
+def legend_name(source: Path) -> str:
+    """Return the name of the legend's picture."""
+    return fitting(f"{source.stem}_legend.png")
+
+
 def is_done(source: Path, folder: Path) -> bool:
     """Return whether `folder` holds the whole result of `predict_video`.
 
@@ -215,6 +221,6 @@ def is_done(source: Path, folder: Path) -> bool:
         DataError: the video cannot be read.
     """
     target = folder / f"{source.stem}.mp4"
-    if not target.is_file() or not (folder / f"{source.stem}_legend.png").is_file():
+    if not target.is_file() or not (folder / legend_name(source)).is_file():
         return False
     return VideoReader(source).is_complete(_count_frames(target))

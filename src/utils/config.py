@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from src.base.errors import ConfigError
+from src.base.paths import user_path
 from src.config import schema
 from src.config.builder import Text, build_config, nearest, to_bool
 from src.config.registry import NETWORKS, TRANSFORMS
@@ -108,7 +109,7 @@ def make_parser(script: str, own: argparse.ArgumentParser | None = None) -> argp
         epilog=_epilog(),
         parents=[own] if own else [],
     )
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="YAML file (default %(default)s)")
+    parser.add_argument("--config", type=user_path, default=DEFAULT_CONFIG, help="YAML file (default %(default)s)")
     fields = {field.name: field for path, field in nested_keys(schema.Config) if "." not in path}
     for name, field in fields.items():
         if script in field.metadata["scripts"]:
