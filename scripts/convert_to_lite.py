@@ -18,11 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.base.json_text import read_json
-
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
 from src.base.file_kinds import special_kind
+from src.base.json_text import read_json
 from src.base.paths import fitting, user_path
 
 CHILD_PROCESS = Path(__file__).resolve().parents[1] / "src" / "distributed" / "child_process.py"

@@ -10,6 +10,8 @@ import math
 import os
 from pathlib import Path
 
+from src.base.json_text import parse_json
+
 logger = logging.getLogger(__name__)
 _told: set[Path] = set()  # files of which it was said that lines of them cannot be read
 
@@ -59,8 +61,8 @@ def read_json_lines(path: Path) -> list[dict]:
 
 def _record(line: bytes) -> dict | None:
     try:
-        record = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+        record = parse_json(line)
+    except ValueError:
         return None
     valid = isinstance(record, dict) and type(record.get("step")) is int
     return record if valid and all(map(_is_plain, record.values())) else None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from src.base.errors import UserError
 from src.base.files import make_folder, write_whole
+from src.base.json_text import read_json
 from src.base.living import identity
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _publish(folder: Path, owner: str, state: str, **more: str) -> None:
 def _state(folder: Path) -> dict[str, str]:
     """Return what the first process says, {} if it says nothing or is not alive."""
     with contextlib.suppress(OSError, ValueError):
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_json(folder / STATE)
         if state["owner"] == identity(int(state["owner"].split(":")[0])):
             return state
     return {}

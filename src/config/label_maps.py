@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from src.base.errors import ConfigError
-from src.config.yaml_loader import Text, read_text
+from src.base.paths import user_path
+from src.config.yaml_loader import Text, read_document, read_file
 
 IGNORED = "ignore"
 LABEL_FILE_KEYS = ("label_ids", "label_colors")  # of the section data; a text there is a file
@@ -38,7 +37,7 @@ def read_entries(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         in_braces = isinstance(value, Text) and value.lstrip().startswith("{")
         source = "" if in_braces else f"{value}: "
-        value = _read(value if in_braces else _text_of(Path(value)), source)
+        value = read_document(value) if in_braces else _read(user_path(value))
     if not isinstance(value, dict) or not value:
         raise ConfigError(f"{source}expected raw values and train ids, such as {{0: ignore, 1-150: 0-149}}")
     for raw, train_id in value.items():
@@ -48,20 +47,11 @@ def read_entries(value: Any) -> dict[str, str]:
     return {str(raw): str(train_id) for raw, train_id in value.items()}
 
 
-def _text_of(path: Path) -> str:
+def _read(path: Path) -> Any:
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
+        return read_file(path, encoding="utf-8-sig")
+    except (OSError, ValueError) as err:
         raise ConfigError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}") from err
-
-
-def _read(text: str, source: str) -> Any:
-    try:
-        return read_text(text)
-    except (yaml.YAMLError, ValueError) as err:
-        raise ConfigError(f"{source}not YAML: {' '.join(str(err).split())}") from err
-    except ConfigError as err:
-        raise ConfigError(f"{source}{err}") from err
 
 
 def parse_ids(entries: Mapping[str, str], num_classes: int, ignore_label: int) -> dict[int, int]:

@@ -8,47 +8,61 @@ from typing import Any
 import yaml
 
 from src.base.errors import ConfigError
+from src.base.paths import user_path
 from src.config.builder import nearest
 from src.config.label_maps import LABEL_FILE_KEYS
-from src.config.yaml_loader import Text, read_text
+from src.config.yaml_loader import Text, read_file
 
 BASE_KEY = "__BASE__"
+MOST_FILES = 100  # that one configuration leads to
 
 
-def read_yaml(path: Path, including: tuple[Path, ...] = ()) -> dict:
+def read_yaml(path: Path) -> dict:
     """Read a YAML file and the bases it names; `path` may be a pipe, whose bases are relative to the working directory.
 
     Raises:
-        ConfigError: the file is missing, no mapping, not YAML, or includes itself.
+        ConfigError: the file is missing, no mapping, not YAML, too large, includes itself, or leads to more than 100.
     """
+    return _read(path, (), [])
+
+
+def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
+    """Read a YAML file that the files `including` name as a base; add it to those that are `done`."""
     if path in including:
         raise ConfigError(f"{path}: {BASE_KEY} includes itself")
+    done.append(path)
+    if len(done) > MOST_FILES:
+        raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files, each as often as it is named")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
+        values = read_file(path) or {}
+    except (OSError, ValueError) as err:
         raise ConfigError(f"cannot read configuration {path}: {getattr(err, 'strerror', None) or err}") from err
-    try:
-        values = read_text(text, path.name) or {}
-    except (yaml.YAMLError, ValueError) as err:  # a date that does not exist is a ValueError
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
     bases = values.pop(BASE_KEY, None) or []
     if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
     folder = path.parent if path.is_file() else Path()
-    _anchor_label_files(values.get("data"), folder)
+    _anchor_label_files(values.get("data"), folder, path)
     merged: dict = {}
     for base in [bases] if isinstance(bases, str) else bases:
-        merged = merge(merged, read_yaml(folder / base, (*including, path)))
+        merged = merge(merged, _read(folder / _named(base, path, BASE_KEY), (*including, path), done))
     return merge(merged, values)
 
 
-def _anchor_label_files(data: Any, folder: Path) -> None:
+def _named(text: str, path: Path, key: str) -> Path:
+    """Return the path that a key of the file `path` names."""
+    try:
+        return user_path(text)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {key}: {err}") from err
+
+
+def _anchor_label_files(data: Any, folder: Path, path: Path) -> None:
     """Make the names of label maps in the section `data` relative to the folder of the file that names them."""
     for name in LABEL_FILE_KEYS if isinstance(data, dict) else ():
         if isinstance(data.get(name), str) and not isinstance(data[name], Text):
-            data[name] = str(folder / data[name])
+            data[name] = str(folder / _named(data[name], path, f"data.{name}"))
 
 
 def merge(low: dict, high: dict) -> dict:

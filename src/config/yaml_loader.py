@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from src.base.errors import ConfigError
+from src.base.errors import ConfigError, one_line
+from src.base.json_text import DEEPEST, read_whole
 
+MOST_VALUES = 100_000  # of a document, each alias counted as what it stands for
+LONGEST_NUMBER = 100  # letters
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 _KEY_TAGS = {_TAG + kind for kind in ("str", "int", "float", "merge", "value")}
@@ -26,6 +30,19 @@ class _Loader(yaml.SafeLoader):
     PyYAML would drop the first of two keys, and read ``0100`` as 64, ``1:30`` as 90, ``0x10`` as 16 and ``on`` as True,
     where the command line reads 100, or no number at all.
     """
+
+    name = ""
+    depth = 0
+    merged = 0  # pairs that `<<` has led to
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        self.depth += 1
+        if self.depth > DEEPEST + 1:  # the innermost may be a word
+            raise ConfigError(_too_deep(self.name))
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -47,6 +64,9 @@ class _Loader(yaml.SafeLoader):
         for value in (value for name, value in node.value if name.tag == _MERGE):
             for other in self._mappings(value):
                 self.flatten_mapping(other)
+                self.merged += len(other.value)
+                if self.merged > MOST_VALUES:
+                    raise ConfigError(f"{self._place(node)}<< leads to more than {MOST_VALUES} values")
                 pairs = {**{name.value: (name, entry) for name, entry in other.value}, **pairs}
         node.value = [*pairs.values(), *own]
 
@@ -64,8 +84,16 @@ class _Loader(yaml.SafeLoader):
 
         Raises:
             ConfigError: the command line reads it otherwise; both readings are named.
+            ValueError: it is none, as of a date that does not exist.
         """
-        value = yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        if len(node.value) > LONGEST_NUMBER:
+            raise ConfigError(
+                f"{self._place(node)}a number of {len(node.value)} letters; the limit is {LONGEST_NUMBER}"
+            )
+        try:
+            value = yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        except (AttributeError, IndexError, KeyError) as err:  # as of !!bool x
+            raise ValueError(f"{node.value!r} is no {node.tag[len(_TAG) :]}") from err
         if value == _plain_reading(node.value) or value in (float("inf"), float("-inf")) or value != value:
             return value
         raise ConfigError(f"{self._place(node)}{_two_readings(node.value, value)}")
@@ -115,20 +143,69 @@ def read_text(text: str, name: str = "") -> Any:
         without quotes is a `Text`.
 
     Raises:
-        ConfigError: a key is given twice or is no text, a value contains itself, or YAML 1.1 reads a word otherwise
-            than the command line.
+        ConfigError: a key is given twice or is no text, a value contains itself, YAML 1.1 reads a word otherwise than
+            the command line, or there is more than this project reads, be it by aliases.
         yaml.YAMLError: it is no YAML.
-        ValueError: it holds a date that does not exist.
+        ValueError: a word is not what it seems to be, as a date that does not exist.
     """
     loader = _Loader(text)
     loader.name = name
     try:
-        return _unshared(loader.get_single_data())
+        return _Copier(name).copy(loader.get_single_data())
     except RecursionError as err:
-        raise ConfigError(f"{name or 'list'}: an alias (*) leads to a value that contains itself") from err
+        raise ConfigError(_contains_itself(name)) from err
 
 
-def _unshared(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _unshared(entry) for name, entry in value.items()}
-    return [_unshared(entry) for entry in value] if isinstance(value, list) else value
+def read_document(text: str, name: str = "") -> Any:
+    """Read one YAML document as `read_text` does.
+
+    Raises:
+        ConfigError: as there, and if it is no YAML.
+    """
+    try:
+        return read_text(text, name)
+    except (yaml.YAMLError, ValueError) as err:
+        raise ConfigError(f"{name}: not YAML: {one_line(err)}".removeprefix(": ")) from err
+
+
+def read_file(path: Path, encoding: str = "utf-8") -> Any:
+    """Read a YAML file of up to 1 MB as `read_document` does.
+
+    Raises:
+        ConfigError: as there.
+        OSError: it cannot be read.
+        ValueError: it is larger, or not in that encoding.
+    """
+    return read_document(read_whole(path).decode(encoding), str(path))
+
+
+class _Copier:
+    """Copies values so that no two are the same object, up to a number of them and a depth."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.left = name, MOST_VALUES
+        self.above: list[int] = []
+
+    def copy(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ConfigError(f"{self.name or 'list'}: aliases (*) lead to more than {MOST_VALUES} values")
+        if not isinstance(value, (dict, list)):
+            return value
+        if id(value) in self.above:
+            raise ConfigError(_contains_itself(self.name))
+        if len(self.above) == DEEPEST:
+            raise ConfigError(_too_deep(self.name))
+        self.above.append(id(value))
+        entries = {key: self.copy(entry) for key, entry in value.items()} if isinstance(value, dict) else None
+        copied = [self.copy(entry) for entry in value] if entries is None else entries
+        self.above.pop()
+        return copied
+
+
+def _contains_itself(name: str) -> str:
+    return f"{name or 'list'}: an alias (*) leads to a value that contains itself"
+
+
+def _too_deep(name: str) -> str:
+    return f"{name or 'list'}: has lists and mappings in each other more than {DEEPEST} deep"

@@ -6,12 +6,12 @@ is MindSpore's own. `local_adapter.discover_rank` calls this with the real envir
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.base.errors import UserError
+from src.base.json_text import read_json
 
 CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table", "single process"
 # Variables that all name the same thing; different values among them are a contradiction.
@@ -161,7 +161,7 @@ def read_rank_table(path: Path) -> list[dict[int, int]]:
         UserError: it is missing or no rank table.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = read_json(path)
         return [
             {int(device["rank_id"]): int(device["device_id"]) for device in server["device"]}
             for server in table["server_list"]

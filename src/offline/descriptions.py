@@ -11,6 +11,7 @@ from typing import Any
 
 from src.base.errors import ConfigError, UserError
 from src.base.files import make_folder, write_whole
+from src.base.json_text import read_json
 from src.data.classes import numbered_name
 from src.offline import onnx_model
 from src.offline.tensors import ModelError, input_size, read_model
@@ -94,7 +95,7 @@ def require_intact(model: Path) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as err:
         raise ConfigError(f"{path}: is not the description that export.py writes beside a model") from err
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from src.base.errors import DataError
 from src.base.files import write_whole
+from src.base.json_text import read_json
+from src.base.paths import name_problem
 
 NAME = "manifest.json"
 VERSION = 1
+LONGEST = 1_000_000_000  # bytes; a line for each picture
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, LONGEST)
         samples = tuple(
             ManifestSample(s["stem"], s["image"], tuple(s["fitted"]), tuple(s["label_size"])) for s in values["samples"]
         )
+        if any(map(name_problem, [sample.stem for sample in samples] + values["stems"])):
+            raise ValueError("no names of files")
         if values["version"] != VERSION:
             raise DataError(f"{path}: version {values['version']}, expected {VERSION}; run preprocess.py again")
         lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "stems")}

@@ -13,6 +13,7 @@ import numpy as np
 
 from src.base.cores import usable_threads
 from src.base.errors import ConfigError, one_line
+from src.base.json_text import parse_json
 from src.offline.tensors import ModelError, TensorInfo, check_output, read_model
 
 _DTYPES = {
@@ -177,5 +178,5 @@ def _decode(texts: dict[str, str]) -> dict:
     record = {}
     for key, text in texts.items():
         with contextlib.suppress(ValueError):
-            record[key] = json.loads(text)
+            record[key] = parse_json(text)
     return record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from src.base.errors import ConfigError
 from src.base.file_kinds import special_kind
+from src.base.json_text import parse_json, read_whole
 
 
 def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -31,8 +31,8 @@ def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[st
     if special_kind(path) in ("a device", "a socket"):  # a pipe may come from the shell
         raise ConfigError(f"--palette {path}: is {special_kind(path)}, no file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
+        text = read_whole(path).decode("utf-8-sig")
+    except (OSError, ValueError) as err:
         raise ConfigError(f"--palette {path}: cannot be read: {getattr(err, 'strerror', None) or err}") from err
     entries = _json_entries(text, path) if path.suffix.lower() == ".json" else _text_entries(text)
     parsed = [_parse(fields, f"--palette {path}, {where}") for where, fields in entries]
@@ -49,7 +49,7 @@ def _text_entries(text: str) -> list[tuple[str, list]]:
 
 def _json_entries(text: str, path: Path) -> list[tuple[str, list]]:
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError as err:
         raise ConfigError(f"--palette {path}: not JSON: {err}") from err
     if not isinstance(values, list) or not all(isinstance(value, list) for value in values):

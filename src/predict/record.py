@@ -12,6 +12,7 @@ import numpy as np
 
 from src.base.errors import ConfigError, DataError
 from src.base.files import make_folder, write_whole
+from src.base.json_text import read_json
 from src.config import schema
 from src.config.saved import to_dict
 from src.data.image_files import read_png_header
@@ -70,7 +71,7 @@ def check_record(folder: Path, record: dict) -> None:
     """
     path = folder / RECORD
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         options, model, digest, source = (before[name] for name in ("options", "model", "sha256", "input"))
         names = options.keys() | record["options"].keys()
     except FileNotFoundError as err:

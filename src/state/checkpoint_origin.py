@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import CheckpointError
+from src.base.json_text import parse_json
 
 ORIGIN = "train_state.origin"  # uint8: UTF-8 JSON; what begins so is no weight to earlier versions of this project
 
@@ -48,7 +49,7 @@ def take_origin(values: dict[str, np.ndarray], path: str | Path) -> Origin | Non
     if entry is None:
         return None
     try:
-        record = json.loads(entry.tobytes().decode())
+        record = parse_json(entry.tobytes())
         names = record.get("class_names")
         known = {name: record.get(name) for name in ("net", "variant", "num_classes", "normalize")}
         return Origin(**known, class_names=tuple(names) if names else None)

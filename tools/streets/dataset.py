@@ -19,6 +19,7 @@ import cv2
 from src.base.errors import DataError, UserError
 from src.base.file_kinds import is_hidden
 from src.base.files import holds_anything, make_folder, write_whole
+from src.base.json_text import read_json
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.visual.visualize import write_png
 from tools.streets.scene import render_scene
@@ -102,7 +103,7 @@ def _check_folder(root: Path, options: DemoOptions) -> None:
     try:
         if not holds_anything(root):
             return
-        found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
+        found = read_json(manifest) if manifest.is_file() else None
     except (OSError, ValueError) as err:
         raise DataError(f"{root}: cannot be used: {getattr(err, 'strerror', None) or err}") from err
     if found is None:

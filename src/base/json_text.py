@@ -1,0 +1,51 @@
+"""JSON that others have written: never deeper or larger than what this project reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+LONGEST_TEXT = 1_000_000  # bytes of a file of YAML or JSON
+DEEPEST = 50  # lists and mappings in each other
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def read_whole(path: Path, longest: int = LONGEST_TEXT) -> bytes:
+    """Return the bytes of a file, of which no more are read than are allowed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more than `longest` bytes, or no file can be called so.
+    """
+    with path.open("rb") as file:
+        data = file.read(longest + 1)
+    if len(data) > longest:
+        raise ValueError(f"has more than {longest / 1e6:g} MB, which is the limit")
+    return data
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8, or has lists and mappings in each other more than 50 deep.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > DEEPEST:
+            raise ValueError(f"has lists and mappings in each other more than {DEEPEST} deep")
+    return json.loads(text)
+
+
+def read_json(path: Path, longest: int = LONGEST_TEXT) -> Any:
+    """Return the value in a file of JSON.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON in UTF-8, larger than `longest` bytes, or too deep.
+    """
+    return parse_json(read_whole(path, longest))

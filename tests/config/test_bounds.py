@@ -1,0 +1,141 @@
+"""YAML and JSON beyond one size, one depth and a number of bases: one line, and soon, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from src.base.errors import ConfigError, DataError, UserError
+from src.base.json_text import DEEPEST, LONGEST_TEXT, parse_json, read_json
+from src.config.builder import build_config
+from src.config.label_maps import read_entries
+from src.config.yaml_files import read_yaml
+from src.config.yaml_loader import Text
+from src.distributed.placement import read_rank_table
+from src.offline.manifest import read_manifest
+from src.predict.palette import read_palette
+
+pytestmark = pytest.mark.once
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def bomb() -> str:
+    """Nine values, each nine times the one before: 387 million."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for before, name in zip(string.ascii_lowercase[:8], string.ascii_lowercase[1:]):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    return "\n".join(lines)
+
+
+def chain(of: int) -> str:
+    """Mappings of which each merges the one before: half of the square of so many pairs."""
+    return "m0: &m0 {k0: 1}\n" + "".join(f"m{i}: &m{i} {{<<: *m{i - 1}, k{i}: 1}}\n" for i in range(1, of))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "[" * 20_000, "more than 50 deep"),
+        ("a: " + "{a: " * 20_000, "more than 50 deep"),
+        ("- " * 20_000, "more than 50 deep"),
+        (f"a: &a {nested(40)}\nb: {nested(10)[:10]}*a{']' * 10}", "more than 50 deep"),
+        (bomb(), "aliases (*) lead to more than 100000 values"),
+        (chain(600), "<< leads to more than 100000 values"),
+        ("#" * LONGEST_TEXT + "\n", "has more than 1 MB"),
+        ("a: " + "1" * 5000, "x.yml:1: a number of 5000 letters; the limit is 100"),
+        ("a: !!bool x", "'x' is no bool"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!timestamp x", "'x' is no timestamp"),
+        ('__BASE__: "a\\0b"', "x.yml: __BASE__: 'a\\x00b': holds a NUL byte"),
+        (f"__BASE__: {'a' * 5000}", "file systems take 255 bytes"),
+        ("__BASE__: ~nobody_is_called_so/x.yml", "x.yml: __BASE__: ~nobody_is_called_so/x.yml: there is no user"),
+        ('data: {label_ids: "a\\0b"}', "x.yml: data.label_ids: 'a\\x00b': holds a NUL byte"),
+    ],
+)
+def test_a_file_of_yaml(tmp_path, text, message):
+    path = tmp_path / "x.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(message)) as error:
+        read_yaml(path)
+    assert "\n" not in str(error.value)
+    assert "x.yml" in str(error.value)
+
+
+def test_what_is_allowed_is_read(tmp_path):
+    path = tmp_path / "x.yml"
+    path.write_text(f"a: {nested(DEEPEST - 1)}\nb: [{'x, ' * 9_000}x]\n", encoding="utf-8")
+    values = read_yaml(path)
+    assert len(values["b"]) == 9_001
+    assert parse_json(nested(DEEPEST)) == json.loads(nested(DEEPEST))
+    assert parse_json('["[[[[' + "[" * 60 + '", "\\"[' + "[" * 60 + '"]')[0].count("[") == 64  # those are text
+
+
+def test_bases_that_double_with_every_file(tmp_path):
+    """30 files that each name the one before twice: a thousand million readings."""
+    (tmp_path / "f0.yml").write_text("{}")
+    for number in range(1, 31):
+        (tmp_path / f"f{number}.yml").write_text(f"__BASE__: [f{number - 1}.yml, f{number - 1}.yml]")
+    with pytest.raises(ConfigError, match="leads to more than 100 files"):
+        read_yaml(tmp_path / "f30.yml")
+    assert read_yaml(tmp_path / "f5.yml") == {}  # 63
+
+
+def test_a_base_may_be_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "x.yml").write_text("seed: 7\ndata: {label_ids: ids.yml}")
+    (tmp_path / "y.yml").write_text("__BASE__: ~/x.yml\ndata: {label_colors: ~/colors.yml}")
+    home = str(tmp_path / "home")
+    assert read_yaml(tmp_path / "y.yml") == {
+        "seed": 7, "data": {"label_ids": f"{home}/ids.yml", "label_colors": f"{home}/colors.yml"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [nested(20_000), "{" * 20_000, '{"a": "' + "x" * LONGEST_TEXT + '"}', "\xff", "{"])
+def test_files_of_json(tmp_path, text):
+    """Every reader answers with its one line; the oracle of what they have in common is the exception's class."""
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match="."):
+        read_json(path)
+    with pytest.raises(ConfigError, match="--palette .*x.json"):
+        read_palette(path, ["a"])
+    with pytest.raises(UserError, match="x.json is no rank table"):
+        read_rank_table(path)
+    path.rename(tmp_path / "manifest.json")
+    if len(text) < LONGEST_TEXT:
+        with pytest.raises(DataError, match="manifest.json: damaged; run preprocess.py again"):
+            read_manifest(tmp_path)
+
+
+def test_label_maps(tmp_path):
+    path = tmp_path / "ids.yml"
+    path.write_text("0: " + "[" * 20_000)
+    with pytest.raises(ConfigError, match="ids.yml: has lists and mappings in each other"):
+        read_entries(str(path))
+    with pytest.raises(ConfigError, match="has lists and mappings in each other"):
+        read_entries(Text("{0: " + "[" * 20_000))
+
+
+@pytest.mark.parametrize("key", ["save_dir", "data.dataset_dir", "save_predictions", "output_path"])
+def test_keys_that_are_paths(tmp_path, monkeypatch, key):
+    monkeypatch.setenv("HOME", "/home/me")
+    folder, _, name = key.rpartition(".")
+
+    def built(value: str):
+        values = read_yaml(Path(__file__).resolve().parents[2] / "config" / "bisenetv2_cityscapes.yml")
+        (values[folder] if folder else values)[name] = value
+        config = build_config(values)
+        return getattr(getattr(config, folder) if folder else config, name)
+
+    assert built("~/x") == "/home/me/x"
+    for wrong in ("~nobody_is_called_so/x", "a\0b", "a" * 5000, ""):
+        with pytest.raises(ConfigError, match=f"^{key}: "):
+            built(wrong)
