@@ -15,6 +15,7 @@ from typing import Any
 
 from src.base.stops import asking_signals
 from src.distributed.child_process import end_with_parent
+from src.launch.outputs import lasting_outputs
 from src.launch.runners import runners_below
 
 POLL_SECONDS = 0.2
@@ -55,12 +56,15 @@ def run_together(
     Raises:
         JobStoppedError: they did not end well, and SIGTERM, SIGINT or SIGHUP had asked for it.
     """
-    processes = [
-        _start(command, environment, log, shared=index == 0)
-        for index, (command, environment, log) in enumerate(zip(commands, environments, logs or [None] * len(commands)))
-    ]
-    with _signals_passed_on(processes, by_runners) as received, _showing(shown):
-        code = _wait(processes, received if by_runners else ())
+    with lasting_outputs() as outputs:
+        processes = [
+            _start(command, environment, log, outputs, shared=index == 0)
+            for index, (command, environment, log) in enumerate(
+                zip(commands, environments, logs or [None] * len(commands))
+            )
+        ]
+        with _signals_passed_on(processes, by_runners) as received, _showing(shown):
+            code = _wait(processes, received if by_runners else ())
     if code and reports:
         _show_reports(reports)
     if code and received:
@@ -94,10 +98,15 @@ def _signals_passed_on(processes: Sequence[subprocess.Popen], by_runners: bool) 
 
 
 def _start(
-    command: Sequence[str], environment: Mapping[str, str], log: Path | None, *, shared: bool
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path | None,
+    outputs: Mapping[str, int],
+    *,
+    shared: bool,
 ) -> subprocess.Popen:
     """Start one process in a session of its own; `shared` lets its output go to this process's as well."""
-    options = {"env": dict(environment), "stdin": subprocess.DEVNULL, "start_new_session": True}
+    options = {"env": dict(environment), "stdin": subprocess.DEVNULL, "start_new_session": True, **outputs}
     with contextlib.ExitStack() as stack:
         if log is not None and not shared:
             options["stdout"] = stack.enter_context(log.open("wb"))
