@@ -6,8 +6,11 @@ Imports nothing but the standard library and `src`, which must come before MindS
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
 
 from src.base.claims import releasing
 from src.base.errors import ConfigError

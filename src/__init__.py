@@ -1,5 +1,6 @@
 """BiSeNetV2 for MindSpore: training and evaluation."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,12 +8,21 @@ if sys.platform == "win32":  # no UserError: what could show one does not load t
     sys.stderr.write("error: this runs on Linux (x86-64 or aarch64); on Windows run it in WSL2\n")
     sys.exit(2)
 
+from src.base.environment import check_environment
+from src.base.errors import UserError
 from src.base.stops import end_by_signals
+from src.base.streams import drop_lost_output
 from src.utils.local_adapter import prepare_environment
 
 _ROOT = Path(__file__).resolve().parents[1]
 _script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
 if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while MindSpore loads gets its line, too
     end_by_signals()
+    drop_lost_output()
+    try:
+        check_environment(os.environ)
+    except UserError as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        sys.exit(2)
 # Before any module of this package can import NumPy or MindSpore: some things only count while they load.
 prepare_environment()

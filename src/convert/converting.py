@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import tempfile
@@ -20,7 +21,7 @@ from src.config.schema_base import TRAIN
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
-from src.distributed.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent, for_modules
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint, soundness
 from src.state.checkpoint_origin import Origin, Tensors
@@ -76,7 +77,7 @@ def _run_torch(python: str, *arguments: object) -> None:
     words = [python, "-m", "src.convert.torch_files", *map(str, arguments)]
     try:
         done = subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, check=False,
+            words, cwd=ROOT, env=for_modules(os.environ), capture_output=True, text=True, check=False,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
         )  # fmt: skip
     except OSError as err:

@@ -6,7 +6,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
+SAFE_PATH = "PYTHONSAFEPATH"
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -18,6 +20,11 @@ def end_with_parent(number: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:  # it went in between
         os.kill(os.getpid(), number)
+
+
+def for_modules(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for ``python -m`` in this project's folder: with PYTHONSAFEPATH it would find no module."""
+    return {name: value for name, value in environment.items() if name != SAFE_PATH}
 
 
 def become(shell: int, command: list[str]) -> None:

@@ -18,6 +18,8 @@ from src.predict.inputs import list_inputs
 from src.predict.video import legend_name
 from tests.run_helpers import ROOT
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("text", ["~", "~/x", "~root/x y", "x/~", "./~x", "/a", "a//b/../c", "obs://b/c"])
 def test_it_means_what_the_shell_makes_of_it(text, tmp_path, monkeypatch):

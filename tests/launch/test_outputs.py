@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 # Python ignores SIGPIPE; this process, which prints long after its reader has left, ends by it.
 PROCESS = (
     "import os, signal, sys, time; signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
-    "for i in range(30): os.write(1 + i % 2, b'line %d\\n' % i); time.sleep(0.01)\n"
+    "for i in range(20): os.write(1 + i % 2, b'line %d\\n' % i); time.sleep(0.01)\n"
     "open(sys.argv[1], 'w').write('done')\n"
 )
 LAUNCHER = (
@@ -32,18 +32,18 @@ def launch(folder: Path, end: str) -> subprocess.CompletedProcess:
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("end", ["| head -n 1", "2>&1 | head -n 1", "2>&1 | true"])
+@pytest.mark.parametrize("end", ["| head -n 1", "2>&1 | true"])
 def test_a_reader_that_leaves(tmp_path, end):
     launch(tmp_path, end)
     assert (tmp_path / "code").read_text() == "0\n"
     assert [(tmp_path / name).read_text() for name in "01"] == ["done", "done"]
 
 
-@pytest.mark.parametrize("end", ["| cat", "2>&1 | cat", ""])
+@pytest.mark.parametrize("end", ["", "2>&1 | cat"])
 def test_everything_arrives(tmp_path, end):
     """In the order of each process, in the stream that it was written to."""
     done = launch(tmp_path, end)
-    even, odd = ([f"line {i}" for i in range(start, 30, 2) for _ in range(2)] for start in (0, 1))
+    even, odd = ([f"line {i}" for i in range(start, 20, 2) for _ in range(2)] for start in (0, 1))
     together = "2>&1" in end
     assert sorted(done.stdout.splitlines()) == sorted(even + odd * together)
     assert sorted(done.stderr.splitlines()) == ([] if together else sorted(odd))

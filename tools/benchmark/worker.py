@@ -22,7 +22,7 @@ import numpy as np
 
 from src.base.errors import UserError
 from src.base.memory import peak_memory_mb
-from src.distributed.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent, for_modules
 from tools.benchmark.onednn import OutputCollector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ class Worker:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         start = time.perf_counter()
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **(environment or {})}, text=True,
+            command, cwd=ROOT, env=for_modules({**os.environ, **(environment or {})}), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import IO
 
 from src.base.errors import UserError
 from src.config.schema_base import TRAIN
-from src.distributed.child_process import end_with_parent
+from src.distributed.child_process import end_with_parent, for_modules
 from src.utils.ascend_settings import apply_settings
 from src.utils.config import load_config
 from src.utils.logger import setup_logging
@@ -65,7 +66,7 @@ def in_process(name: str, settings: Settings, label: str = "") -> tuple[int, dic
 def run_here(words: Sequence[str], output: IO[str], environment: Mapping[str, str] | None = None) -> int:
     """Run a command in the root of the project, never longer than this process lives; return its exit code."""
     return subprocess.run(
-        words, cwd=ROOT, stdout=output, stderr=output, env=environment, check=False,
+        words, cwd=ROOT, stdout=output, stderr=output, env=for_modules(environment or os.environ), check=False,
         preexec_fn=lambda: end_with_parent(signal.SIGTERM),
     ).returncode  # fmt: skip
 

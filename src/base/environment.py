@@ -1,0 +1,34 @@
+"""Environment variables with which MindSpore ends a process while it loads, before anything here could say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from src.base.errors import UserError
+
+LARGEST_DEVICE = 2**31 - 1
+LEVELS = ("GLOG_v", "GLOG_stderrthreshold")
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse what MindSpore cannot load with.
+
+    Raises:
+        UserError: it names the variable, and what it takes.
+    """
+    device = environment.get("DEVICE_ID", "").strip()
+    if device and not (device.isascii() and device.isdigit() and int(device.lstrip("0")[:11] or 0) <= LARGEST_DEVICE):
+        raise _wrong("DEVICE_ID", "a non-negative integer, the number of a device", device)
+    for name in LEVELS:
+        level = environment.get(name, "")
+        if level and level not in ("0", "1", "2", "3", "4"):
+            raise _wrong(name, "a level from 0 (debug) to 4 (critical)", level)
+    to_stderr = environment.get("GLOG_logtostderr", "")
+    if to_stderr not in ("", "0", "1"):
+        raise _wrong("GLOG_logtostderr", "0 or 1", to_stderr)
+    if to_stderr == "0" and not environment.get("GLOG_log_dir"):
+        raise UserError("environment variable GLOG_logtostderr is 0, so GLOG_log_dir must name a folder; or unset it")
+
+
+def _wrong(name: str, expected: str, text: str) -> UserError:
+    return UserError(f"environment variable {name} must be {expected}; got {text[:40]!r}; set it so, or unset it")
