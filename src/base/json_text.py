@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def parse_json(text: str | bytes) -> Any:
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
         if depth > DEEPEST:
             raise ValueError(f"has lists and mappings in each other more than {DEEPEST} deep")
-    return json.loads(text)
+    value = json.loads(text)
+    if "\\ud" in text.lower():
+        os.fsencode(json.dumps(value, ensure_ascii=False))  # half of a character is a ValueError
+    return value
 
 
 def read_json(path: Path, longest: int = LONGEST_TEXT) -> Any:

@@ -49,6 +49,10 @@ def name_problem(text: str) -> str:
     """Return why no file can be called `text`, or nothing."""
     if "\0" in text:
         return "holds a NUL byte, which no name of a file can"
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return "holds half a character, which no name of a file can"
     if "://" not in text and any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")):
         return f"a name is too long: file systems take {LONGEST_NAME} bytes"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,8 @@ class _Copier:
         self.left -= 1
         if self.left < 0:
             raise ConfigError(f"{self.name or 'list'}: aliases (*) lead to more than {MOST_VALUES} values")
+        if isinstance(value, str):
+            self._require_whole(value)
         if not isinstance(value, (dict, list)):
             return value
         if id(value) in self.above:
@@ -201,6 +204,12 @@ class _Copier:
         copied = [self.copy(entry) for entry in value] if entries is None else entries
         self.above.pop()
         return copied
+
+    def _require_whole(self, text: str) -> None:
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError as err:
+            raise ConfigError(f"{self.name or 'list'}: {text[:40]!r} holds half a character, as of \\ud800") from err
 
 
 def _contains_itself(name: str) -> str:

@@ -210,10 +210,14 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
             if dataset is CITYSCAPES and label is not None and "labelTrainIds" in label:
                 hint = f"list *{LABEL_SUFFIX}, or set data.name=generic"
                 raise DataError(f"{path}, line {number}: {label} holds train ids already; {hint}")
-            pairs.append((str(path.parent / image), label and str(path.parent / label)))
+            pairs.append((_place(path.parent, image), label and _place(path.parent, label)))
     if not pairs:
         raise DataError(f"{path}: the list is empty; {_expected(split, dataset)}")
     return pairs
+
+
+def _place(folder: Path, name: str) -> str:
+    return str(user_path(name) if name.startswith("~/") else folder / name)
 
 
 def _require_comment(line: str, path: Path, number: int) -> None:

@@ -53,6 +53,8 @@ def chain(of: int) -> str:
         ("a: !!bool x", "'x' is no bool"),
         ("a: !!int ''", "'' is no int"),
         ("a: !!timestamp x", "'x' is no timestamp"),
+        ('a: "\\ud800"', "'\\ud800' holds half a character"),
+        ('__BASE__: "\\ud800"', "'\\ud800' holds half a character"),
         ('__BASE__: "a\\0b"', "x.yml: __BASE__: 'a\\x00b': holds a NUL byte"),
         (f"__BASE__: {'a' * 5000}", "file systems take 255 bytes"),
         ("__BASE__: ~nobody_is_called_so/x.yml", "x.yml: __BASE__: ~nobody_is_called_so/x.yml: there is no user"),
@@ -98,7 +100,9 @@ def test_a_base_may_be_in_the_home_folder(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", [nested(20_000), "{" * 20_000, '{"a": "' + "x" * LONGEST_TEXT + '"}', "\xff", "{"])
+@pytest.mark.parametrize(
+    "text", [nested(20_000), "{" * 20_000, '{"a": "' + "x" * LONGEST_TEXT + '"}', '["\\uD800"]', "\xff", "{"]
+)
 def test_files_of_json(tmp_path, text):
     """Every reader answers with its one line; the oracle of what they have in common is the exception's class."""
     path = tmp_path / "x.json"
@@ -126,7 +130,7 @@ def test_label_maps(tmp_path):
 
 @pytest.mark.parametrize("key", ["save_dir", "data.dataset_dir", "save_predictions", "output_path"])
 def test_keys_that_are_paths(tmp_path, monkeypatch, key):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/h/me")
     folder, _, name = key.rpartition(".")
 
     def built(value: str):
@@ -135,7 +139,7 @@ def test_keys_that_are_paths(tmp_path, monkeypatch, key):
         config = build_config(values)
         return getattr(getattr(config, folder) if folder else config, name)
 
-    assert built("~/x") == "/home/me/x"
+    assert built("~/x") == "/h/me/x"
     for wrong in ("~nobody_is_called_so/x", "a\0b", "a" * 5000, ""):
         with pytest.raises(ConfigError, match=f"^{key}: "):
             built(wrong)

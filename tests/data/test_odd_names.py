@@ -32,6 +32,12 @@ def test_a_line_of_a_list(tmp_path, line, reason):
         list_samples(str(tmp_path), "train", "generic")
 
 
+def test_a_list_may_name_files_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/h/me")
+    (tmp_path / "train.lst").write_text("~/a.png\t~b.png\n")
+    assert list_samples(str(tmp_path), "train", "generic")[0] == ("/h/me/a.png", str(tmp_path / "~b.png"))
+
+
 def test_a_comment_may_be_long(tmp_path):
     (tmp_path / "train.lst").write_text(f"#{'=' * 500}\n# \0\na.png\tb.png\n")
     assert len(list_samples(str(tmp_path), "train", "generic")) == 1
@@ -47,9 +53,9 @@ def test_check_dataset_says_so_in_its_report(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["a\0b.png", "a" * 300 + ".png"])
+@pytest.mark.parametrize("name", ["a\0b.png", "a" * 300 + ".png", "\ud800.png"])
 def test_a_picture(name):
-    with pytest.raises(DataError, match="NUL byte|a name is too long"):
+    with pytest.raises(DataError, match="NUL byte|a name is too long|half a character"):
         read_image(name)
 
 
