@@ -11,17 +11,21 @@ from src.base.errors import TerminatedError, UserError
 from src.base.stops import first_signal, stop_text
 
 USER_ERROR = 2
-_LONG_WORD = re.compile(r"\S{1000,}")
+_LONG_WORD, _LONG_LINE = re.compile(r"\S{1000,}"), re.compile(r".{5000,}")
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE)  # may come without a name
 
 
 def explained(err: BaseException) -> tuple[int, str] | None:
     """Return exit code and line for an exception; None for a bug, which needs its traceback.
 
-    Of a word that nobody can read for its length, such as a name of 5,000 letters, the line has beginning and end.
+    Of what nobody can read for its length, such as a name of 5,000 letters or a list of as many, the line has beginning
+    and end.
     """
     told = _explained(err)
-    return told and (told[0], _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", told[1]))
+    if told is None:
+        return None
+    text = _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", told[1])
+    return told[0], _LONG_LINE.sub(lambda match: f"{match[0][:1000]} ... {match[0][-500:]}", text)
 
 
 def _explained(err: BaseException) -> tuple[int, str] | None:

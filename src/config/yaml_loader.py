@@ -51,8 +51,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             place, name = self._place(key_node), key_node.value
             if key_node.tag not in _KEY_TAGS:
-                shown = name if isinstance(key_node, yaml.ScalarNode) else self.construct_object(key_node, deep=True)
-                raise ConfigError(f"{place}{shown!r} cannot be a key")
+                shown = repr(name) if isinstance(key_node, yaml.ScalarNode) else "a list or a mapping"
+                raise ConfigError(f"{place}{shown} cannot be a key")
             if name in seen:
                 raise ConfigError(f"{place}key {name!r} given twice")
             seen.add(name)

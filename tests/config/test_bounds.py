@@ -47,6 +47,7 @@ def chain(of: int) -> str:
         ("- " * 20_000, "more than 50 deep"),
         (f"a: &a {nested(40)}\nb: {nested(10)[:10]}*a{']' * 10}", "more than 50 deep"),
         (bomb(), "aliases (*) lead to more than 100000 values"),
+        (f"{bomb()}\n? *i\n: 1", "x.yml:9: a list or a mapping cannot be a key"),
         (chain(600), "<< leads to more than 100000 values"),
         ("#" * LONGEST_TEXT + "\n", "has more than 1 MB"),
         ("a: " + "1" * 5000, "x.yml:1: a number of 5000 letters; the limit is 100"),

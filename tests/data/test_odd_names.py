@@ -77,3 +77,6 @@ def test_a_line_that_names_it_can_be_read():
     assert code == 2
     assert re.fullmatch(r"--input x{100}\.\.\.x+end: no such file or folder", line)
     assert len(line) < 200
+    _, line = explained(DataError(f"first\nlist: {'x, ' * 4000}end: too many"))
+    assert re.fullmatch(r"first\nlist: (x, )+x? ?\.\.\. .*x, end: too many", line)
+    assert len(line) < 1600
