@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
-from src.base.file_kinds import special_kind
 from src.base.json_text import read_json
 from src.base.paths import fitting, user_path
+from src.base.special_files import special_kind
 
 CHILD_PROCESS = Path(__file__).resolve().parents[1] / "src" / "distributed" / "child_process.py"
 IR_VERSION, GRAPH, OPERATOR_SET = 1, 7, 8  # fields of ModelProto in onnx.proto

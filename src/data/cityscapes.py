@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
-from src.base.file_kinds import is_hidden, special_kind
 from src.base.paths import name_problem, user_path
+from src.base.special_files import is_hidden, special_kind
 from src.config.registry import DATASETS
 from src.config.schema_data import MAX_PIXELS
 from src.data.classes import Dataset, Folders, LabelClass

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
-from src.base.file_kinds import special_kind
 from src.base.paths import name_problem
+from src.base.special_files import special_kind
 from src.config.schema_data import MAX_PIXELS
 from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size
 from src.data.picture_sizes import stored_size

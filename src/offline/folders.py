@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from src.base.errors import ConfigError, DataError, UserError
-from src.base.file_kinds import is_hidden
+from src.base.special_files import is_hidden
 from src.base.temporary import is_temporary
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import DataError
-from src.base.file_kinds import is_hidden
 from src.base.files import make_folder, write_whole
 from src.base.progress import Progress
+from src.base.special_files import is_hidden
 from src.data.prefetch import map_ahead
 from src.offline.manifest import result_name
 from src.offline.tensors import Model, TensorInfo

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from src.base.errors import UserError
-from src.base.file_kinds import special_kind
+from src.base.special_files import special_kind
 
 
 class ModelError(UserError):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import cv2
 
 from src.base.errors import ConfigError, DataError
-from src.base.file_kinds import special_kind
 from src.base.files import holds_anything
 from src.base.paths import fitting
+from src.base.special_files import special_kind
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import ConfigError
-from src.base.file_kinds import special_kind
 from src.base.json_text import parse_json, read_whole
+from src.base.special_files import special_kind
 
 
 def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.base.errors import ConfigError
-from src.base.file_kinds import special_kind
+from src.base.special_files import special_kind
 from src.config import schema
 from src.config.schema_base import EVAL
 from src.offline.models import SUFFIXES

@@ -15,7 +15,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError, one_line
-from src.base.file_kinds import special_kind
+from src.base.special_files import special_kind
 from src.base.temporary import replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness

@@ -9,7 +9,7 @@ import pytest
 
 from scripts import check_dataset
 from src.base.errors import DataError
-from src.base.file_kinds import special_kind
+from src.base.special_files import special_kind
 from src.data.cityscapes import list_samples
 from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image, read_label, read_png_header

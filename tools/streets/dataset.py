@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 
 from src.base.errors import DataError, UserError
-from src.base.file_kinds import is_hidden
 from src.base.files import holds_anything, make_folder, write_whole
 from src.base.json_text import read_json
+from src.base.special_files import is_hidden
 from src.data.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from src.visual.visualize import write_png
 from tools.streets.scene import render_scene
