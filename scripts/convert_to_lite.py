@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.claims import hold_file
 from src.base.errors import TerminatedError, UserError
+from src.base.file_kinds import HEAD, ONNX, kind_of, misfit
 from src.base.json_text import read_json
 from src.base.paths import fitting, user_path
 from src.base.special_files import special_kind
@@ -78,6 +79,9 @@ def check_onnx(path: Path) -> None:
         data = path.read_bytes()
     except OSError as err:
         raise ConversionError(f"cannot read the model {path}: {err.strerror}") from err
+    kind = kind_of(data[:HEAD])
+    if kind not in (None, ONNX):
+        raise ConversionError(misfit(path, kind, ONNX.name))
     try:
         found = dict(fields(data))
     except ValueError as err:

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(path.parent, lambda name: mark in name)
         raise
+
+
+@contextlib.contextmanager
+def called(path: str | Path, suffix: str) -> Iterator[Path]:
+    """Yield a name of the file `path` that ends in `suffix`, for a library that goes by names: its own, or a link's."""
+    path = Path(path)
+    if path.suffix == suffix:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"link{suffix}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def is_temporary(name: str) -> bool:

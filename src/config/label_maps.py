@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import ConfigError
+from src.base.file_kinds import no_text
 from src.base.paths import user_path
 from src.config.yaml_loader import Text, read_document, read_file
 
@@ -51,7 +52,7 @@ def _read(path: Path) -> Any:
     try:
         return read_file(path, encoding="utf-8-sig")
     except (OSError, ValueError) as err:
-        raise ConfigError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}") from err
+        raise ConfigError(f"{path}: cannot be read: {no_text(path, err)}") from err
 
 
 def parse_ids(entries: Mapping[str, str], num_classes: int, ignore_label: int) -> dict[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from src.base.errors import ConfigError
+from src.base.file_kinds import no_text
 from src.base.paths import user_path
 from src.config.builder import nearest
 from src.config.label_maps import LABEL_FILE_KEYS
@@ -36,7 +37,7 @@ def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
     try:
         values = read_file(path) or {}
     except (OSError, ValueError) as err:
-        raise ConfigError(f"cannot read configuration {path}: {getattr(err, 'strerror', None) or err}") from err
+        raise ConfigError(f"cannot read configuration {path}: {no_text(path, err)}") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
     bases = values.pop(BASE_KEY, None) or []

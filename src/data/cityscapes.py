@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.file_kinds import no_text
 from src.base.paths import name_problem, user_path
 from src.base.special_files import is_hidden, special_kind
 from src.config.registry import DATASETS
@@ -199,7 +200,7 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {err}") from err
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {no_text(path, err)}") from err
     pairs = []
     for number, line in enumerate(lines, start=1):
         if line.lstrip().startswith("#"):

@@ -14,6 +14,7 @@ _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF, _ORIENTATION, _SHORT = b"Exif\0\0", 0x0112, 3
+_BITS, _SAMPLE_FORMAT, _FLOATING = 258, 339, 3  # of a TIFF's values
 
 
 def is_complete(data: bytes) -> bool:
@@ -89,16 +90,27 @@ def _exif_segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _orientation_of(block: bytes) -> int | None:
     """Return the orientation in a block of EXIF, which is a TIFF without picture; None if it has none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    values = (value for tag, value in _tiff_shorts(block) if tag == _ORIENTATION and UPRIGHT <= value <= 8)
+    return next(values, None)
+
+
+def float_bits(data: bytes) -> int | None:
+    """Return how many bits a number of a TIFF with floating-point numbers has; None of every other file."""
+    tags = dict(_tiff_shorts(data))
+    return tags.get(_BITS) if tags.get(_SAMPLE_FORMAT) == _FLOATING else None
+
+
+def _tiff_shorts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield tag and first value of the entries with 16-bit values in the first directory of a TIFF."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
-        return None
+        return
     try:
-        (first,) = struct.unpack_from(f"{order}I", block, 4)
-        (count,) = struct.unpack_from(f"{order}H", block, first)
-        for number in range(count):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, first + 2 + 12 * number)
-            if tag == _ORIENTATION and kind == _SHORT and UPRIGHT <= value <= 8:
-                return value
+        (first,) = struct.unpack_from(f"{order}I", data, 4)
+        (entries,) = struct.unpack_from(f"{order}H", data, first)
+        for at in range(first + 2, first + 2 + 12 * entries, 12):
+            tag, kind, count, place = struct.unpack_from(f"{order}HHII", data, at)
+            if kind == _SHORT:  # up to two values stand in the entry itself
+                yield tag, struct.unpack_from(f"{order}H", data, at + 8 if count <= 2 else place)[0]
     except struct.error:  # it ends too early
         pass
-    return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from src.base.errors import DataError
 from src.config.schema_data import MAX_PIXELS
 from src.data.containers import JPEG_SIGNATURE, jpeg_size
-from src.data.image_files import NO_IMAGE, check_pixels, read_bytes, require_complete
+from src.data.image_files import check_pixels, no_image, read_bytes, require_complete
 
 logger = logging.getLogger(__name__)
 HARMLESS_BYTES = 16  # cameras pad; from a stretch that is lost many more remain
@@ -66,7 +66,7 @@ class DecoderReports:
             self._free.append(process)
         said = json.loads(answer)
         if said is None:
-            raise DataError(f"{path}: {NO_IMAGE}")
+            raise DataError(f"{path}: {no_image(read_bytes(path))}")
         damage = damage_in(said)
         if damage:
             raise DataError(f"{path}: damaged, the decoder reports: {damage}; copy or download it again")

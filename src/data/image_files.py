@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError
+from src.base.file_kinds import HEAD, PICTURES, kind_of, kind_of_file
 from src.base.paths import name_problem
 from src.base.special_files import special_kind
 from src.config.schema_data import MAX_PIXELS
-from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size
+from src.data.containers import PNG_END, PNG_SIGNATURE, float_bits, is_complete, jpeg_size
 from src.data.picture_sizes import stored_size
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
@@ -96,7 +97,8 @@ def read_image(path: str, *, turned: bool = True, max_pixels: int = MAX_PIXELS) 
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     image = decode(path, data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image.dtype != np.uint8:  # TIFF
-        raise DataError(f"{path}: {8 * image.itemsize}-bit image; save it with 8 bits a channel")
+        kind = "floating-point " if image.dtype.kind == "f" else ""
+        raise DataError(f"{path}: {8 * image.itemsize}-bit {kind}image; save it with 8 bits a channel")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -144,7 +146,9 @@ def check_image_header(path: str, header: PngHeader) -> None:
 def check_label_header(path: str, header: PngHeader | None) -> None:
     """Refuse everything but 8-bit greyscale PNG, saying what the file is instead."""
     if header is None:
-        raise DataError(f"{path}: not a PNG; labels must be 8-bit greyscale PNG (JPEG would alter the ids)")
+        raise DataError(
+            f"{path}: {other_kind(path)}not a PNG; labels must be 8-bit greyscale PNG (JPEG would alter the ids)"
+        )
     if header.color_type == PALETTE:
         raise DataError(
             f"{path}: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale, or "
@@ -207,8 +211,24 @@ def decode(path: str, data: bytes, flags: int) -> np.ndarray:
     except cv2.error as err:
         raise DataError(f"{path}: OpenCV cannot decode it: {err.err}") from err
     if array is None:
-        raise DataError(f"{path}: {NO_IMAGE}")
+        raise DataError(f"{path}: {no_image(data)}")
     return array
+
+
+def other_kind(path: str) -> str:
+    """Return what a file is by its content, as the beginning of what is said of it; "" if that is not known."""
+    kind = kind_of_file(path)
+    return f"is {kind.name}, " if kind else ""
+
+
+def no_image(data: bytes) -> str:
+    """Return what a file is that OpenCV cannot decode, and the way out."""
+    if bits := float_bits(data):
+        return f"is a TIFF with {bits}-bit floating-point numbers; save it with 8 bits a channel"
+    kind = kind_of(data[:HEAD])
+    if kind is None or kind.name in PICTURES:
+        return NO_IMAGE
+    return f"is {kind.name}, not an image that OpenCV {cv2.__version__} can decode; {kind.way_out}"
 
 
 def _require_content(path: str, data: bytes) -> None:

@@ -21,6 +21,7 @@ from src.data.image_files import (
     check_label_header,
     decode,
     decode_label,
+    other_kind,
     parse_png_header,
     read_bytes,
 )
@@ -92,7 +93,9 @@ class MappedColors(LabelCoding):
 
     def check_header(self, path: str, header: PngHeader | None) -> None:
         if header is None:
-            raise DataError(f"{path}: not a PNG; colours of labels must come as PNG (JPEG would alter them)")
+            raise DataError(
+                f"{path}: {other_kind(path)}not a PNG; colours of labels must come as PNG (JPEG would alter them)"
+            )
         if header.depth == 16:
             raise DataError(f"{path}: 16-bit PNG; save the colours of labels with 8 bits a channel")
 

@@ -12,14 +12,20 @@ from google.protobuf.message import DecodeError
 from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
+from src.base.file_kinds import MINDIR
 from src.offline.tensors import ModelError, TensorInfo, check_output, read_model
 
 # Numbers of mind_ir.proto's TensorProto.DataType.
 _DTYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 10: "float16"}
 
+DAMAGED = "damaged or truncated, or no MindIR file; copy it again, or export the model anew"
+
 
 class MindIRError(ModelError):
     """A MindIR file is missing, damaged, too new or of another kind than needed."""
+
+    kinds = (MINDIR,)
+    wanted = "a MindIR"
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,13 @@ def read_mindir_info(path: str | Path) -> MindIRInfo:
     Raises:
         MindIRError: it is missing, damaged, or of a format that the installed MindSpore does not know.
     """
-    model = _parse(Path(path))
+    try:
+        return _info_of(path, _parse(Path(path)))
+    except (IndexError, UnicodeDecodeError) as err:  # some builds of protobuf decode texts when they are asked for
+        raise MindIRError(f"{path}: {DAMAGED}") from err
+
+
+def _info_of(path: str | Path, model: mind_ir_pb2.ModelProto) -> MindIRInfo:
     newest = max(mind_ir_pb2.Version.values())
     if model.mind_ir_version > newest:
         raise MindIRError(
@@ -57,7 +69,7 @@ def _parse(path: Path) -> mind_ir_pb2.ModelProto:
     try:
         model.ParseFromString(data)
     except DecodeError as err:
-        raise MindIRError(f"{path}: damaged or truncated, or no MindIR file") from err
+        raise MindIRError(f"{path}: {DAMAGED}") from err
     # Written last: without it the end of the file is missing.
     if not model.HasField("mind_ir_version") or not model.graph.node:
         raise MindIRError(f"{path}: truncated, or no MindIR of MindSpore 2.0 or later")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from src.base.errors import ConfigError
-from src.offline.tensors import Model
+from src.base.file_kinds import MINDIR, ONNX, TEXT, kind_of_file, misfit
+from src.offline.tensors import Model, ModelError
 
-SUFFIXES = (".mindir", ".onnx")
+SUFFIXES = {".mindir": MINDIR, ".onnx": ONNX}
 
 
 def check_suffix(path: Path) -> str:
@@ -15,9 +16,15 @@ def check_suffix(path: Path) -> str:
 
     Raises:
         ConfigError: nothing here runs such a file.
+        ModelError: by its content the file is something else than its name says.
     """
+    kind = kind_of_file(path)
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: neither .mindir nor .onnx; export.py writes them")
+        if kind in (None, TEXT):
+            raise ConfigError(f"{path}: neither .mindir nor .onnx; export.py writes them")
+        raise ConfigError(f"{path}: is {kind.name}, and its name ends in neither .mindir nor .onnx; {kind.way_out}")
+    if kind not in (None, SUFFIXES[path.suffix]):
+        raise ModelError(misfit(path, kind, SUFFIXES[path.suffix].name))
     return path.suffix
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from src.base.cores import usable_threads
 from src.base.errors import ConfigError, one_line
+from src.base.file_kinds import ONNX
 from src.base.json_text import parse_json
 from src.offline.tensors import ModelError, TensorInfo, check_output, read_model
 
@@ -29,6 +30,9 @@ INSTALL = "python -m pip install -r requirements/onnx.txt"
 
 class OnnxError(ModelError):
     """An ONNX file is missing, damaged or of another kind than needed."""
+
+    kinds = (ONNX,)
+    wanted = "an ONNX model"
 
 
 def require(name: str) -> ModuleType:
@@ -152,7 +156,7 @@ def load(path: Path) -> Any:
     data = read_model(path, OnnxError)
     try:
         model = onnx.load_model_from_string(data)
-    except protobuf.DecodeError as err:
+    except (protobuf.DecodeError, UnicodeDecodeError) as err:
         raise OnnxError(f"{path}: damaged or truncated, or no ONNX file") from err
     if not model.graph.node or not model.opset_import:
         raise OnnxError(f"{path}: damaged or truncated, or no ONNX file")

@@ -9,11 +9,20 @@ from typing import Protocol
 import numpy as np
 
 from src.base.errors import UserError
+from src.base.file_kinds import HEAD, MINDIR, ONNX, Kind, kind_of, misfit
 from src.base.special_files import special_kind
 
 
 class ModelError(UserError):
-    """A model file is missing, damaged, too new or of another kind than needed."""
+    """A model file is missing, damaged, too new or of another kind than needed.
+
+    Attributes:
+        kinds: what a file may be, by its content.
+        wanted: the same in words.
+    """
+
+    kinds: tuple[Kind, ...] = (MINDIR, ONNX)
+    wanted = "a model"
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,20 @@ class Model(Protocol):
 
 
 def read_model(path: Path, error: type[ModelError]) -> bytes:
-    """Return the content of a model's file, or raise an `error`."""
-    kind = special_kind(path)
-    if kind:
-        raise error(f"cannot read the model {path}: is {kind}, no regular file")
+    """Return the content of a model's file, or raise an `error`, as for a file that is something else."""
+    special = special_kind(path)
+    if special:
+        raise error(f"cannot read the model {path}: is {special}, no regular file")
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError as err:
         raise error(f"no such model: {path}") from err
     except OSError as err:
         raise error(f"cannot read the model {path}: {err.strerror}") from err
+    kind = kind_of(data[:HEAD])
+    if kind not in (None, *error.kinds):
+        raise error(misfit(path, kind, error.wanted))
+    return data
 
 
 def input_size(path: str | Path, tensor: TensorInfo) -> tuple[int, int]:

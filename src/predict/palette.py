@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from src.base.errors import ConfigError
+from src.base.file_kinds import no_text
 from src.base.json_text import parse_json, read_whole
 from src.base.special_files import special_kind
 
@@ -33,7 +34,7 @@ def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[st
     try:
         text = read_whole(path).decode("utf-8-sig")
     except (OSError, ValueError) as err:
-        raise ConfigError(f"--palette {path}: cannot be read: {getattr(err, 'strerror', None) or err}") from err
+        raise ConfigError(f"--palette {path}: cannot be read: {no_text(path, err)}") from err
     entries = _json_entries(text, path) if path.suffix.lower() == ".json" else _text_entries(text)
     parsed = [_parse(fields, f"--palette {path}, {where}") for where, fields in entries]
     if len(parsed) != len(names):

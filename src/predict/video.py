@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from src.base.errors import DataError, UserError
+from src.base.file_kinds import kind_of_file, misfit
 from src.base.files import make_folder
 from src.base.paths import fitting
 from src.base.progress import Progress
@@ -48,6 +49,9 @@ class VideoReader:
         check_pixels(str(path), tuple(size) if all(size) else None, max_pixels)
         self.is_there, self.frame = self.capture.read()
         if not self.is_there:
+            kind = kind_of_file(path)
+            if kind and not kind.name.endswith("video"):
+                raise DataError(misfit(path, kind, "a video"))
             raise DataError(f"{path}: damaged, or not a video OpenCV can decode")
         self.size = self.frame.shape[:2]
         rate, count = (self.capture.get(what) for what in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))

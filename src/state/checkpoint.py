@@ -15,8 +15,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.base.errors import CheckpointError, TrainingError, one_line
+from src.base.file_kinds import CHECKPOINT, kind_of_file, misfit
 from src.base.special_files import special_kind
-from src.base.temporary import replacing
+from src.base.temporary import called, replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
 from src.state.averages import PREFIX, choose_weights, copy_average, without_new_average  # noqa: F401 - likewise
@@ -88,23 +89,31 @@ def copy_atomically(source: Path, target: Path) -> None:
 
 def require_intact(path: str | Path) -> None:
     """Raise a CheckpointError unless there is such a file, as it was written; before anything is made for its use."""
+    if Path(path).is_dir():
+        raise CheckpointError(
+            f"{path}: is a folder, not a checkpoint; name a file in it, {BEST_NAME} or another *.ckpt"
+        )
     if not Path(path).is_file():
-        kind = special_kind(path)
-        raise CheckpointError(f"{path}: is {kind}, no checkpoint" if kind else f"no such checkpoint: {path}")
+        special = special_kind(path)
+        raise CheckpointError(f"{path}: is {special}, no checkpoint" if special else f"no such checkpoint: {path}")
+    kind = kind_of_file(path)
+    if kind not in (None, CHECKPOINT):
+        raise CheckpointError(misfit(path, kind, "a checkpoint"))
     soundness.verify(path)
 
 
 def read_checkpoint(path: str | Path) -> Tensors:
-    """Return the tensors of a checkpoint by name, and what it says of their training.
+    """Return the tensors of a checkpoint, whatever its file is called, and what it says of their training.
 
     Raises:
         CheckpointError: the file is missing, damaged or no checkpoint.
     """
     require_intact(path)  # first: MindSpore may crash on a damaged file
     try:
-        tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(path)).items())
+        with called(path, ".ckpt") as name:
+            tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(name)).items())
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint (*.ckpt)") from err
+        raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint") from err
     tensors.origin = take_origin(tensors, path)
     return tensors
 

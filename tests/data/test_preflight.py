@@ -98,7 +98,7 @@ FILES = {
         "{label}: palette (indexed) PNG, the ids are hidden behind colours; save the ids as greyscale",
     ),
     "deep label": (LABEL, png_bytes(GREY, color_type=0, depth=16), "{label}: 16-bit greyscale PNG"),
-    "jpeg label": (LABEL, cv2.imencode(".jpg", GREY)[1].tobytes(), "{label}: not a PNG; labels must be"),
+    "jpeg label": (LABEL, cv2.imencode(".jpg", GREY)[1].tobytes(), "{label}: is a JPEG, not a PNG; labels must be"),
     "values": (
         LABEL,
         png_bytes(GREY + 60, color_type=0),
