@@ -1,5 +1,9 @@
 """Errors that are the user's to mend: shown as one line, without a traceback. Further down: what is no mistake."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake in what the user gave; `run_entry` prints its message and exits with code 2."""
@@ -32,3 +36,10 @@ class TerminatedError(BaseException):
 def one_line(err: BaseException) -> str:
     """Return what an error of somebody else's says as a part of one line, 200 letters at most."""
     return " ".join(str(err).split())[:200]
+
+
+def count_names(names: Iterable[str], shown: int = 3) -> str:
+    """Return how many names there are, and the first few of them: "208 (a, b, c and 205 more)"."""
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{len(names)} ({', '.join(names[:shown])}{more})"

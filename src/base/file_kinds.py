@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ CHECKPOINT = Kind(
 MINDIR = Kind("a MindIR", f"{_PREDICTED}, scripts/infer_model.py as --model_path; its name has to end in .mindir")
 ONNX = Kind("an ONNX model", f"{_PREDICTED}, scripts/infer_model.py as --model_path; its name has to end in .onnx")
 PYTORCH = Kind("a PyTorch file", _CONVERTED)
-PICKLE = Kind("a Python pickle", f"if PyTorch wrote it, {_CONVERTED}")
+PICKLE = Kind("a Python pickle", "load it where it was made, and save its weights with torch.save")
 SAFETENSORS = Kind("a safetensors file", _CONVERTED)
 LITE = Kind("a model of MindSpore Lite (.ms)", "that runtime alone takes it; export.py makes models for here")
 PICTURES = ("a PNG", "a JPEG", "a TIFF", "a BMP", "a WebP")  # that are looked at
@@ -37,6 +38,7 @@ ZEROS = Kind("nothing but zero bytes", "copy or download it again")
 LFS = Kind("a Git LFS pointer", "git lfs pull fetches the file that it stands for")
 WEB_PAGE = Kind("a web page", "the download went wrong; fetch the file again")
 TEXT = Kind("text", "check the name")
+_ZIP = Kind("a ZIP archive", "unpack it first")
 
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (  # offset, bytes, name, way out
     (0, b"\x89PNG\r\n\x1a\n", "a PNG", _LOOKED_AT),
@@ -87,13 +89,19 @@ def kind_of_file(path: str | Path) -> Kind | None:
         if not os.path.isfile(path):  # noqa: PTH113 - no pipe or device is opened
             return None
         with Path(path).open("rb") as file:
-            return kind_of(file.read(HEAD))
-    except (OSError, ValueError):
+            kind = kind_of(file.read(HEAD))
+        if kind == _ZIP:
+            with zipfile.ZipFile(path) as archive:
+                return PYTORCH if any(name.endswith("/data.pkl") for name in archive.namelist()) else kind
+        return kind
+    except (OSError, ValueError, zipfile.BadZipFile):
         return None
 
 
 def misfit(path: str | Path, kind: Kind, wanted: str) -> str:
     """Return the line that refuses a file: what it is instead of what is `wanted`, and what to do."""
+    if kind is EMPTY:
+        return f"{path}: the file is empty; {kind.way_out}"
     return f"{path}: is {kind.name}, not {wanted}; {kind.way_out}"
 
 
@@ -126,13 +134,13 @@ def _zip(data: bytes) -> Kind | None:
         return PYTORCH
     if name.endswith(b".npy"):
         return Kind("a NumPy archive (.npz)", _UNUSED)
-    return Kind("a ZIP archive", "unpack it first")
+    return _ZIP
 
 
 def _model(data: bytes) -> Kind | None:
     """Tell the forms that weights and models are kept in."""
     if re.match(rb"\x80[\x02-\x05]", data):
-        return PYTORCH if b"l\xfc\x9cF\xf9 j\xa8P\x19." in data[:20] else PICKLE  # PyTorch's own magic number
+        return PYTORCH if b"l\xfc\x9cF\xf9 j\xa8P\x19." in data[:40] else PICKLE  # PyTorch's own magic number
     if data[8:9] == b"{" and data[8:].lstrip(b"{ \r\n\t")[:1] in (b'"', b"}") and data[5:8] == b"\0\0\0":
         return SAFETENSORS
     if data[:2] == b"BM" and data[6:10] == b"\0\0\0\0":

@@ -9,17 +9,19 @@ import signal
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from src.base.errors import CheckpointError, UserError
+from src.base.errors import CheckpointError, UserError, count_names
+from src.base.file_kinds import PYTORCH, SAFETENSORS, kind_of_file, misfit
 from src.config import yaml_files
 from src.config.saved import RUN_KEYS, to_dict
 from src.config.schema_base import TRAIN
+from src.convert import safetensors_files
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
-from src.convert.torch_files import CLASSES
+from src.convert.torch_files import CLASSES, NOTES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from src.distributed.child_process import end_with_parent, for_modules
 from src.modules.bisenetv2 import BiSeNetV2
@@ -38,27 +40,44 @@ POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
 def read_torch_file(
     path: Path, python: str, weights: str | None = None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the tensors of a PyTorch file by name, without the prefix of a wrapper, and its names of the classes.
+    """Return the tensors of a PyTorch or safetensors file by name, without prefixes, and its names of the classes.
 
     Args:
         path: the file.
-        python: an interpreter that has PyTorch.
+        python: an interpreter that has PyTorch; not asked for safetensors.
         weights: which of several weights in the file: "model", "ema" or the name of an entry.
 
     Raises:
         UserError: the file is no such file, the interpreter cannot read it, or it holds several weights, or not those.
     """
-    if not path.is_file():
-        raise UserError(f"--torch_file {path}: no such file")
+    require_weights(path)
+    if kind_of_file(path) == SAFETENSORS:
+        values, notes = safetensors_files.read(path, weights)
+        return _told(values, notes, path), ()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "tensors.npz"
         _run_torch(python, "read", path.resolve(), target, *([weights] if weights else []))
         with np.load(target) as archive:
             values = {name: archive[name] for name in archive.files}
-    classes = tuple(json.loads(str(values.pop(CLASSES))))
-    if all(name.startswith("module.") for name in values):
-        values = {name[len("module.") :]: value for name, value in values.items()}
-    return values, classes
+    classes, notes = (json.loads(str(values.pop(name))) for name in (CLASSES, NOTES))
+    return _told(values, notes, path), tuple(classes)
+
+
+def require_weights(path: Path) -> None:
+    """Raise a UserError unless there is such a file, which may be one of PyTorch's or of safetensors by its content."""
+    if path.is_dir():
+        raise UserError(f"--torch_file {path}: is a folder; name the file in it that holds the weights")
+    if not path.is_file():
+        raise UserError(f"--torch_file {path}: no such file")
+    kind = kind_of_file(path)
+    if kind not in (None, PYTORCH, SAFETENSORS):
+        raise UserError(f"--torch_file {misfit(path, kind, 'a PyTorch file')}")
+
+
+def _told(values: dict[str, np.ndarray], notes: Sequence[str], path: Path) -> dict[str, np.ndarray]:
+    for note in notes:
+        logger.info("%s: %s", path, note)
+    return values
 
 
 def write_torch_file(values: Mapping[str, np.ndarray], path: Path, python: str) -> None:
@@ -190,7 +209,7 @@ def to_torch(values: Tensors, source: str, path: Path) -> tuple[dict[str, np.nda
     if values.origin and values.origin.variant:
         _tell_of_variant(values.origin.variant, family)
     if ignored:
-        logger.info("ignored, no part of %s weights: %d (%s)", family.name, len(ignored), ", ".join(ignored))
+        logger.info("ignored, no part of %s weights: %s", family.name, count_names(ignored))
     return {family.torch_name(name): weights[name] for name in shapes}, family
 
 

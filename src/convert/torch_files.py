@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import collections
 import json
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from src.base.errors import one_line
+from src.base.errors import count_names, one_line
 from src.base.temporary import replacing
-from src.convert.families import recognise
+from src.convert.torch_types import load
+from src.convert.wrappers import networks_in
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which training scripts save the weights
 AVERAGED = ("ema", "averag", "swa", "shadow", "teacher")  # in the name of an entry with averaged weights
@@ -25,6 +25,13 @@ INNER = ("state_dict", "module", "model", "shadow")  # what averaged weights may
 PARTS = ("detail", "segment", "bga")  # of a backbone, each a dictionary of its own
 COUNTERS = ("n_averaged", "steps", "module.n_averaged")  # of what averages; no weights
 CLASSES = "__classes__"  # entry of the .npz: names of the classes as JSON, where the file tells them
+NOTES = "__notes__"  # another one: what is to be told, a list of lines
+
+
+class Weights(dict[str, Any]):
+    """The tensors of one network by name, and what is to be told of them, a line each."""
+
+    notes: tuple[str, ...] = ()
 
 
 def read(path: Path, output: Path, weights: str | None = None) -> None:
@@ -36,68 +43,90 @@ def read(path: Path, output: Path, weights: str | None = None) -> None:
         weights: which ones, if there are several: "model", "ema" or the name of an entry.
 
     Raises:
-        SystemExit: the file is damaged, holds more than tensors and plain values, no weights, or several of which none
-            is chosen.
+        SystemExit: the file is damaged, holds what is not read, no weights, or several of which none is chosen.
     """
-    import torch
-
-    with path.open("rb") as stream:
-        if stream.read(2) not in (b"PK", b"\x80\x02"):  # an archive, or the older form
-            sys.exit(f"{path}: damaged, or no PyTorch file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        sys.exit(f"{path}: holds more than tensors and plain values, which is not loaded, for safety")
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as err:
-        sys.exit(f"{path}: damaged, or no PyTorch file ({type(err).__name__})")
-    found = find_weights(content)
-    if not found:
-        sys.exit(f"{path}: holds no tensors by name, at its top or under {', '.join(CONTAINERS)}")
-    try:
-        tensors = found[choose(list(found), weights, swapped=_is_swapped(content))]
+        content = load(path)
+        values, notes = pick(content, weights)
     except ValueError as err:
         sys.exit(f"{path}: {err}")
-    values = {name: _array(value) for name, value in tensors.items()}
-    values[CLASSES] = np.array(json.dumps(_classes(content)))
+    for name, value in ((CLASSES, _classes(content)), (NOTES, notes)):
+        values[name] = np.array(json.dumps(value))
     np.savez(output, **values)
 
 
-def find_weights(content: Any) -> dict[str, dict[str, Any]]:
-    """Return the weights in a file by the name of their entry, "" for its top; those of known networks, if there are.
+def pick(content: Any, weights: str | None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the tensors of the weights that are asked for, floating-point numbers as float32, and what to tell.
 
     Args:
-        content: what `torch.load` returns.
+        content: what a file holds.
+        weights: "model", "ema" or the name of an entry; None where there is but one.
+
+    Raises:
+        ValueError: one line: there are no weights, several of which none is chosen, or a tensor cannot be read.
+    """
+    found = find_weights(content)
+    if not found:
+        raise ValueError(f"holds no tensors by name, at its top or under {', '.join(CONTAINERS)}")
+    chosen = found[choose(list(found), weights, swapped=_is_swapped(content))]
+    return {name: _array(name, value) for name, value in chosen.items()}, list(chosen.notes)
+
+
+def find_weights(content: Any) -> dict[str, Weights]:
+    """Return the weights in a file by the name of their entry, "" for its top; those of known networks, if there are.
+
+    Of a known network the names are its own, without what stands before them; where an entry holds several, what
+    stands before belongs to the entry's name.
+
+    Args:
+        content: what `load` returns.
     """
     entries = content if isinstance(content, dict) else {}
     found = {str(name): tensors for name, value in entries.items() if (tensors := _tensors_below(value))}
-    known = {name: tensors for name, tensors in found.items() if recognise(map(_bare, tensors))}
+    own = _tensors(entries)
+    known: dict[str, Weights] = {}
+    for name, tensors in (*found.items(), ("", own)):
+        known.update(_networks(name, tensors))
     if known:
         return known
     usual = next((name for name in CONTAINERS if name in found), None)
-    if usual:
-        return {usual: found[usual]}
-    own = _tensors(entries)
-    return {"": own} if own else {}
+    chosen = {usual: found[usual]} if usual else {"": own} if own else {}
+    return {name: Weights(tensors) for name, tensors in chosen.items()}
+
+
+def _networks(entry: str, tensors: dict[str, Any]) -> dict[str, Weights]:
+    """Return the known networks among the tensors of an entry."""
+    networks, found = networks_in(tensors), {}
+    used = {given for names in networks.values() for given in names.values()}
+    beside = sorted(tensors.keys() - used)
+    for start, names in networks.items():
+        weights = Weights((own, tensors[given]) for own, given in names.items())
+        notes = [f"names are read without {start}, which stands before them"] if start else []
+        if beside:
+            notes.append(f"left out, no part of the network: {count_names(beside)}")
+        weights.notes = tuple(notes)
+        several = f"{entry}.{start}".strip(".")
+        found[several if len(networks) > 1 else entry] = weights
+    return found
 
 
 def _tensors(value: Any) -> dict[str, Any]:
-    import torch
-
     if not isinstance(value, dict):
         return {}
     if all(isinstance(value.get(part), dict) for part in PARTS):
         value = {f"{part}.{name}": tensor for part in PARTS for name, tensor in value[part].items()}
-    return {str(name): v for name, v in value.items() if isinstance(v, torch.Tensor) and name not in COUNTERS}
+    return {str(name): v for name, v in value.items() if _is_tensor(v) and name not in COUNTERS}
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # without it there is none of its tensors
+    return isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor))
 
 
 def _tensors_below(value: Any) -> dict[str, Any]:
     """Return the tensors of an entry, or of the first entry in it that has some."""
     inner = [value.get(name) for name in INNER] if isinstance(value, dict) else []
     return next(filter(None, map(_tensors, [value, *inner])), {})
-
-
-def _bare(name: str) -> str:
-    return name[len("module.") :] if name.startswith("module.") else name
 
 
 def _is_swapped(content: Any) -> bool:
@@ -129,8 +158,15 @@ def choose(names: list[str], wanted: str | None, *, swapped: bool = False) -> st
     raise ValueError(f"--weights {wanted}: there are only {told}")
 
 
-def _array(value: Any) -> np.ndarray:
-    return (value.float() if value.is_floating_point() else value).numpy()
+def _array(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32) if value.dtype.kind == "f" else value
+    try:
+        value = value.detach()
+        value = value.dequantize() if value.is_quantized else value.to_dense()
+        return (value.float() if value.is_floating_point() else value).resolve_conj().numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as err:
+        raise ValueError(f"{name}: a tensor whose numbers cannot be read: {one_line(err)}") from err
 
 
 def _classes(content: Any) -> list[str]:

@@ -14,7 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from src.base.errors import CheckpointError, TrainingError, one_line
+from src.base.errors import CheckpointError, TrainingError, count_names, one_line
 from src.base.file_kinds import CHECKPOINT, kind_of_file, misfit
 from src.base.special_files import special_kind
 from src.base.temporary import called, replacing
@@ -283,7 +283,7 @@ def finetune_network(network: nn.Cell, values: dict[str, np.ndarray], path: str 
     logger.info("fine-tuning from %s: %d of %d tensors loaded", path, len(loaded), len(parameters))
     for label, names in (("skipped, other shape", reshaped), ("missing, initialised", missing), ("not used", unused)):
         if names:
-            logger.info("%s: %d (%s)", label, len(names), ", ".join(names))
+            logger.info("%s: %s", label, count_names(names))
 
 
 def _set(parameter: Parameter, value: np.ndarray) -> None:
