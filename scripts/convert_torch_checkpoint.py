@@ -1,8 +1,9 @@
 """Convert public PyTorch weights of BiSeNetV2 to a checkpoint of this repository, or the other way round.
 
 A file of the backbone alone, with or without a dictionary a part, becomes a checkpoint to fine-tune from.
-Beside the checkpoint a complete configuration is written, for ``--config``: variant of the network, classes and the
-normalisation those weights were trained with. PyTorch is needed for this alone, in this or in another interpreter.
+Beside the checkpoint a configuration is written, for ``--config``: what the weights tell, variant of the network,
+classes and normalisation, over a base that may be exchanged. PyTorch is needed for this alone, in this or in another
+interpreter; *.safetensors take the package safetensors instead (requirements/safetensors.txt).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def from_torch(args: argparse.Namespace) -> None:
     origin = converting.origin_of(family, num_classes, classes)
     checkpoint.write_atomically({**origin.entry(), **weights}, args.output)
     title = f"# For {args.output.name}: {family.name} weights from {args.torch_file.name}.\n"
+    title += converting.ADVICE.format(configuration.name)
     write_whole(configuration, (title + text).encode())
     what = "backbone only: for --finetune_ckpt" if num_classes is None else f"{num_classes} classes"
     logger.info("checkpoint: %s, %s", args.output, what)
@@ -77,7 +79,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         UserError: a file would be overwritten, or its folder is not there.
     """
     parser = Parser("scripts/convert_torch_checkpoint.py", description=__doc__)
-    parser.add_argument("--torch_file", type=user_path, help="the PyTorch weights, *.pth or *.pt")
+    parser.add_argument("--torch_file", type=user_path, help="the PyTorch weights, *.pth, *.pt or *.safetensors")
     parser.add_argument("--reverse", action="store_true", help="write PyTorch weights from --checkpoint_path")
     parser.add_argument("--checkpoint_path", type=user_path, help="with --reverse: the checkpoint, *.ckpt")
     parser.add_argument("--output", type=user_path, required=True, help="what to write: *.ckpt, with --reverse *.pth")

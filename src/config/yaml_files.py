@@ -16,24 +16,29 @@ from src.config.yaml_loader import Text, read_file
 
 BASE_KEY = "__BASE__"
 MOST_FILES = 100  # that one configuration leads to
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_yaml(path: Path) -> dict:
     """Read a YAML file and the bases it names; `path` may be a pipe, whose bases are relative to the working directory.
 
+    A base of several bases is read once, below them all, so that none of them takes back by it what another one says.
+
     Raises:
-        ConfigError: the file is missing, no mapping, not YAML, too large, includes itself, or leads to more than 100.
+        ConfigError: the file is missing, no mapping, not YAML, too large, names a base twice, includes itself, or
+            leads to more than 100.
     """
     return _read(path, (), [])
 
 
 def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
     """Read a YAML file that the files `including` name as a base; add it to those that are `done`."""
-    if path in including:
+    before = set(done)
+    done.append(path.resolve())
+    if path.resolve() in (other.resolve() for other in including):
         raise ConfigError(f"{path}: {BASE_KEY} includes itself")
-    done.append(path)
     if len(done) > MOST_FILES:
-        raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files, each as often as it is named")
+        raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files")
     try:
         values = read_file(path) or {}
     except (OSError, ValueError) as err:
@@ -46,9 +51,30 @@ def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
     folder = path.parent if path.is_file() else Path()
     _anchor_label_files(values.get("data"), folder, path)
     merged: dict = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        merged = merge(merged, _read(folder / _named(base, path, BASE_KEY), (*including, path), done))
-    return merge(merged, values)
+    above = (*including, path)
+    for place in _places([bases] if isinstance(bases, str) else bases, folder, path):
+        if place.resolve() not in before.difference(other.resolve() for other in above):
+            merged = _merge_file(merged, _read(place, above, done), place)
+    return _merge_file(merged, values, path)
+
+
+def _places(bases: list[str], folder: Path, path: Path) -> list[Path]:
+    """Return where the bases of the file `path` are: relative to it, or else to the root of the repository."""
+    found = []
+    for base in bases:
+        name = _named(base, path, BASE_KEY)
+        place = folder / name
+        found.append(ROOT / name if not place.exists() and (ROOT / name).is_file() else place)
+        if found[-1] in found[:-1]:
+            raise ConfigError(f"{path}: {BASE_KEY} names {base} twice")
+    return found
+
+
+def _merge_file(low: dict, high: dict, path: Path) -> dict:
+    try:
+        return merge(low, high)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from err
 
 
 def _named(text: str, path: Path, key: str) -> Path:
@@ -67,12 +93,46 @@ def _anchor_label_files(data: Any, folder: Path, path: Path) -> None:
 
 
 def merge(low: dict, high: dict) -> dict:
-    """Return `low` updated by `high`: mappings merge, everything else is replaced."""
+    """Return `low` updated by `high`: mappings merge, everything else is replaced.
+
+    A mapping over a list of named entries, such as transforms, changes those entries; False leaves one out.
+
+    Raises:
+        ConfigError: it names an entry that the list has not.
+    """
     result = dict(low)
     for name, value in high.items():
-        both_mappings = isinstance(value, dict) and isinstance(result.get(name), dict)
-        result[name] = merge(result[name], value) if both_mappings else value
+        before = result.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            result[name] = merge(before, value)
+        elif isinstance(value, dict) and isinstance(before, list) and before and all(map(_name_of, before)):
+            result[name] = _change(before, value, name)
+        else:
+            result[name] = value
     return result
+
+
+def _change(entries: list, changes: dict, where: str) -> list:
+    """Return a list of named entries with other arguments for some of them."""
+    names = list(map(_name_of, entries))
+    unknown = next((name for name in changes if name not in names), None)
+    if unknown is not None:
+        raise ConfigError(f"{where}: the list has no entry {unknown!r} to change{nearest(str(unknown), names)}")
+    changed = []
+    for name, entry in zip(names, entries):
+        if name not in changes:
+            changed.append(entry)
+        elif changes[name] is not False:
+            own = entry[name] if isinstance(entry, dict) else None
+            changed.append(merge({name: own or {}}, {name: changes[name] or {}}))
+    return changed
+
+
+def _name_of(entry: Any) -> str | None:
+    """Return the name of an entry such as ``RandomFlip: {prob: 0.5}`` or ``RandomFlip``; None of a plain value."""
+    if isinstance(entry, dict):
+        return next(iter(entry)) if len(entry) == 1 and isinstance(next(iter(entry)), str) else None
+    return entry if isinstance(entry, str) else None
 
 
 def set_path(values: dict, path: str, value: Any) -> None:

@@ -11,14 +11,14 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.base.errors import CheckpointError, UserError, count_names
 from src.base.file_kinds import PYTORCH, SAFETENSORS, kind_of_file, misfit
 from src.config import yaml_files
-from src.config.saved import RUN_KEYS, to_dict
-from src.config.schema_base import TRAIN
+from src.config.builder import build_config
 from src.convert import safetensors_files
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES, NOTES
@@ -27,11 +27,14 @@ from src.distributed.child_process import end_with_parent, for_modules
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint, soundness
 from src.state.checkpoint_origin import Origin, Tensors
-from src.utils.config import load_config
 
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
+BASE = "config/bisenetv2_cityscapes.yml"  # what a written configuration stands over, found from anywhere
+ADVICE = """# Sizes, crops and schedule are the base's. Another base, for small photographs, in a file beside this one:
+#   __BASE__: [{}, config/bisenetv2_camvid.yml]
+"""
 HEADS = ("head.", "aux")  # what names of parameters begin with that are no part of a backbone
 SOME_CLASSES = 19  # of the heads that a network has whose backbone alone is asked for
 POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
@@ -227,27 +230,38 @@ def _shapes(num_classes: int, auxiliary: bool, pointwise_bias: bool) -> dict[str
 
 
 def configuration_for(family: Family, num_classes: int | None, classes: tuple[str, ...]) -> str:
-    """Return a complete configuration for a family's weights as YAML text, usable from any folder.
+    """Return what is known of a family's weights as a configuration over a base, which may be another one.
 
     Args:
         family: of the weights.
-        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise, and so does None, of a
-            backbone.
+        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise. None of a backbone, of
+            which neither this nor its normalisation is known.
         classes: names of the classes, () if they are not known.
+
+    Raises:
+        ConfigError: there are no networks of so many classes.
     """
-    num_classes = SOME_CLASSES if num_classes is None else num_classes
-    options = [
-        "--num_classes", num_classes, f"net_args.inner_upsample={family.inner_upsample}",
-        f"net_args.bn_epsilon={family.bn_epsilon}", f"net_args.bga_pointwise_bias={family.pointwise_bias}",
-    ]  # fmt: skip
-    for part in ("train", "eval"):
-        for name, value in (("mean", family.mean), ("std", family.std)):
-            options.append(f"data.{part}_transforms.item_transforms.Normalize.{name}={list(value)}")
+    values: dict[str, Any] = {yaml_files.BASE_KEY: BASE}
+    if num_classes is not None:
+        values["num_classes"] = num_classes
+    values["net_args"] = {
+        "inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon,
+        "bga_pointwise_bias": family.pointwise_bias,
+    }  # fmt: skip
+    if num_classes is not None:
+        values["data"] = _data_for(family, num_classes, classes)
+    without_base = {name: value for name, value in values.items() if name != yaml_files.BASE_KEY}
+    build_config(yaml_files.merge(yaml_files.read_yaml(ROOT / BASE), without_base))
+    return yaml_files.dump(values)
+
+
+def _data_for(family: Family, num_classes: int, classes: tuple[str, ...]) -> dict[str, Any]:
+    normalize = {"mean": list(family.mean), "std": list(family.std)}
+    parts = ("train_transforms", "eval_transforms")
+    data: dict[str, Any] = {part: {"item_transforms": {"Normalize": dict(normalize)}} for part in parts}
     own = tuple(cls.name for cls in CITYSCAPES_CLASSES)
     if num_classes != len(own) or classes not in ((), own):
-        options += ["data.name=generic", "data.map_label=null"]
-    config = load_config(list(map(str, options)), TRAIN)
-    values = {name: value for name, value in to_dict(config).items() if name not in RUN_KEYS}
-    if config.data.name == "generic" and len(classes) == num_classes:
-        values["data"]["class_names"] = list(classes)
-    return yaml_files.dump(values)
+        data = {"name": "generic", "map_label": None, **data}
+        if len(classes) == num_classes:
+            data["class_names"] = list(classes)
+    return data
