@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 
+FILE_ONLY = {"file_only": True}  # `extra` of a record that is too long for the console
+
 
 class _TellsOnce(logging.Handler):
     """Says once, on standard error, that the log cannot be written; Python's own would print every traceback."""
@@ -27,11 +29,12 @@ class _TellsOnce(logging.Handler):
 
 
 class ConsoleHandler(_TellsOnce, logging.StreamHandler):
-    """Writes to a standard stream; `place` is what it is called."""
+    """Writes to a standard stream, but not what is `FILE_ONLY`; `place` is what it is called."""
 
     def __init__(self, stream: object, place: str) -> None:
         super().__init__(stream)
         self.place = place
+        self.addFilter(lambda record: not getattr(record, "file_only", False))
 
 
 class FileHandler(_TellsOnce, logging.FileHandler):

@@ -13,10 +13,10 @@ import mindspore as ms
 from src.base.errors import UserError
 from src.base.files import make_folder
 from src.config import schema
-from src.config.saved import to_yaml
+from src.config.telling import tell_configuration
 from src.distributed.communicator import Communicator
 from src.utils.ascend_settings import apply_settings
-from src.utils.config import load_config
+from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime, init_device, join_job
@@ -76,7 +76,7 @@ def start(
     ms.set_seed(config.seed)
     found = {"device_target": runtime.device_target, "device_id": runtime.device_id}
     config = dataclasses.replace(config, **found, save_dir=save_dir and str(save_dir))
-    logger.info("configuration:\n%s", to_yaml(config).rstrip())
+    tell_configuration(config, DEFAULT_CONFIG)
     return config, runtime, others
 
 

@@ -1,0 +1,73 @@
+"""What the log says of a configuration: all of it in the file, what differs from the default on the console."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+from src.base.log_handlers import FILE_ONLY
+from src.config import schema
+from src.config.builder import build_config
+from src.config.saved import to_yaml
+from src.config.yaml_files import dump, read_yaml
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 3  # values of a long list
+LONGEST = 8  # list that is shown whole
+
+
+def tell_configuration(config: schema.Config, default: Path) -> None:
+    """Log a configuration, and for the console what is not as in the file `default`."""
+    changes = changed_keys(config, build_config(read_yaml(default)))
+    but = "".join(f"\n  {line}" for line in changes)
+    logger.info("configuration as in %s%s", default.name, f", but for{but}" if changes else "")
+    logger.info("configuration:\n%s", to_yaml(config).rstrip(), extra=FILE_ONLY)
+
+
+def changed_keys(config: Any, default: Any, prefix: str = "") -> list[str]:
+    """Return "path: value" of every key whose value is another one than in `default`.
+
+    Transforms are compared argument by argument; where there are others, or in another order, their names are a line.
+
+    Args:
+        config: a section of the configuration, or all of it.
+        default: the same section.
+        prefix: path of the section with a dot behind it, empty for the root.
+    """
+    lines = []
+    for field in dataclasses.fields(config):
+        value, usual, path = getattr(config, field.name), getattr(default, field.name), f"{prefix}{field.name}"
+        if value == usual:
+            continue
+        if dataclasses.is_dataclass(value) and type(value) is type(usual):
+            lines += changed_keys(value, usual, f"{path}.")
+        elif _are_transforms(value) and _are_transforms(usual):
+            lines += _changed_transforms(value, usual, path)
+        else:
+            lines.append(f"{path}: {_shown(value)}")
+    return lines
+
+
+def _are_transforms(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(entry, schema.Transform) for entry in value)
+
+
+def _changed_transforms(entries: tuple, usual: tuple, path: str) -> list[str]:
+    names, before = ([type(entry).__name__ for entry in each] for each in (entries, usual))
+    lines = [f"{path}: {', '.join(names)}"] if names != before else []
+    known = dict(zip(before, usual))
+    for name, entry in zip(names, entries):
+        lines += changed_keys(entry, known.get(name, entry), f"{path}.{name}.")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, dict)) and len(value) > LONGEST:
+        first = ", ".join(map(str, list(value)[:SHOWN]))
+        return f"{len(value)} values ({first} and {len(value) - SHOWN} more)"
+    if isinstance(value, tuple):
+        value = list(value)
+    return dump({"": value}).partition(": ")[2].strip() if isinstance(value, (list, dict)) else str(value)
