@@ -7,6 +7,7 @@ loads weights into the network whose they are, every tensor.
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "golden"))
@@ -63,7 +64,7 @@ def make(folder: Path) -> None:
     torch.save(bare, folder / "bisenet_no_aux.pth")
     state = fill(network("mmseg", 3), 6).state_dict()
     torch.save({"meta": {"dataset_meta": {"classes": OWN_CLASSES}}, "state_dict": state}, folder / "mmseg_own.pth")
-    torch.save({"state_dict": state, "hook": Path("unsafe")}, folder / "unsafe.pth")
+    torch.save({"state_dict": state, "hook": Fraction(1, 3)}, folder / "unsafe.pth")
     torch.save({"a": torch.zeros(3)}, folder / "other.pth")
     torch.save([1, 2], folder / "nothing.pth")
     broken = {**network("bisenet", 3).state_dict(), "extra.weight": torch.zeros(1)}

@@ -130,10 +130,14 @@ def test_other_wrappings_and_class_counts(published, torch_python, tmp_path):
 
 
 WRONG = [
-    ("unsafe.pth", [], "holds more than tensors and plain values, which is not loaded, for safety"),
+    (
+        "unsafe.pth",
+        [],
+        "holds more than tensors and plain values (fractions.Fraction), which is not loaded, for safety",
+    ),
     ("other.pth", [], "holds no BiSeNetV2 of a known implementation, e.g. a; known: bisenet, mmseg"),
     ("nothing.pth", [], "holds no tensors by name"),
-    ("text.pth", [], "damaged, or no PyTorch file"),
+    ("text.pth", [], "is text, not a PyTorch file"),
     ("gone.pth", [], "no such file"),
     ("mmseg_own.pth", ["--source", "bisenet"], "holds weights of mmseg"),
     ("broken.pth", [], "2 missing, e.g. bga.left1.0.weight; 1 unknown, e.g. extra.weight"),

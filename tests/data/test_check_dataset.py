@@ -105,7 +105,7 @@ def test_every_faulty_file_is_named_with_its_reason(root, tmp_path, capsys):
     )
     images, masks = root / "images", root / "labels"
     expected = [
-        f"train: {images}/train_0.png: damaged, or not an image OpenCV can decode",
+        f"train: {images}/train_0.png: is text, not an image that OpenCV {cv2.__version__} can decode; check the name",
         f"train: {images}/train_1.png: the file is incomplete (truncated); copy or download it again",
         f"train: {masks}/train_2.png: no such file",
         f"train: {masks}/train_3.png: label values 3, 200, 254: outside 0..2 and ignore_label 255",

@@ -72,8 +72,8 @@ BAD_LABELS = {
         "16-bit greyscale PNG; save .* 8 bits a pixel",
     ),
     "1 bit": (png_bytes(GREY, color_type=0, depth=1), "1-bit greyscale PNG; save the label ids with 8 bits"),
-    "jpeg": (cv2.imencode(".jpg", GREY)[1].tobytes(), "not a PNG; labels must be 8-bit greyscale PNG"),
-    "text": (b"hello, I am no image at all, really not", "not a PNG"),
+    "jpeg": (cv2.imencode(".jpg", GREY)[1].tobytes(), "is a JPEG, not a PNG; labels must be 8-bit greyscale PNG"),
+    "text": (b"hello, I am no image at all, really not", "is text, not a PNG"),
     "empty": (b"", "the file is empty"),
 }
 
@@ -113,7 +113,7 @@ def test_damaged_images_are_refused(tmp_path, capfd):
     content[len(content) // 2] ^= 0xFF
     with pytest.raises(DataError, match="bad.png: damaged, or not an image"):
         read_image(file_with(tmp_path, bytes(content), "bad.png"))
-    with pytest.raises(DataError, match="text.png: damaged, or not an image"):
+    with pytest.raises(DataError, match="text.png: is text, not an image that OpenCV"):
         read_image(file_with(tmp_path, b"some text, not a picture", "text.png"))
     with pytest.raises(DataError, match="empty.png: the file is empty"):
         read_image(file_with(tmp_path, b"", "empty.png"))

@@ -80,7 +80,7 @@ FILES = {
         "{image} has 40x96 pixels but {label} 48x96",
     ),
     "deep image": (IMAGE, png_bytes(np.zeros((48, 96, 3)), color_type=2, depth=16), "{image}: 16-bit image; save it"),
-    "image is text": (IMAGE, b"no picture", "{image}: damaged, or not an image"),
+    "image is text": (IMAGE, b"no picture", "{image}: is text, not an image that OpenCV"),
     "empty": (IMAGE, b"", "{image}: the file is empty"),
     "truncated": (
         IMAGE,

@@ -44,7 +44,7 @@ def test_a_truncated_file_is_refused(tmp_path, share):
     data = TINY.read_bytes()
     cut = tmp_path / "cut.mindir"
     cut.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(MindIRError, match=r"cut\.mindir: (damaged or )?truncated, or no MindIR"):
+    with pytest.raises(MindIRError, match=r"cut\.mindir: ((damaged or )?truncated, or no MindIR|the file is empty)"):
         MindIRModel(cut)
 
 
@@ -79,7 +79,7 @@ def test_other_files_are_refused(tmp_path):
         MindIRModel(tmp_path)
     text = tmp_path / "text.mindir"
     text.write_text("this is no model\n" * 100)
-    with pytest.raises(MindIRError, match="no MindIR"):
+    with pytest.raises(MindIRError, match="text.mindir: is text, not a MindIR"):
         MindIRModel(text)
 
 

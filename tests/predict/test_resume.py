@@ -248,6 +248,6 @@ def test_a_frame_or_two_less_than_announced_is_a_warning(tmp_path, caplog):
 def test_a_video_that_cannot_be_read_leaves_nothing(model, asked, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    with pytest.raises(DataError, match="text.mp4: damaged, or not a video OpenCV can decode"):
+    with pytest.raises(DataError, match="text.mp4: is text, not a video; check the name"):
         predicted(model, text, tmp_path / "out")
     assert not (tmp_path / "out").exists()

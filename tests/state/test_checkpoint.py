@@ -103,12 +103,20 @@ def test_replacing_is_atomic(tmp_path, monkeypatch):
     assert not checkpoint.read_checkpoint(path)["x"].any()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_damaged_files(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"a\.ckpt: the file is empty; copy or download it again"),
+        (b"not a checkpoint", r"a\.ckpt: is text, not a checkpoint"),
+        (b"\xff\xfe\xfd", r"a\.ckpt: damaged, or no MindSpore checkpoint"),
+        (None, r"a\.ckpt: damaged, or no MindSpore checkpoint"),
+    ],
+)
+def test_damaged_files(tmp_path, content, message):
     path = tmp_path / "a.ckpt"
     checkpoint.write_atomically({"x": np.ones((100, 100), np.float32)}, path)
     path.write_bytes(path.read_bytes()[:20000] if content is None else content)
-    with pytest.raises(CheckpointError, match=r"a\.ckpt: damaged, or no MindSpore checkpoint"):
+    with pytest.raises(CheckpointError, match=message):
         checkpoint.read_checkpoint(path)
 
 
