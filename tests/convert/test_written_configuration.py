@@ -13,6 +13,7 @@ from src.convert.families import BISENET, MMSEG
 from src.utils.config import load_config
 from tests.run_helpers import ROOT
 
+pytestmark = pytest.mark.once
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAMVID = "config/bisenetv2_camvid.yml"
 OWN = ("road", "path", "rest")
