@@ -177,9 +177,9 @@ def _text(data: bytes) -> Kind | None:
     if data.lstrip()[:4] == b"<svg":
         return Kind("an SVG", "save it as PNG")
     try:
-        text = data[:HEAD].decode()
+        text = data.decode()
     except UnicodeDecodeError as err:
-        if err.start < len(data[:HEAD]) - 3:  # a character that the end of the beginning cuts
+        if err.reason != "unexpected end of data":  # which is a character that the end of the beginning cuts
             return None
         text = data[: err.start].decode()
-    return TEXT if all(letter.isprintable() or letter.isspace() for letter in text) else None
+    return TEXT if text and all(letter.isprintable() or letter.isspace() for letter in text) else None

@@ -73,7 +73,9 @@ def test_a_truncated_file_is_refused(tmp_path, share, read):
     path = write(tmp_path / "cut.onnx")
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(OnnxError, match=r"cut\.onnx: (damaged or truncated|ONNX Runtime .* cannot load)"):
+    with pytest.raises(
+        OnnxError, match=r"cut\.onnx: (damaged or truncated|ONNX Runtime .* cannot load|the file is empty)"
+    ):
         read(path)
 
 
@@ -84,7 +86,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(OnnxError, match="cannot read the model .*: Is a directory"):
         OnnxModel(tmp_path / "folder.onnx")
     (tmp_path / "text.onnx").write_text("no model\n" * 50)
-    with pytest.raises(OnnxError, match="no ONNX file"):
+    with pytest.raises(OnnxError, match="is text, not an ONNX model"):
         OnnxModel(tmp_path / "text.onnx")
     with pytest.raises(ConfigError, match=r"model\.om: neither \.mindir nor \.onnx; export\.py writes them"):
         load_model(tmp_path / "model.om")
