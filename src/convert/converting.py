@@ -256,9 +256,9 @@ def configuration_for(family: Family, num_classes: int | None, classes: tuple[st
 
 
 def _data_for(family: Family, num_classes: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    normalize = {"mean": list(family.mean), "std": list(family.std)}
-    parts = ("train_transforms", "eval_transforms")
-    data: dict[str, Any] = {part: {"item_transforms": {"Normalize": dict(normalize)}} for part in parts}
+    data: dict[str, Any] = {}
+    for part in ("train_transforms", "eval_transforms"):
+        data[part] = {"item_transforms": {"Normalize": {"mean": list(family.mean), "std": list(family.std)}}}
     own = tuple(cls.name for cls in CITYSCAPES_CLASSES)
     if num_classes != len(own) or classes not in ((), own):
         data = {"name": "generic", "map_label": None, **data}

@@ -56,6 +56,7 @@ def test_only_what_is_known_is_written(weights):
             "eval_transforms": {"item_transforms": normalize},
         },
     }
+    assert "&" not in weights.read_text()  # each list is written out
     config = loaded(weights)
     assert (sizes(config), normalized(config)) == (((1024, 1024), (1024, 2048)), {IMAGENET})
 
