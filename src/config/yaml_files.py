@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ def read_yaml(path: Path) -> dict:
     return _read(path, (), [])
 
 
-def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
+def _read(path: Path, including: tuple[Path, ...], done: list[str]) -> dict:
     """Read a YAML file that the files `including` name as a base; add it to those that are `done`."""
     before = set(done)
-    done.append(path.resolve())
-    if path.resolve() in (other.resolve() for other in including):
+    done.append(_real(path))
+    if _real(path) in map(_real, including):
         raise ConfigError(f"{path}: {BASE_KEY} includes itself")
     if len(done) > MOST_FILES:
         raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files")
@@ -53,21 +54,30 @@ def _read(path: Path, including: tuple[Path, ...], done: list[Path]) -> dict:
     merged: dict = {}
     above = (*including, path)
     for place in _places([bases] if isinstance(bases, str) else bases, folder, path):
-        if place.resolve() not in before.difference(other.resolve() for other in above):
+        if _real(place) not in before.difference(map(_real, above)):
             merged = _merge_file(merged, _read(place, above, done), place)
     return _merge_file(merged, values, path)
 
 
 def _places(bases: list[str], folder: Path, path: Path) -> list[Path]:
     """Return where the bases of the file `path` are: relative to it, or else to the root of the repository."""
-    found = []
+    found: list[Path] = []
     for base in bases:
         name = _named(base, path, BASE_KEY)
-        place = folder / name
-        found.append(ROOT / name if not place.exists() and (ROOT / name).is_file() else place)
+        place, own = folder / name, ROOT / name
+        is_own = not os.path.exists(place) and os.path.isfile(own)  # noqa: PTH110, PTH113 - never raise
+        found.append(own if is_own else place)
         if found[-1] in found[:-1]:
             raise ConfigError(f"{path}: {BASE_KEY} names {base} twice")
     return found
+
+
+def _real(path: Path) -> str:
+    """Return the one name of a file; that of a link which leads nowhere is its own."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # no file can have such a name, which reading it says
+        return str(path)
 
 
 def _merge_file(low: dict, high: dict, path: Path) -> dict:

@@ -35,6 +35,8 @@ def load_settings(
     """
     if discover_rank().rank_size > 1:
         raise ConfigError("scripts/predict.py runs in one process; start it without mpirun or msrun")
+    if model.is_dir():
+        raise ConfigError(f"{model}: is a folder; name the checkpoint or the model in it")
     if not model.is_file():
         kind, what = special_kind(model), "model" if model.suffix in SUFFIXES else "checkpoint"
         raise ConfigError(f"{model}: is {kind}, no {what}" if kind else f"no such {what}: {model}")

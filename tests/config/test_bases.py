@@ -50,6 +50,13 @@ def test_a_circle_is_refused(tmp_path, spelling):
         read_yaml(top)
 
 
+def test_a_link_to_itself_is_no_file(tmp_path):
+    (tmp_path / "loop.yml").symlink_to("loop.yml")
+    top = files(tmp_path, top="__BASE__: loop.yml\n")
+    with pytest.raises(ConfigError, match="cannot read configuration .*loop.yml: Too many levels of symbolic links"):
+        read_yaml(top)
+
+
 def test_a_base_of_the_repository_is_found_from_anywhere_unless_there_is_one_nearby(tmp_path):
     top = files(tmp_path, top="__BASE__: config/bisenetv2_camvid.yml\n")
     assert read_yaml(top) == read_yaml(CONFIGS / "bisenetv2_camvid.yml")

@@ -190,6 +190,8 @@ def test_the_configuration_beside_the_model_is_used_unless_another_is_given(tmp_
     assert caplog.messages == [f"configuration: {tmp_path}/own.yml, which lies beside the model"]
     assert settings(model, config=tmp_path / "other.yml").data.class_names == ("d", "e", "f")
     assert settings(model, "data.class_names=[g,h,i]").data.class_names == ("g", "h", "i")
+    with pytest.raises(ConfigError, match="is a folder; name the checkpoint or the model in it"):
+        settings(tmp_path)
     with pytest.raises(ConfigError, match=r"no such checkpoint: .*gone\.ckpt"):
         settings(tmp_path / "gone.ckpt")
     with pytest.raises(ConfigError, match=r"no such model: .*gone\.mindir"):
