@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -41,5 +41,10 @@ def one_line(err: BaseException) -> str:
 def count_names(names: Iterable[str], shown: int = 3) -> str:
     """Return how many names there are, and the first few of them: "208 (a, b, c and 205 more)"."""
     names = list(names)
+    return f"{len(names)} ({first_names(names, shown)})"
+
+
+def first_names(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first few of a list of names, and how many more there are: "a, b, c and 205 more"."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{len(names)} ({', '.join(names[:shown])}{more})"
+    return ", ".join(names[:shown]) + more

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from src.base.errors import first_names
 from src.base.log_handlers import FILE_ONLY
 from src.config import schema
 from src.config.builder import build_config
@@ -15,7 +16,6 @@ from src.config.yaml_files import dump, read_yaml
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 3  # values of a long list
 LONGEST = 8  # list that is shown whole
 
 
@@ -66,8 +66,7 @@ def _changed_transforms(entries: tuple, usual: tuple, path: str) -> list[str]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, (tuple, dict)) and len(value) > LONGEST:
-        first = ", ".join(map(str, list(value)[:SHOWN]))
-        return f"{len(value)} values ({first} and {len(value) - SHOWN} more)"
+        return f"{len(value)} values ({first_names(list(map(str, value)))})"
     if isinstance(value, tuple):
         value = list(value)
     return dump({"": value}).partition(": ")[2].strip() if isinstance(value, (list, dict)) else str(value)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from src.base.errors import CheckpointError
+from src.base.errors import CheckpointError, first_names
 
 # A checkpoint is a protobuf message, and what is behind its end belongs to it. This is a field that MindSpore does not
 # know and passes over, like every reader of protobuf: number 4000, 48 bytes long, of which the last 32 are the SHA-256
@@ -81,8 +81,7 @@ def require_finite(values: Mapping[str, np.ndarray], path: str | Path) -> None:
     if bad:
         first = bad[0]
         count = int((~np.isfinite(values[first])).sum())
-        shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
         raise CheckpointError(
-            f"{path}: {len(bad)} of {len(values)} tensors are not finite: {shown} ({count} of {values[first].size} "
-            "numbers in the first); take an earlier checkpoint"
+            f"{path}: {len(bad)} of {len(values)} tensors are not finite: {first_names(bad)} "
+            f"({count} of {values[first].size} numbers in the first); take an earlier checkpoint"
         )

@@ -76,8 +76,15 @@ def test_the_converted_model_computes_what_the_onnx_file_says(lite, model, tmp_p
 
 def test_what_cannot_be_converted_is_one_line(lite, model, tmp_path):
     convert_to_lite(model, tmp_path / "first", home_of(lite))  # there is a Python 3.7
-    bad = {"text": b"some words, no model", "empty": b"", "cut": TINY.read_bytes()[:-20]}
-    for name, data in bad.items():
+    bad = {
+        "text": (b"some words, no model", "is text, not an ONNX model; check the name"),
+        "empty": (b"", "the file is empty; copy or download it again"),
+        "cut": (TINY.read_bytes()[:-20], "truncated, or no ONNX file"),
+    }
+    taken = (
+        "scripts/predict.py takes it as --model, scripts/infer_model.py as --model_path; its name has to end in .mindir"
+    )
+    for name, (data, _) in bad.items():
         (tmp_path / f"{name}.onnx").write_bytes(data)
     mindir = ROOT / "tests" / "golden" / "tiny_2_0_0.mindir"
     out = tmp_path / "out"
@@ -88,8 +95,8 @@ def test_what_cannot_be_converted_is_one_line(lite, model, tmp_path):
     ascend = "--optimize=ascend_oriented"
     no_cann = f"{ascend}: the converter needs Ascend's CANN here for it; source CANN's set_env.sh first"
     cases = [
-        *([tmp_path / f"{name}.onnx", out, f"{tmp_path}/{name}.onnx: truncated, or no ONNX file"] for name in bad),
-        [mindir, out, f"{mindir}: truncated, or no ONNX file"],
+        *([tmp_path / f"{name}.onnx", out, f"{tmp_path}/{name}.onnx: {reason}"] for name, (_, reason) in bad.items()),
+        [mindir, out, f"{mindir}: is a MindIR, not an ONNX model; {taken}; its name has to end in .mindir"],
         [tmp_path / "none", out, f"cannot read the model {tmp_path}/none: No such file or directory"],
         [model, tmp_path / "no" / "out", f"no such folder: {tmp_path}/no"],
         [model, out, ascend, no_cann],
