@@ -77,7 +77,7 @@ def test_bad_files_in_a_folder_are_named_and_the_others_are_done(mixed, weights,
         f"{mixed}/cut.png: the file is incomplete (truncated); copy or download it again",
         f"{mixed}/deep.png: 16-bit image; save it with 8 bits a channel",
         f"{mixed}/deep.tif: 16-bit image; save it with 8 bits a channel",
-        f"{mixed}/text.jpg: damaged, or not an image OpenCV can decode",
+        f"{mixed}/text.jpg: is text, not an image that OpenCV {cv2.__version__} can decode; check the name",
         "4 of 10 images could not be read",
     ]
     assert "predicted 6 of 10 images" in done.stdout
@@ -110,9 +110,12 @@ def test_every_mistake_is_one_line(mixed, weights, tmp_path):
     (tmp_path / "short.txt").write_text("1 2 3\n")
     model = ["--checkpoint_path", weights]
     cases = [
-        ([*model, "--input", text], "text.mp4: damaged, or not a video OpenCV can decode"),
-        ([*model, "--input", mixed / "notes.txt"], "notes.txt: damaged, or not an image OpenCV can decode"),
-        (["--checkpoint_path", good, "--input", good], "grey.png: damaged, or no MindSpore checkpoint"),
+        ([*model, "--input", text], "text.mp4: is text, not a video; check the name"),
+        ([*model, "--input", mixed / "notes.txt"], "notes.txt: is text, not an image that OpenCV"),
+        (
+            ["--checkpoint_path", good, "--input", good],
+            "grey.png: is a PNG, not a checkpoint; scripts/predict.py takes it as --input",
+        ),
     ]
     for number, (given, message) in enumerate(cases):
         out = tmp_path / f"out{number}"
@@ -125,7 +128,7 @@ def test_every_mistake_is_one_line(mixed, weights, tmp_path):
         ([*model, "--input", tmp_path / "gone.png"], "--input .*gone.png: no such file or folder"),
         ([*model, "--input", tmp_path / "empty"], "--input .*empty: holds no image"),
         ([*model, "--input", good, "--palette", tmp_path / "short.txt"], "has 1 colours, the network has 19 classes"),
-        (["--mindir", good, "--input", good], "grey.png: neither .mindir nor .onnx; export.py writes them"),
+        (["--mindir", good, "--input", good], "grey.png: is a PNG, and its name ends in neither .mindir nor .onnx"),
     ]
     for given, message in before_mindspore_starts:
         with pytest.raises(UserError, match=message):

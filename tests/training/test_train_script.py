@@ -36,7 +36,7 @@ def test_training_folder(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no such checkpoint: .*BiSeNetV2_3_rank0.ckpt"):
         training_folder(load_config(["--resume_ckpt", str(ckpt)], "train"))
     ckpt.parent.mkdir(parents=True)
-    ckpt.touch()
+    ckpt.write_bytes(b"\xff not empty, and of no kind that is known")
     assert training_folder(load_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
     arguments = ["--resume_ckpt", str(ckpt), "--save_dir", str(tmp_path / "new")]
     assert training_folder(load_config(arguments, "train")) == tmp_path / "new"
