@@ -73,7 +73,12 @@ def test_what_is_in_use_is_refused(tmp_path, monkeypatch, name):
     write_cityscapes(tmp_path / "data", {"train": 1, "val": 1})
     arguments, place = COMMANDS[name]
     owner = dataclasses.replace(Owner.this_process("run", "--x"), host="far", machine="another", pid=77)
-    for path, text in ((place, json.dumps(dataclasses.asdict(owner))), ("x.ckpt", ""), ("x.png", ""), ("x.onnx", "")):
+    for path, text in (
+        (place, json.dumps(dataclasses.asdict(owner))),
+        ("x.ckpt", "\x01"),
+        ("x.png", ""),
+        ("x.onnx", "\x01"),
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
