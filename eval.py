@@ -5,9 +5,7 @@ Imports nothing but the standard library and `src`, which must come before MindS
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,11 +25,16 @@ from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.evaluation.evaluator import Unscored, evaluate_all, log_protocol, log_scores, predict_unlabelled
 from src.evaluation.inference import create_infers, evaluation_protocol
-from src.evaluation.predictions import PredictionWriter
+from src.evaluation.score_records import as_text, classes_of, confusion_lines, scores_of
 from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
+from src.report.environment import write_environment
+from src.report.pictures import FOLDER as PICTURES
+from src.report.pictures import picture_writers, remove_records
+from src.report.runs import find_runs, run_of_checkpoint
+from src.report.sections import write_report
 from src.state import checkpoint
 from src.state.run_folder import claimed, dated_folder
 from src.utils.common import configure, start
@@ -57,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint.restore_network(network, values, config.checkpoint_path)
     if runtime.rank == 0:
         write_config(config, Path(config.save_dir))
+        write_environment(Path(config.save_dir), device=config.device_target)
     elif not config.eval_parallel:
         logger.info("rank 0 evaluates alone (eval_parallel False)")
         return 0
@@ -65,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = run_split(create_infers(network, transforms), config, others if config.eval_parallel else None)
     if runtime.rank == 0:
         report(results, [evaluation_protocol(used) for used in transforms], config)
+        if config.report:
+            write_pages(config)
     return 0
 
 
@@ -76,7 +82,7 @@ def run_split(
     Where there are several of `infers`, one for each protocol, predictions are written of the first.
     """
     samples = EvalSamples(config.data, num_classes=config.num_classes, split=config.split, labelled=is_scored(config))
-    write = PredictionWriter(config)
+    write = picture_writers(config, samples, others)
     if not is_scored(config):
         return [predict_unlabelled(infer, samples, write, others) for infer in infers]
     return evaluate_all(
@@ -96,7 +102,8 @@ def is_scored(config: schema.Config) -> bool:
 
 def claimed_folder(config: schema.Config) -> Path:
     """Return the folder of the results, claimed for this process like that of the predictions."""
-    save_dir = claimed(config, results_folder, "evaluation", parts=("images", "logs"))
+    save_dir = claimed(config, results_folder, "evaluation", parts=("images", "logs", PICTURES))
+    remove_records(save_dir)
     if config.save_predictions:
         claims.hold_folder(config.save_predictions, "evaluation", "--save_predictions")
         results_folder(config)  # once more: another process may have filled it meanwhile
@@ -145,21 +152,29 @@ def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], 
     else:
         scores = log_evaluation(result, protocol, config)
     source = {"checkpoint": config.checkpoint_path, "weights": config.weights}
-    record = {**scores, "images": result.images, "protocol": protocol, **source}
+    record = {**scores, **classes_of(config), "images": result.images, "protocol": protocol, **source}
     if config.protocols and not isinstance(result, Unscored):
         several = zip(config.protocols, results, protocols)
-        record["protocols"] = [{"name": name, **as_json(each), "protocol": used} for name, each, used in several]
+        record["protocols"] = [{"name": name, **scores_of(each), "protocol": used} for name, each, used in several]
     path = Path(config.save_dir) / "eval.json"
-    write_whole(path, (json.dumps(record, indent=2) + "\n").encode(), "the scores ")
+    write_whole(path, as_text(record), "the scores ")
     logger.info("results: %s", path)
+
+
+def write_pages(config: schema.Config) -> None:
+    """Write ``{save_dir}/report.html``, with the run that the checkpoint is of where that is there."""
+    path, run = Path(config.save_dir) / "report.html", run_of_checkpoint(config.checkpoint_path)
+    write_report(path, find_runs([Path(config.save_dir), *([run] if run else [])]))
+    logger.info("report: %s", path)
 
 
 def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) -> dict:
     """Log the scores; return them as ``eval.json`` holds them."""
     log_scores(result, protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
+    logger.info("%s", "\n".join(confusion_lines(result.counts, class_names(config))))
     logger.info("pixel accuracy: %.6f, %.2f images/s", result.pixel_accuracy, result.images_per_second)
-    return as_json(result)
+    return scores_of(result)
 
 
 def log_comparison(results: Sequence[Evaluation], protocols: Sequence[dict], config: schema.Config) -> dict:
@@ -168,18 +183,10 @@ def log_comparison(results: Sequence[Evaluation], protocols: Sequence[dict], con
     for name, protocol in zip(config.protocols, protocols):
         log_protocol(protocol, name)
     logger.info("\n%s", side_by_side(config.protocols, results, class_names(config)))
+    logger.info("%s: %s", config.protocols[0], "\n".join(confusion_lines(results[0].counts, class_names(config))))
     if len(results) > 1 and (config.save_images or config.save_predictions):
         logger.info("pictures and predictions are those of %s", config.protocols[0])
-    return as_json(results[0])
-
-
-def as_json(result: Evaluation) -> dict:
-    """Return scores as ``eval.json`` holds them: null where there is none."""
-    return {
-        "miou": _number(result.miou),
-        "iou": [_number(score) for score in result.iou.tolist()],
-        "pixel_accuracy": _number(result.pixel_accuracy),
-    }
+    return scores_of(results[0])
 
 
 def log_unscored(result: Unscored, protocol: dict, config: schema.Config) -> dict:
@@ -188,10 +195,6 @@ def log_unscored(result: Unscored, protocol: dict, config: schema.Config) -> dic
     log_protocol(protocol)
     logger.info("label-id PNGs: %s, %.2f images/s", config.save_predictions, result.images_per_second)
     return {"split": config.split, "predictions": config.save_predictions}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ from src.modules.base_modules import Network
 from src.modules.factory import create_network, create_train_cell, learning_rates
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
+from src.report.environment import write_environment
+from src.report.live import LiveReport, keeping_scores
 from src.state import checkpoint
 from src.state.run_folder import claimed_training_folder, resumes_itself
 from src.state.train_state import TrainState, catch_signals
@@ -71,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     state = TrainState(done, config.total_step, others, last_step(config), config.accumulate_steps)
     if runtime.rank == 0:
         write_config(config, save_dir)
+        write_environment(save_dir, device=config.device_target, ranks=runtime.rank_size)
     callbacks = create_callbacks(state, network, train_cell, rates, config)
     tell_batch(config, runtime.rank_size)
     logger.info("Start Training")
@@ -205,6 +208,7 @@ def create_callbacks(
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, train_cell, config, state.others if config.eval_parallel else None)
+        run = keeping_scores(run, config, state, evaluation_protocol(quick_transforms(config)))
         callbacks.append(
             callback.Evaluator(
                 state, saver, beating(heart, run), results, shared=config.eval_parallel, protocol=config.eval_protocol
@@ -214,7 +218,14 @@ def create_callbacks(
         callbacks.append(ProfileSteps(state, save_dir / "profiler"))
     if first:
         callbacks.append(callback.CurvePlotter(state, saver, save_dir))
+        if config.report is not False:
+            callbacks.append(LiveReport(state, saver, save_dir))
     return [*callbacks, callback.StepEnd(state, saver)]
+
+
+def quick_transforms(config: schema.Config) -> schema.EvalTransforms:
+    """Return how an evaluation while training sees the pictures."""
+    return with_protocol(config.data, config.eval_protocol).eval_transforms
 
 
 def make_evaluation(
@@ -225,7 +236,7 @@ def make_evaluation(
     Where the weights are averaged it evaluates their average, in a network of its own; else `network`.
     """
     averaged = create_network(config, aux_heads=False) if config.ema_decay else None
-    quick = with_protocol(config.data, config.eval_protocol).eval_transforms
+    quick = quick_transforms(config)
     infer = create_infer(averaged or network, quick)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
     settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label, "others": others}

@@ -172,6 +172,13 @@ class Config(Recipe):
         choices=tuple(PROTOCOLS),
         run_only=True,
     )
+    report: Optional[bool] = key(
+        None,
+        "write report.html, for the browser, to save_dir: in training with each checkpoint, in an evaluation with the "
+        "pictures and their errors; default: in training only",
+        scripts=(TRAIN, EVAL),
+        run_only=True,
+    )
     save_images: bool = key(False, "write colour overlays to {save_dir}/images", scripts=(EVAL,), run_only=True)
     save_predictions: Optional[str] = key(
         None,

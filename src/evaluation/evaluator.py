@@ -103,7 +103,7 @@ def evaluate_all(
 
 def _scored(images: int, counts: np.ndarray, rate: float) -> Evaluation:
     scores = iou(counts)
-    return Evaluation(images, mean_iou(scores), scores, pixel_accuracy(counts), rate)
+    return Evaluation(images, mean_iou(scores), scores, pixel_accuracy(counts), rate, counts)
 
 
 def predict_unlabelled(

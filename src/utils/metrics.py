@@ -21,6 +21,7 @@ class Evaluation:
     iou: np.ndarray
     pixel_accuracy: float
     images_per_second: float
+    counts: np.ndarray | None = None  # confusion counts (C, C): a row for every label, a column for every prediction
 
 
 class ConfusionMatrix:
@@ -35,8 +36,7 @@ class ConfusionMatrix:
             raise ValueError(f"num_classes must lie in 1..{_VALUES - 1}, got {num_classes}")
         if not num_classes <= ignore_label < _VALUES:
             raise ValueError(f"ignore_label must lie in {num_classes}..{_VALUES - 1}, got {ignore_label}")
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
+        self.num_classes, self.ignore_label = num_classes, ignore_label
         self.counts = np.zeros((num_classes, num_classes), np.int64)
 
     def update(self, label: np.ndarray, pred: np.ndarray) -> None:

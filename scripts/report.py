@@ -1,0 +1,58 @@
+"""Write a report for the browser of one or several runs: ``python scripts/report.py RUN [RUN ...]``.
+
+RUN is the folder of a training or of an evaluation, or one that holds such folders. The report of one RUN goes to
+report.html in it, that of several to report.html in the current folder. Pictures are those of an evaluation with
+--report True; from 500 on they stay where they are, and the report names them from its own place. Needs no MindSpore.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.base import claims
+from src.base.errors import UserError
+from src.report.page import is_report
+from src.report.runs import find_runs
+from src.report.sections import write_report
+from src.utils.config import Parser
+from src.utils.entry import run_entry
+
+NAME = "report.html"
+
+
+@claims.releasing
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report; return 0.
+
+    Raises:
+        UserError: there are no results, or the report cannot be written.
+    """
+    args = parse_args(argv)
+    output = args.output or (args.runs[0] / NAME if len(args.runs) == 1 else Path(NAME))
+    if output.exists() and not is_report(output):
+        raise UserError(f"{output} is there already and is no report; give another name by --output")
+    runs = find_runs(args.runs)
+    claims.hold_file(output, "report", "--output")
+    write_report(output, runs)
+    print(f"report: {output}")
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser("scripts/report.py", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder with results of train.py or eval.py")
+    parser.add_argument(
+        "--output", type=Path, default=None,
+        help="file of the report (default: report.html in RUN, or of several in the current folder)",
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_entry(main)

@@ -1,0 +1,1 @@
+"""Pages for the browser: the data, the run and its mistakes."""

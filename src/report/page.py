@@ -1,0 +1,139 @@
+"""Write a page that opens from disk: sections in tabs, their data inlined, nothing else read.
+
+No text of a data set can run code in it: data stand in ``<script type="application/json">``, where no "<" is left; the
+scripts make elements and text nodes of them, never HTML; and the page's policy runs no script but its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from src.base.errors import UserError
+from src.base.temporary import replacing
+
+GENERATOR = "BiSeNetV2 report"
+_PARTS = Path(__file__).parent / "page"
+_STYLES = ("base.css", "sections.css", "pictures.css")
+_SCRIPTS = (  # in the order in which they run
+    "core.js", "plain.js", "scores.js", "confusion.js", "chart.js", "curves.js", "maps.js", "viewer.js", "pictures.js",
+    "settings.js", "start.js",
+)  # fmt: skip
+_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029\x7f"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One tab of a page.
+
+    Args:
+        kind: what draws it: a name that one of ``page/*.js`` registers by ``report.section``.
+        title: of the tab.
+        data: plain values for the script.
+        records: further plain values, written one by one into a list of their own, e.g. one for each picture.
+        inlined: (id, JSON text of `to_json`) of elements of the page that the script reads when it needs them.
+    """
+
+    kind: str
+    title: str
+    data: dict
+    records: Iterable[dict] = ()
+    inlined: Iterable[tuple[str, str]] = field(default=(), repr=False)
+
+
+def to_json(value: Any) -> str:
+    """Return `value` as JSON that may stand in a script of any kind; numbers that JSON does not know become null."""
+    return json.dumps(_finite(value), separators=(",", ":"), default=str).translate(_ESCAPES)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def write_page(
+    path: Path, title: str, sections: Iterable[Section], *, subtitle: str = "", live: dict | None = None
+) -> None:
+    """Write a page; it appears whole or not at all, and what `sections` iterate over is never held at once.
+
+    Args:
+        path: the file.
+        title: of the page.
+        sections: its tabs, in order.
+        subtitle: a line below the title.
+        live: of a page that is going to be written again: "state", the URL of the script that tells its version, and
+            "version", see `src/report/live.py`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(_page(title, subtitle, sections, live))
+    except OSError as err:
+        raise UserError(f"cannot write the report {path}: {err.strerror or err}") from err
+
+
+def _page(title: str, subtitle: str, sections: Iterable[Section], live: dict | None) -> Iterator[str]:
+    style, script = (_joined(names) for names in (_STYLES, _SCRIPTS))
+    template = (_PARTS / "page.html").read_text(encoding="utf-8")
+    before, after = template.split("@@data@@")
+    values = {"policy": policy(style, script), "title": html.escape(title), "generator": GENERATOR, "style": style}
+    for name, value in values.items():
+        before = before.replace(f"@@{name}@@", value)
+    yield before
+    heads = []
+    for number, section in enumerate(sections):
+        heads.append({"kind": section.kind, "title": section.title, "data": section.data})
+        yield from _list(f"records-{number}", section.records)
+        for element, text in section.inlined:
+            yield _element(element, text)
+    yield _element("page", to_json({"title": title, "subtitle": subtitle, "sections": heads, "live": live}))
+    yield after.replace("@@script@@", script)
+
+
+def _list(element: str, records: Iterable[dict]) -> Iterator[str]:
+    yield f'<script type="application/json" id="{element}">['
+    for number, record in enumerate(records):
+        yield (",\n" if number else "") + to_json(record)
+    yield "]</script>\n"
+
+
+def _element(element: str, text: str) -> str:
+    return f'<script type="application/json" id="{html.escape(element)}">{text}</script>\n'
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "\n" + "".join((_PARTS / name).read_text(encoding="utf-8") for name in names)
+
+
+def policy(style: str, script: str) -> str:
+    """Return the content security policy of a page: its own script and what that loads, and no other one."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; script-src 'sha256-{hashes[1]}' 'strict-dynamic'; style-src 'sha256-{hashes[0]}'; "
+        "img-src data: file: 'self'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def is_report(path: Path) -> bool:
+    """Return whether a file begins like a page of `write_page`."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            return f'content="{GENERATOR}"' in _head(stream)
+    except OSError:
+        return False
+
+
+def _head(stream: TextIO, characters: int = 2000) -> str:
+    return stream.read(characters)

@@ -1,0 +1,237 @@
+"""Pictures for the report, image by image beside it: photograph, ground truth and prediction; needs no MindSpore.
+
+``report_files`` holds for the image with the number N ``N.js``, what the page loads to show it, and ``N.jpg``, its
+thumbnail; and for each rank ``records-RANK.jsonl``, a line of scores for each image. Class maps are class numbers,
+compressed: the page colours them, and knows the class below the pointer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from src.base.errors import DataError, UserError
+from src.base.files import make_folder, write_whole
+from src.config import schema
+from src.data.classes import class_palette
+from src.data.eval_samples import EvalSample, EvalSamples
+from src.data.label_maps import label_coding
+from src.data.orientations import read_aligned
+from src.distributed.communicator import Communicator
+from src.evaluation.predictions import PredictionWriter
+from src.evaluation.score_records import number
+from src.report.page import to_json
+from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
+from src.visual.visualize import error_map, overlay
+
+FOLDER = "report_files"
+LARGEST = 1024  # longest side of a picture in the report, pixels
+THUMBNAIL = 256  # the same of a thumbnail
+_QUALITY, _THUMBNAIL_QUALITY = 85, 78
+_CALL = ("bisenetReport.arrived(", ");\n")
+
+
+class ReportPictures:
+    """Write the pictures and scores of each sample, to be called with it and its prediction.
+
+    Args:
+        config: all settings.
+        stems: names of all samples, of all ranks.
+        rank: of this process.
+    """
+
+    def __init__(self, config: schema.Config, stems: Sequence[str], rank: int = 0) -> None:
+        self.numbers = {stem: number for number, stem in enumerate(stems)}
+        self.folder = Path(config.save_dir) / FOLDER
+        make_folder(self.folder)
+        self.records = self.folder / f"records-{rank}.jsonl"
+        write_whole(self.records, b"", "the records ")
+        self.num_classes, self.ignore_label = config.num_classes, config.data.ignore_label
+        self.coding = label_coding(config.data, config.num_classes)
+        self.palette = class_palette(config)
+
+    def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
+        """Write what the report shows of one sample; `prediction` (H, W) uint8 has the label's size.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        image, _ = read_aligned(sample.image_path, sample.label_path, self.coding.decode)
+        arrays = (image, sample.label, prediction)
+        photo, label, shown = (None if array is None else reduced(array, LARGEST) for array in arrays)
+        payload = picture_payload(photo, label, shown, self.ignore_label)
+        name = file_name(self.numbers[sample.stem])
+        write_whole(self.folder / f"{name}.js", payload.join(_CALL).encode(), "the picture ")
+        thumbnail = self._thumbnail(photo, label, shown)
+        write_whole(self.folder / f"{name}.jpg", _jpeg(thumbnail, _THUMBNAIL_QUALITY), "the thumbnail ")
+        _append(self.records, self._record(sample, prediction))
+
+    def _record(self, sample: EvalSample, prediction: np.ndarray) -> dict:
+        height, width = prediction.shape
+        index = self.numbers[sample.stem]
+        record = {"index": index, "name": sample.stem, "width": width, "height": height}
+        if sample.label is None:
+            return record
+        matrix = ConfusionMatrix(self.num_classes, self.ignore_label)
+        matrix.update(sample.label, prediction)
+        scores = iou(matrix.counts)
+        values = {"miou": mean_iou(scores), "accuracy": pixel_accuracy(matrix.counts)}
+        record |= {name: number(value) for name, value in values.items()}
+        return {**record, "iou": [number(score) for score in scores.tolist()]}
+
+    def _thumbnail(self, photo: np.ndarray, label: np.ndarray | None, prediction: np.ndarray) -> np.ndarray:
+        """Set the photograph and its errors, or else the prediction, side by side."""
+        if label is None:
+            second = overlay(photo, prediction, self.palette, 0.7)
+        else:
+            second = error_map(photo, label, prediction, self.ignore_label)
+        return np.hstack([reduced(photo, THUMBNAIL), reduced(second, THUMBNAIL)])
+
+
+def picture_writers(
+    config: schema.Config, samples: EvalSamples, others: Communicator | None
+) -> Callable[[EvalSample, np.ndarray], None]:
+    """Return what writes the pictures of a sample and its prediction that were asked for."""
+    writers: list[Callable[[EvalSample, np.ndarray], None]] = [PredictionWriter(config)]
+    if config.report:
+        writers.append(ReportPictures(config, samples.stems, others.rank if others else 0))
+
+    def write(sample: EvalSample, prediction: np.ndarray) -> None:
+        for each in writers:
+            each(sample, prediction)
+
+    return write
+
+
+def file_name(index: int) -> str:
+    """Return what the files of an image are called, without a suffix."""
+    return f"{index:06d}"
+
+
+def reduced(array: np.ndarray, largest: int) -> np.ndarray:
+    """Scale a picture (H, W, 3) or a class map (H, W) down to at most `largest` pixels on its longest side."""
+    height, width = array.shape[:2]
+    factor = largest / max(height, width)
+    if factor >= 1:
+        return array
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), as OpenCV has it
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA if array.ndim == 3 else cv2.INTER_NEAREST)
+
+
+def picture_payload(photo: np.ndarray, label: np.ndarray | None, prediction: np.ndarray | None, ignored: int) -> str:
+    """Return what the page's viewer takes, as JSON: a photograph (H, W, 3), and class maps (H, W) of its size.
+
+    Args:
+        photo: uint8 RGB.
+        label: uint8 train ids, if there are any.
+        prediction: uint8 train ids, if there are any.
+        ignored: value of `label` that is no class.
+    """
+    height, width = photo.shape[:2]
+    maps = {"truth": label, "prediction": prediction}
+    packed = {name: None if array is None else _packed(array) for name, array in maps.items()}
+    return to_json({"width": width, "height": height, "photo": jpeg_url(photo), "ignored": ignored, **packed})
+
+
+def jpeg_url(picture: np.ndarray, quality: int = _QUALITY) -> str:
+    """Return a picture (H, W, 3), uint8 RGB, as a ``data:`` URL."""
+    return _data_url(_jpeg(picture, quality))
+
+
+def _data_url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _packed(class_map: np.ndarray) -> str:
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(class_map, np.uint8).tobytes(), 6)).decode()
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise UserError("cannot encode a picture of the report")
+    return encoded.tobytes()
+
+
+def _append(path: Path, record: dict) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+    except OSError as err:
+        raise UserError(f"cannot write the records {path}: {err.strerror or err}") from err
+
+
+def remove_records(save_dir: Path) -> None:
+    """Remove the records of an evaluation that did not end, which may have had more ranks."""
+    for path in (save_dir / FOLDER).glob("records-*.jsonl"):
+        path.unlink(missing_ok=True)
+
+
+def count_pictures(save_dir: Path) -> int | None:
+    """Return how many pictures an evaluation has left for its report; None where none was asked for."""
+    if not any((save_dir / FOLDER).glob("records-*.jsonl")):
+        return None
+    return sum(1 for _ in read_records(save_dir))
+
+
+def read_records(save_dir: Path) -> Iterator[dict]:
+    """Yield the records of all images, rank by rank, one at a time.
+
+    Raises:
+        DataError: a line cannot be read.
+    """
+    for path in sorted((save_dir / FOLDER).glob("records-*.jsonl")):
+        with path.open(encoding="utf-8") as stream:
+            for line_number, line in enumerate(stream, 1):
+                try:
+                    yield json.loads(line)
+                except ValueError as err:
+                    raise DataError(f"{path}: line {line_number} is no record: {err}") from err
+
+
+def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Iterator[dict]:
+    """Yield the records as the page's list takes them: with thumbnail and place of the picture.
+
+    Args:
+        save_dir: folder of the evaluation.
+        page: the file that the page is written to.
+        run: number of the evaluation within the page.
+        inline: whether the page holds the pictures itself.
+    """
+    files = save_dir / FOLDER
+    for record in read_records(save_dir):
+        name = file_name(record["index"])
+        if inline:
+            thumbnail = _data_url(_read(files / f"{name}.jpg"))
+            place = {"thumbnail": thumbnail, "element": f"picture-{run}-{record['index']}"}
+        else:
+            thumbnail, script = (relative_url(files / f"{name}{suffix}", page) for suffix in (".jpg", ".js"))
+            place = {"thumbnail": thumbnail, "script": script}
+        yield {**record, "run": run, **place}
+
+
+def page_pictures(save_dir: Path, run: int) -> Iterator[tuple[str, str]]:
+    """Yield (id, JSON) of each picture for a page that holds them itself, one at a time."""
+    for record in read_records(save_dir):
+        text = _read(save_dir / FOLDER / f"{file_name(record['index'])}.js").decode()
+        yield f"picture-{run}-{record['index']}", text[len(_CALL[0]) : -len(_CALL[1])]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err.strerror}") from err
+
+
+def relative_url(path: Path, page: Path) -> str:
+    """Return the URL of a file, relative to the page that names it."""
+    return quote(os.fsencode(os.path.relpath(path.resolve(), page.resolve().parent)))
