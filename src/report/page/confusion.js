@@ -25,7 +25,7 @@ function drawMatrix(entry, mode, tell) {
   };
   const cells = (i) => matrix[i].map((count, j) => {
     const level = shade(i, j);
-    return h("td", { class: [i === j ? "hit" : "", level > 0.5 ? "deep" : ""].join(" ").trim() || null, "data-i": i, "data-j": j, "data-value": mode === "pixels" ? count : share(i, j),
+    return h("td", { class: [i === j ? "hit" : "", level > 0.8 ? "deepest" : level > 0.62 ? "deep" : ""].join(" ").trim() || null, "data-i": i, "data-j": j, "data-value": mode === "pixels" ? count : share(i, j),
       style: { "--level": level.toFixed(3) } }, text(i, j));
   });
   const say = (event) => {

@@ -71,13 +71,13 @@ report.section("overview", (panel, data) => {
   const { scores, curves } = data;
   scores.forEach((entry, i) => { entry.order = i; });
   if (!scores.length) panel.append(h("p", { class: "note" }, "There is no scored evaluation here."));
-  panel.append(h("div", { class: "grid cards" }, scores.map((entry) => scoreCard(entry, scores[0], scores.length > 1))));
   const details = scores.filter((entry) => entry.iou).slice(0, 1).flatMap((entry) => {
     const name = scores.length > 1 ? ` (${entry.name})` : "";
     return [card(`Weakest classes${name}`, weakest(entry)), entry.confusion_matrix ? card(`Largest confusions${name}`, confusionList(entry),
       h("p", { class: "hint" }, "Share of the labelled pixels of the true class.")) : null];
   });
-  panel.append(h("div", { class: "grid cards" }, details, curves.map(trainingCard)));
+  const cards = scores.map((entry) => scoreCard(entry, scores[0], scores.length > 1));
+  panel.append(h("div", { class: "grid cards" }, cards, details, curves.map(trainingCard)));
 });
 
 /** Bring the classes of all entries together, by name. */

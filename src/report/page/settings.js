@@ -26,8 +26,8 @@ report.section("settings", (panel, data) => {
   const entries = [["changed", "Differs from the default"], ...(data.runs.length > 1 ? [["runs", "Differs between runs"]] : []), ["all", "All keys"]];
   const current = entries.some(([key]) => key === view.get("keys")) ? view.get("keys") : "changed";
   const draw = (mode) => place.replaceChildren(settingsTable(data, mode));
-  panel.append(h("div", { class: "bar-of-tools" }, choices("Keys", entries, current, (mode) => { view.set("keys", mode); draw(mode); })));
-  if (data.settings.some(Boolean)) panel.append(place);
+  const tools = choices("Keys", entries, current, (mode) => { view.set("keys", mode); draw(mode); });
+  if (data.settings.some(Boolean)) panel.append(h("div", { class: "bar-of-tools" }, tools), place);
   else panel.append(h("p", { class: "note" }, "No configuration was saved."));
   draw(current);
   const names = [...new Set(data.environments.flatMap(Object.keys))];

@@ -13,6 +13,7 @@ class Viewer {
     this.readout = h("p", { class: "readout", role: "status" });
     this.title = h("h2");
     this.score = h("span", { class: "hint" });
+    this.key = h("p", { class: "hint key" }, swatch("#ffb000"), "wrong, in truth or prediction of the chosen class if one is chosen below; hatched: no label");
     this.legend = h("div", { class: "legend classes-here" });
     this.layer = "errors";
     this.opacity = h("input", { type: "range", min: 0, max: 100, value: 75, "aria-label": "Strength of the colours", on: { input: () => this.restyle() } });
@@ -22,7 +23,7 @@ class Viewer {
     const moves = h("div", { class: "choices" }, button("‹", "Previous picture", () => step(-1)), button("›", "Next picture", () => step(1)), button("✕", "Close", () => this.dialog.close()));
     const slider = h("label", { class: "field slider" }, h("span", {}, "Colours"), this.opacity);
     this.dialog = h("dialog", { class: "viewer", on: { close: closed, keydown: (event) => this.shortcut(event, step) } },
-      h("header", {}, h("div", {}, this.title, this.score), moves), h("div", { class: "bar-of-tools" }, this.tabs, slider, zooms), this.frame, this.readout, this.legend);
+      h("header", {}, h("div", {}, this.title, this.score), moves), h("div", { class: "bar-of-tools" }, this.tabs, slider, zooms), this.frame, this.readout, this.key, this.legend);
     document.body.append(this.dialog);
     this.listen();
   }
@@ -104,6 +105,7 @@ class Viewer {
   restyle() {
     this.stage.className = `stage ${this.layer}`;
     this.canvas.style.setProperty("opacity", this.opacity.value / 100);
+    this.key.style.setProperty("visibility", this.layer === "errors" ? "visible" : "hidden");
     this.opacity.disabled = this.layer === "photo";
   }
 
@@ -177,7 +179,7 @@ class Viewer {
     if (truth) parts.push(`truth: ${named(truth)}`);
     if (prediction) parts.push(`prediction: ${named(prediction)}`);
     if (truth && prediction && truth[at] !== ignored) parts.push(truth[at] === prediction[at] ? "right" : "wrong");
-    this.readout.textContent = parts.join(" · ");
+    this.readout.textContent = this.readout.title = parts.join(" · ");
   }
 
   moveMark() {
