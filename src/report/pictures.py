@@ -207,15 +207,14 @@ def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Itera
         inline: whether the page holds the pictures itself.
     """
     files = save_dir / FOLDER
+    place = relative_url(files, page)
     for record in read_records(save_dir):
         name = file_name(record["index"])
         if inline:
-            thumbnail = _data_url(_read(files / f"{name}.jpg"))
-            place = {"thumbnail": thumbnail, "element": f"picture-{run}-{record['index']}"}
+            urls = {"thumbnail": _data_url(_read(files / f"{name}.jpg")), "element": f"picture-{run}-{record['index']}"}
         else:
-            thumbnail, script = (relative_url(files / f"{name}{suffix}", page) for suffix in (".jpg", ".js"))
-            place = {"thumbnail": thumbnail, "script": script}
-        yield {**record, "run": run, **place}
+            urls = {"thumbnail": f"{place}/{name}.jpg", "script": f"{place}/{name}.js"}
+        yield {**record, "run": run, **urls}
 
 
 def page_pictures(save_dir: Path, run: int) -> Iterator[tuple[str, str]]:

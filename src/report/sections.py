@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from src.config.registry import DATASETS
 from src.evaluation.score_records import largest_confusions
 from src.report.page import Section, write_page
 from src.report.pictures import page_pictures, page_records
@@ -53,9 +54,17 @@ def score_entries(number: int, run: Run) -> list[dict]:
         return []
     several = record.get("protocols") or [record]
     common = {"run": number, "images": record.get("images"), "source": _source(record)}
-    common |= {"classes": record.get("class_names") or [f"class {i}" for i in range(len(record.get("iou") or ()))]}
-    common |= {"colors": record.get("class_colors") or []}
+    common |= _classes(run)
     return [{**common, "name": _entry_name(run, each, several), **_scores(each)} for each in several]
+
+
+def _classes(run: Run) -> dict[str, list[str]]:
+    """Return names and colours of the classes, as recorded, or as the data set of the configuration has them."""
+    record, settings = run.scores or {}, run.settings or {}
+    known = getattr(DATASETS.get(settings.get("data.name")), "classes", ())
+    names = record.get("class_names") or settings.get("data.class_names") or [cls.name for cls in known]
+    colors = record.get("class_colors") or ["#{:02x}{:02x}{:02x}".format(*cls.color) for cls in known]
+    return {"classes": [str(name) for name in names], "colors": [str(color) for color in colors]}
 
 
 def _entry_name(run: Run, each: dict, several: list) -> str:
@@ -104,10 +113,4 @@ def picture_section(page: Path, runs: Sequence[Run]) -> Section:
 
 
 def _picture_head(number: int, run: Run) -> dict:
-    scores = run.scores or {}
-    return {
-        "run": number,
-        "name": run.name,
-        "classes": scores.get("class_names") or [],
-        "colors": scores.get("class_colors") or [],
-    }
+    return {"run": number, "name": run.name, **_classes(run)}

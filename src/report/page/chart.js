@@ -1,6 +1,6 @@
 // Line charts: SVG, values on hover and by the arrow keys, and the same values as a table.
 
-const SHAPE = { width: 640, height: 280, left: 62, right: 14, top: 12, bottom: 36 };
+const SHAPE = { width: 640, height: 280, left: 62, right: 14, top: 12, bottom: 26 };
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "1 4"];
 
 /** Return round numbers from `low` to `high`, about `count` of them. */
@@ -78,9 +78,9 @@ function nearest(steps, step) {
 
 /**
  * Draw series over the training step.
- * @param {{title: string, series: {name: string, x: number[], y: (number|null)[], color: string, dash: number}[], write: function, log: boolean}} chart
+ * @param {{title: string, series: {name: string, x: number[], y: (number|null)[], color: string, dash: number}[], write: function, tick: function, log: boolean}} chart
  */
-function lineChart({ title, series, write = short, log = false }) {
+function lineChart({ title, series, write = short, tick = write, log = false }) {
   const figure = h("figure", { class: "card chart" }), hidden = new Set();
   const place = h("div", { class: "plot" }), tip = h("div", { class: "tip", role: "status", hidden: true });
   const legend = h("div", { class: "legend" }, series.map((each, i) => {
@@ -96,7 +96,7 @@ function lineChart({ title, series, write = short, log = false }) {
   function draw() {
     tip.hidden = true;
     const visible = series.filter((_, i) => !hidden.has(i));
-    place.replaceChildren(plot(visible, title, log, write, tip), tip);
+    place.replaceChildren(plot(visible, { title, log, write, tick }, tip), tip);
   }
   const caption = h("figcaption", {}, h("h2", {}, title), legend);
   figure.append(caption, place, valueTable(title, series));
@@ -104,7 +104,7 @@ function lineChart({ title, series, write = short, log = false }) {
   return figure;
 }
 
-function plot(visible, title, log, write, tip) {
+function plot(visible, { title, log, write, tick: writeTick }, tip) {
   const { width, height, left, right, top, bottom } = SHAPE;
   const shown = (value) => typeof value === "number" && (!log || value > 0);
   const bounds = (lists) => lists.flat().reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
@@ -118,10 +118,10 @@ function plot(visible, title, log, write, tip) {
   const x = makeScale(firstStep, lastStep, left, width - right, false), y = makeScale(floor, high + air, height - bottom, top, log);
   for (const tick of y.ticks) {
     const at = y.place(tick).toFixed(1);
-    canvas.append(svg("line", { x1: left, x2: width - right, y1: at, y2: at, class: "rule" }), svg("text", { x: left - 8, y: at, dy: "0.32em", "text-anchor": "end" }, write(tick)));
+    canvas.append(svg("line", { x1: left, x2: width - right, y1: at, y2: at, class: "rule" }), svg("text", { x: left - 8, y: at, dy: "0.32em", "text-anchor": "end" }, writeTick(tick)));
   }
   for (const tick of x.ticks.filter(Number.isInteger)) canvas.append(svg("text", { x: x.place(tick).toFixed(1), y: height - bottom + 18, "text-anchor": "middle" }, grouped(tick)));
-  canvas.append(svg("text", { x: width - right, y: height - 3, "text-anchor": "end", class: "unit" }, "step"));
+  canvas.append(svg("text", { x: left - 8, y: height - bottom + 18, "text-anchor": "end" }, "step"));
   for (const each of visible) {
     const line = { class: "series", "stroke-dasharray": DASHES[each.dash % DASHES.length], style: { stroke: each.color } };
     const noisy = each.y.length >= 200;

@@ -2,7 +2,7 @@
 
 const GROUPS = [
   { title: "Loss", from: "metrics", match: (name) => name === "loss" },
-  { title: "mIoU and pixel accuracy", from: "evaluations", match: (name) => name === "miou" || name === "pixel_accuracy", write: (value) => percent(value) },
+  { title: "mIoU and pixel accuracy", from: "evaluations", match: (name) => name === "miou" || name === "pixel_accuracy", write: (value) => percent(value), tick: (value) => `${short(100 * value)} %` },
   { title: "Loss of each head", from: "metrics", match: (name) => /^loss_/.test(name) && name !== "loss_scale" },
   { title: "Learning rate", from: "metrics", match: (name) => name === "lr" },
   { title: "Pictures a second", from: "metrics", match: (name) => name === "images_per_s" },
@@ -33,7 +33,7 @@ report.section("curves", (panel, data) => {
   const draw = () => {
     const log = view.get("log") === "1";
     const charts = groupsOf(runs).map((group) => [group, seriesOf(runs, group)]).filter(([, series]) => series.length);
-    place.replaceChildren(...charts.map(([group, series]) => lineChart({ title: group.title, series, write: group.write, log })));
+    place.replaceChildren(...charts.map(([group, series]) => lineChart({ title: group.title, series, write: group.write, tick: group.tick, log })));
     if (!charts.length) place.append(h("p", { class: "note" }, "Nothing was logged yet."));
   };
   const current = view.get("log") === "1" ? "1" : "";

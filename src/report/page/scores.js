@@ -25,14 +25,14 @@ function difference(value, first) {
 }
 
 function scoreCard(entry, first, several) {
-  const big = (name, value) =>
-    h("div", { class: "figure" }, exact("strong", value, percent(value)), several && entry !== first ? difference(value, first[name === "mIoU" ? "miou" : "pixel_accuracy"]) : null, h("span", {}, name));
+  const big = (name, key) => h("div", { class: "figure" }, exact("strong", entry[key], percent(entry[key])),
+    h("span", {}, name, several && entry !== first ? difference(entry[key], first[key]) : null));
   const rows = [["pictures", grouped(entry.images)], ...describeProtocol(entry.protocol)];
   if (entry.source.step !== undefined) rows.push(["after step", grouped(entry.source.step)]);
   if (entry.source.checkpoint) rows.push(["checkpoint", entry.source.checkpoint.split("/").pop()]);
   if (entry.source.weights && entry.source.weights !== "model") rows.push(["weights", entry.source.weights]);
   return h("section", { class: "card score" }, h("h2", {}, several ? swatchOfSeries(entry.order) : null, entry.name),
-    h("div", { class: "figures" }, big("mIoU", entry.miou), big("pixel accuracy", entry.pixel_accuracy)), facts(rows));
+    h("div", { class: "figures" }, big("mIoU", "miou"), big("pixel accuracy", "pixel_accuracy")), facts(rows));
 }
 
 function swatchOfSeries(number) {

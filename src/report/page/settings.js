@@ -4,6 +4,11 @@ function sameValue(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
+/** Let a dotted path break behind its dots. */
+function breakable(path) {
+  return path.split(/(?<=\.)/).flatMap((part) => [h("wbr"), part]);
+}
+
 function settingsTable(data, mode) {
   const { runs, settings, default: standard } = data, known = settings.filter(Boolean);
   const keys = [...new Set([...Object.keys(standard), ...known.flatMap(Object.keys)])];
@@ -17,7 +22,7 @@ function settingsTable(data, mode) {
     return h("td", { class: other ? "changed" : null, "data-key": key }, h("code", {}, plain(each[key])));
   };
   const head = h("tr", {}, ["Key", ...runs, "Default"].map((name) => h("th", { scope: "col" }, name)));
-  const rows = shown.map((key) => h("tr", { class: differs(key) ? "differs" : null }, h("th", { scope: "row" }, h("code", {}, key)), settings.map((each) => value(each, key)), h("td", { class: "standard" }, h("code", {}, plain(standard[key])))));
+  const rows = shown.map((key) => h("tr", { class: differs(key) ? "differs" : null }, h("th", { scope: "row" }, h("code", {}, breakable(key))), settings.map((each) => value(each, key)), h("td", { class: "standard" }, h("code", {}, plain(standard[key])))));
   return h("table", { class: "settings" }, h("thead", {}, head), h("tbody", {}, rows));
 }
 
