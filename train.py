@@ -32,7 +32,7 @@ from src.modules.factory import create_network, create_train_cell, learning_rate
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
 from src.report.environment import write_environment
-from src.report.live import LiveReport, keeping_scores
+from src.report.training import LiveReport, keeping_scores
 from src.state import checkpoint
 from src.state.run_folder import claimed_training_folder, resumes_itself
 from src.state.train_state import TrainState, catch_signals

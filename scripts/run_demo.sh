@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]
 # The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
-# street scenes, trains, evaluates single-scale and with all scales and mirror images, writes overlays and curves,
-# exports the network and measures the exported model as an offline inference does: the MindIR, and the ONNX where the
-# packages of requirements/onnx.txt are installed.
+# street scenes, trains, evaluates single-scale and with all scales and mirror images, writes overlays, curves and a
+# report for the browser, exports the network and measures the exported model as an offline inference does: the MindIR,
+# and the ONNX where the packages of requirements/onnx.txt are installed.
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
 # key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
@@ -48,7 +48,8 @@ demo train.py --save_dir "$run/train" --run_eval True
 checkpoint=$(find "$run/train/checkpoints" -name '*_rank0.ckpt' | sort -V | tail -n 1)
 
 announce "evaluation, single scale"
-demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_single_scale" --single_scale True --save_images True
+demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_single_scale" --single_scale True --save_images True \
+  --report True
 
 announce "evaluation, six scales with mirror images"
 demo eval.py --checkpoint_path "$checkpoint" --save_dir "$run/eval_multi_scale"
@@ -70,6 +71,9 @@ offline() { awk '/^miou: / { printf "%.4f", $2 }' "${folders[$1]}/acc.log"; }
 onnx="not exported; python -m pip install -r requirements/onnx.txt brings what it takes"
 [[ ${#formats[@]} -eq 1 ]] || onnx="$(offline onnx) single scale, in ONNX Runtime"
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
+
+with_me "$PYTHON" "$repo/scripts/report.py" "$run/eval_single_scale" "$run/eval_multi_scale" "$run/train" \
+  --output "$run/report.html" >/dev/null
 say "
 === done: training and evaluation took about $minutes min ===
 mIoU on pictures not trained on: $(miou "$run/eval_single_scale") single scale, $(miou "$run/eval_multi_scale") multi-scale with flip
@@ -78,6 +82,7 @@ mIoU of the exported ONNX:       $onnx
 exported models: $run/export
 overlays:        $run/eval_single_scale/images
 learning curves: $run/train/curves.png
+all in one page: $run/report.html
 checkpoint:      $checkpoint
 logs, scores:    $run
 data set:        $out/data"

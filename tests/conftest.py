@@ -39,6 +39,7 @@ WITHOUT_MINDSPORE = (
     "test_prefetch", "test_preflight", "test_preprocess", "test_quantize_onnx", "test_quantizing", "test_readme",
     "test_resize", "test_run_tests", "test_runner_build", "test_runner_program", "test_temporary", "test_tiny_dataset",
     "test_transforms", "test_versions", "test_visualize",
+    "test_browser", "test_page", "test_report_pictures", "test_report_runs", "test_score_records",
 )  # fmt: skip
 # The files that take longest, which come first so that no process is left with one of them in the end. Those with
 # jobs of several ranks (see `only_job`) stand apart, so that no process waits for another one's.

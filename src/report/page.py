@@ -88,7 +88,7 @@ def _page(title: str, subtitle: str, sections: Iterable[Section], live: dict | N
     style, script = (_joined(names) for names in (_STYLES, _SCRIPTS))
     template = (_PARTS / "page.html").read_text(encoding="utf-8")
     before, after = template.split("@@data@@")
-    values = {"policy": policy(style, script), "title": html.escape(title), "generator": GENERATOR, "style": style}
+    values = {"policy": policy(style, script), "generator": GENERATOR, "style": style, "title": html.escape(title)}
     for name, value in values.items():
         before = before.replace(f"@@{name}@@", value)
     yield before

@@ -13,7 +13,7 @@ from src.base.json_lines import read_json_lines
 from src.report import environment
 from src.report.pictures import count_pictures
 from src.report.settings import read_settings
-from src.state.checkpoint import FOLDER as CHECKPOINTS
+from src.state.checkpoint_names import FOLDER as CHECKPOINTS
 
 LATEST = "latest_evaluation.json"  # of a training run: scores of its latest evaluation
 _MARKS = ("metrics.jsonl", "eval.json", LATEST, "config.yml")

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from src.report.live import write_live_report
 from src.report.runs import find_runs
 from src.report.sections import write_report
 from tests.browser_helpers import Opened, running_browser
@@ -277,8 +278,6 @@ def test_no_text_becomes_code_and_the_policy_stops_what_would(opened):
 
 
 def test_an_open_page_of_a_training_reloads_and_keeps_its_view(browser, tmp_path):
-    from src.report.live import write_live_report
-
     metrics, _ = write_training(tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "run" / "metrics.jsonl").write_text("".join(lines[:20]), encoding="utf-8")

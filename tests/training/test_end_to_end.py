@@ -160,7 +160,7 @@ def test_evaluation_equals_the_one_while_training_and_the_official_one(straight,
     path = straight / "checkpoints" / checkpoint.checkpoint_name(STEPS)
     predictions = tmp_path / "predictions"
     options = ["--checkpoint_path", path, "--single_scale", "True", "--save_predictions", predictions]
-    options += ["--save_images", "True", "--save_dir", tmp_path / "eval", *tiny_options(dataset)]
+    options += ["--save_images", "True", "--report", "True", "--save_dir", tmp_path / "eval", *tiny_options(dataset)]
     done = run_script("eval.py", *options, strict=True)
     assert deprecations(done.stdout + done.stderr) == []
     assert re.search(r"\[INFO\] Total number of images: 3\n", done.stdout)
@@ -173,6 +173,7 @@ def test_evaluation_equals_the_one_while_training_and_the_official_one(straight,
     assert result["images"] == 3
     assert result["protocol"] == {"multi_scale": False, "img_ratios": [1.0], "flip": False, "image_size": [64, 96]}
     assert result["checkpoint"] == str(path)
+    check_reports(straight, tmp_path / "eval", result, done.stdout)
 
     labels = sorted(dataset.rglob("gtFine/val/*/*_gtFine_labelIds.png"))
     official = official_scores(predictions, labels)
@@ -187,6 +188,38 @@ def test_evaluation_equals_the_one_while_training_and_the_official_one(straight,
     done = run_script("eval.py", *options, check=False)
     assert done.returncode == 2
     assert "holds an evaluation already" in done.stderr
+
+
+def check_reports(run, folder, result, printed):
+    """Check what training and evaluation left for the browser against the scores and what was printed."""
+    matrix = np.array(result["confusion_matrix"])
+    hits, labelled, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(hits / (labelled + predicted - hits), np.array(result["iou"], float))
+    shares = matrix / np.maximum(labelled, 1)[:, None] * (1 - np.eye(len(matrix)))
+    assert re.findall(r"^  .* taken for .*?  +([\d.]+) %  +\d+ pixels$", printed, re.MULTILINE) == [
+        f"{100 * share:.2f}" for share in sorted(shares.ravel().tolist(), reverse=True)[:5]
+    ]
+    latest = json.loads((run / "latest_evaluation.json").read_text(encoding="utf-8"))
+    names = ("miou", "iou", "pixel_accuracy", "confusion_matrix", "class_names", "class_colors", "images", "protocol")
+    assert {name: latest[name] for name in names} == {name: result[name] for name in names}
+    pages = [embedded(path / "report.html", "page") for path in (run, folder)]
+    kinds = [[section["kind"] for section in page["sections"]] for page in pages]
+    assert kinds[0] == ["overview", "classes", "confusion", "curves", "settings"]
+    assert kinds[1] == ["overview", "classes", "confusion", "pictures", "curves", "settings"]
+    assert [page["live"] for page in pages] == [None, None]
+    for page, run_number in zip(pages, (0, 1)):  # the evaluation's names its training second
+        (curves,) = (section["data"]["runs"] for section in page["sections"] if section["kind"] == "curves")
+        assert curves[0]["run"] == run_number
+        assert curves[0]["metrics"]["loss"] == [record["loss"] for record in read_metrics(run).values()]
+    records = embedded(folder / "report.html", "records-3")
+    assert sorted(record["name"] for record in records) == sorted(path.stem for path in (folder / "images").iterdir())
+
+
+def embedded(path, element):
+    """Return the data of an element of a page."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(f'<script type="application/json" id="{element}">(.*?)</script>', text, re.DOTALL)[1])
 
 
 @pytest.mark.once

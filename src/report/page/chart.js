@@ -121,7 +121,7 @@ function plot(visible, { title, log, write, tick: writeTick }, tip) {
     canvas.append(svg("line", { x1: left, x2: width - right, y1: at, y2: at, class: "rule" }), svg("text", { x: left - 8, y: at, dy: "0.32em", "text-anchor": "end" }, writeTick(tick)));
   }
   for (const tick of x.ticks.filter(Number.isInteger)) canvas.append(svg("text", { x: x.place(tick).toFixed(1), y: height - bottom + 18, "text-anchor": "middle" }, grouped(tick)));
-  canvas.append(svg("text", { x: left - 8, y: height - bottom + 18, "text-anchor": "end" }, "step"));
+  canvas.append(svg("text", { x: 0, y: height - bottom + 18 }, "step"));
   for (const each of visible) {
     const line = { class: "series", "stroke-dasharray": DASHES[each.dash % DASHES.length], style: { stroke: each.color } };
     const noisy = each.y.length >= 200;

@@ -58,6 +58,6 @@ report.section("confusion", (panel, data) => {
   };
   const tools = [choices("Shares", Object.entries(SHARES).map(([key, { text }]) => [key, text]), mode, (key) => { mode = key; view.set("matrix", key); draw(); })];
   if (scores.length > 1) tools.unshift(select("Evaluation", scores.map((entry, i) => [i, entry.name]), scores.indexOf(chosen), (i) => { chosen = scores[i]; view.set("of", i); draw(); }));
-  panel.append(h("div", { class: "bar-of-tools" }, tools), line, place, hint, confusions);
+  panel.append(h("div", { class: "bar-of-tools" }, tools), line, h("div", { class: "beside" }, place, confusions), hint);
   draw();
 });
