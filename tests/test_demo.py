@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.browser_helpers import Opened, running_browser
 from tests.run_helpers import ROOT, read_metrics
 from tests.runner_helpers import CACHE
 
@@ -79,3 +80,47 @@ def test_the_whole_demo(out, tmp_path):
         assert f"mIoU of the exported {title} {offline:.4f} single scale" in done.stdout
     for path in (overlays[0].parent, run / "train" / "curves.png", run / "train" / "checkpoints", data):
         assert str(path) in done.stdout
+    assert str(run / "report.html") in done.stdout
+    check_report(run, scores)
+
+
+def check_report(run, scores):
+    """Open the report in a browser: its numbers are those of eval.json and metrics.jsonl."""
+    metrics = read_metrics(run / "train")
+    latest = json.loads((run / "train" / "latest_evaluation.json").read_text(encoding="utf-8"))
+    evaluated = [*scores.values(), latest]
+    with running_browser() as browser:
+        report = Opened(browser, run / "report.html")
+        shown = [record[name] for record in evaluated for name in ("miou", "pixel_accuracy")]
+        assert report.values(".score .figure strong") == shown
+        report.tab("Classes")
+        columns = [record["iou"] for record in evaluated]
+        cells = report.values(".classes tbody td.number > span:first-child")
+        assert cells == [score for row in zip(*columns) for score in row]
+        report.tab("Confusion")
+        report.page.get_by_role("button", name="Pixels").click()
+        for number, record in enumerate(evaluated):
+            report.page.get_by_label("Evaluation").nth(0).select_option(str(number))
+            assert report.values(".matrix tbody td") == [count for row in record["confusion_matrix"] for count in row]
+        report.tab("Pictures")
+        assert len(report.texts(".picture")) == 24
+        report.page.locator(".picture").first.click()
+        report.wait_for(".stage.errors")
+        report.page.keyboard.press("Escape")
+        report.tab("Curves")
+        for chart in report.page.locator(".chart").all():
+            if not chart.locator("h2").inner_text().startswith("mIoU"):
+                check_chart(report, chart, metrics)
+        assert report.problems == []
+
+
+def check_chart(report, chart, metrics):
+    """Go through the values of a chart by its keys."""
+    chart.locator(".plot > svg").focus()
+    for step in metrics:
+        report.page.keyboard.press("ArrowRight")
+        read = "all => all.map(each => [each.dataset.series, each.querySelector('b').dataset.value ?? null])"
+        rows = chart.locator(".tip [data-series]").evaluate_all(read)
+        assert rows
+        for series, value in rows:
+            assert (value and float(value)) == metrics[step][series.split("/", 1)[1]]

@@ -7,15 +7,20 @@ import json
 import numpy as np
 import pytest
 
+from src.data.eval_samples import EvalSample
+from src.evaluation.score_records import as_text, classes_of
 from src.report.live import write_live_report
+from src.report.pictures import ReportPictures
 from src.report.runs import find_runs
 from src.report.sections import write_report
 from tests.browser_helpers import Opened, running_browser
+from tests.dataset_helpers import write_png
 from tests.report_helpers import (
     ATTACK,
     HOSTILE,
     IGNORED,
     iou_by_sets,
+    make_config,
     make_pictures,
     write_evaluation,
     write_training,
@@ -357,6 +362,26 @@ def test_an_evaluation_without_a_run_and_without_pictures(browser, tmp_path):
     report.tab("Confusion")
     report.tab("Pictures")
     assert report.texts(".panel.pictures .note") == ["This evaluation has no pictures."]
+    report.page.close()
+    assert report.problems == []
+
+
+def test_pictures_without_labels(browser, tmp_path):
+    path = write_png(tmp_path / "photo.png", np.zeros((8, 16, 3), np.uint8))
+    config = make_config(tmp_path / "run")
+    write = ReportPictures(config, ["b", "a"])
+    for name in ("b", "a"):
+        write(EvalSample(None, None, (8, 16), (8, 16), str(path), None, name), np.ones((8, 16), np.uint8))
+    (tmp_path / "run" / "eval.json").write_bytes(as_text({"split": "test", "images": 2, **classes_of(config)}))
+    write_report(tmp_path / "report.html", find_runs([tmp_path / "run"]))
+    report = Opened(browser, tmp_path / "report.html")
+    assert report.texts("#tabs button") == ["Overview", "Pictures", "Configuration"]
+    report.tab("Pictures")
+    assert report.texts(".picture .name") == ["a", "b"]
+    report.page.locator(".picture").first.click()
+    report.wait_for(".stage.prediction")
+    assert report.texts(".viewer [role=tab]") == ["Photograph", "Prediction"]
+    assert painted(report.page) == 8 * 16
     report.page.close()
     assert report.problems == []
 
