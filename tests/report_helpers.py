@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from src.config import schema
 from src.config.saved import write_config
 from src.data.eval_samples import EvalSample
 from src.evaluation.score_records import as_text, classes_of, scores_of
-from src.report.pictures import ReportPictures
+from src.report.pictures import FOLDER, ReportPictures
 from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.metrics import ConfusionMatrix, Evaluation, iou, mean_iou, pixel_accuracy
 from tests.dataset_helpers import write_png
@@ -80,6 +81,22 @@ def write_evaluation(folder: Path, pictures: Pictures, **further: object) -> dic
     (folder / "eval.json").write_bytes(as_text(record))
     write_config(config, folder)
     return json.loads((folder / "eval.json").read_text(encoding="utf-8"))
+
+
+def repeat_pictures(folder: Path, count: int) -> None:
+    """Let the pictures of an evaluation come again and again, by other numbers and names, until there are `count`."""
+    files = folder / FOLDER
+    lines = (files / "records-0.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    for index in range(len(records), count):
+        origin = records[index % len(lines)]
+        records.append({**origin, "index": index, "name": f"p{index:04d}"})
+        for suffix in (".js", ".jpg"):
+            os.link(
+                files / f"{origin['index']:06d}{suffix}", files / f"{index:06d}{suffix}"
+            )  # Python 3.9 lacks hardlink_to
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (files / "records-0.jsonl").write_text(text, encoding="utf-8")
 
 
 def write_training(folder: Path, steps: int = 40, seed: int = 0) -> tuple[list[dict], list[dict]]:
