@@ -104,11 +104,28 @@ function lineChart({ title, series, write = short, tick = write, log = false }) 
   return figure;
 }
 
+/** Return the least and the largest of the values in several lists that are `shown`. */
+function bounds(lists, shown) {
+  let low = Infinity, high = -Infinity;
+  for (const values of lists) {
+    for (const value of values) {
+      if (!shown(value)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  return [low, high];
+}
+
+/** Return the steps of several series, ascending. */
+function stepsOf(series) {
+  return [...new Set(series.flatMap((each) => each.x))].sort((a, b) => a - b);
+}
+
 function plot(visible, { title, log, write, tick: writeTick }, tip) {
   const { width, height, left, right, top, bottom } = SHAPE;
   const shown = (value) => typeof value === "number" && (!log || value > 0);
-  const bounds = (lists) => lists.flat().reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
-  const [firstStep, lastStep] = bounds(visible.map((each) => each.x)), [low, high] = bounds(visible.map((each) => each.y.filter(shown)));
+  const [firstStep, lastStep] = bounds(visible.map((each) => each.x), () => true), [low, high] = bounds(visible.map((each) => each.y), shown);
   const canvas = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": `${title}: a chart; the arrow keys go from step to step, the table below holds the values` });
   if (!Number.isFinite(low)) {
     canvas.append(svg("text", { x: width / 2, y: height / 2, class: "empty", "text-anchor": "middle" }, visible.length ? "no values on this scale" : "nothing chosen"));
@@ -137,8 +154,8 @@ function addHover(canvas, visible, x, y, write, tip, shown) {
   const { width, height, left, right, top, bottom } = SHAPE;
   const cursor = svg("g", { class: "cursor", visibility: "hidden" });
   canvas.append(cursor);
-  let current = null;
-  const steps = [...new Set(visible.flatMap((each) => each.x))].sort((a, b) => a - b);
+  let current = null, known = null;
+  const steps = () => (known ??= stepsOf(visible));
 
   function point(step) {
     current = step;
@@ -158,7 +175,7 @@ function addHover(canvas, visible, x, y, write, tip, shown) {
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect(), at = ((event.clientX - box.left) / box.width) * width;
     const share = Math.min(1, Math.max(0, (at - left) / (width - right - left)));
-    point(steps[nearest(steps, x.low + share * (x.high - x.low))]);
+    point(steps()[nearest(steps(), x.low + share * (x.high - x.low))]);
   });
   canvas.addEventListener("pointerleave", leave);
   canvas.addEventListener("blur", leave);
@@ -166,8 +183,8 @@ function addHover(canvas, visible, x, y, write, tip, shown) {
     const moves = { ArrowRight: 1, ArrowLeft: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
     if (!(event.key in moves)) return;
     event.preventDefault();
-    const place = current === null ? -1 : steps.indexOf(current);
-    point(steps[Math.min(steps.length - 1, Math.max(0, place + moves[event.key]))]);
+    const place = current === null ? -1 : nearest(steps(), current);
+    point(steps()[Math.min(steps().length - 1, Math.max(0, place + moves[event.key]))]);
   });
 }
 
@@ -176,7 +193,7 @@ function valueTable(title, series, most = 200) {
   const details = h("details", {}, h("summary", {}, "Values as a table"));
   details.addEventListener("toggle", () => {
     if (details.childElementCount > 1) return;
-    const steps = [...new Set(series.flatMap((each) => each.x))].sort((a, b) => a - b);
+    const steps = stepsOf(series);
     const stride = Math.ceil(steps.length / most), chosen = steps.filter((_, i) => i % stride === 0 || i === steps.length - 1);
     const value = (each, step) => { const i = nearest(each.x, step); return each.x[i] === step ? each.y[i] : null; };
     const caption = stride > 1 ? `${title}: every ${stride}th of ${grouped(steps.length)} values` : title;
