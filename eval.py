@@ -30,7 +30,9 @@ from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
+from src.report import NAME as REPORT
 from src.report.environment import write_environment
+from src.report.page import require_replaceable
 from src.report.pictures import FOLDER as PICTURES
 from src.report.pictures import picture_writers, remove_records
 from src.report.runs import find_runs, run_of_checkpoint
@@ -128,6 +130,8 @@ def check_outputs(config: schema.Config) -> Path:
     save_dir = Path(config.save_dir) if config.save_dir else dated_folder("eval")
     if (save_dir / "eval.json").exists():
         raise ConfigError(f"{save_dir} holds an evaluation already; take another --save_dir")
+    if config.report:
+        require_replaceable(save_dir / REPORT)
     if not config.save_predictions:
         return save_dir
     predictions, overlays = Path(config.save_predictions), save_dir / "images"
@@ -163,7 +167,7 @@ def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], 
 
 def write_pages(config: schema.Config) -> None:
     """Write ``{save_dir}/report.html``, with the run that the checkpoint is of where that is there."""
-    path, run = Path(config.save_dir) / "report.html", run_of_checkpoint(config.checkpoint_path)
+    path, run = Path(config.save_dir) / REPORT, run_of_checkpoint(config.checkpoint_path)
     write_report(path, find_runs([Path(config.save_dir), *([run] if run else [])]))
     logger.info("report: %s", path)
 

@@ -15,14 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
-from src.base.errors import UserError
-from src.report.page import is_report
+from src.report import NAME
+from src.report.page import require_replaceable
 from src.report.runs import find_runs
 from src.report.sections import write_report
 from src.utils.config import Parser
 from src.utils.entry import run_entry
-
-NAME = "report.html"
 
 
 @claims.releasing
@@ -34,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse_args(argv)
     output = args.output or (args.runs[0] / NAME if len(args.runs) == 1 else Path(NAME))
-    if output.exists() and not is_report(output):
-        raise UserError(f"{output} is there already and is no report; give another name by --output")
+    require_replaceable(output)
     runs = find_runs(args.runs)
     claims.hold_file(output, "report", "--output")
     write_report(output, runs)

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from src.base.files import make_folder, write_whole
+from src.report import NAME
 from src.report.page import to_json
 from src.report.pictures import FOLDER
 from src.report.runs import read_run
 from src.report.sections import write_report
 
-NAME = "report.html"
 STATE = "state.js"
 
 

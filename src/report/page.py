@@ -14,12 +14,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from src.base.errors import UserError
 from src.base.temporary import replacing
 
 GENERATOR = "BiSeNetV2 report"
+_HEAD = 2000  # characters in which a page says what wrote it
 _PARTS = Path(__file__).parent / "page"
 _STYLES = ("base.css", "sections.css", "pictures.css")
 _SCRIPTS = (  # in the order in which they run
@@ -75,8 +76,9 @@ def write_page(
             "version", see `src/report/live.py`.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or another file is in its place.
     """
+    require_replaceable(path)
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.writelines(_page(title, subtitle, sections, live))
@@ -126,14 +128,14 @@ def policy(style: str, script: str) -> str:
     )
 
 
-def is_report(path: Path) -> bool:
-    """Return whether a file begins like a page of `write_page`."""
+def require_replaceable(path: Path) -> None:
+    """Raise a UserError if there is something at `path` that is no page of `write_page`: nobody else's is replaced."""
+    if not path.exists():
+        return
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            return f'content="{GENERATOR}"' in _head(stream)
+            own = f'content="{GENERATOR}"' in stream.read(_HEAD)
     except OSError:
-        return False
-
-
-def _head(stream: TextIO, characters: int = 2000) -> str:
-    return stream.read(characters)
+        own = False
+    if not own:
+        raise UserError(f"{path} is there already and is no report of ours; move it, or write to another place")

@@ -12,7 +12,8 @@ from src.base.files import write_whole
 from src.base.side_files import side_file
 from src.config import schema
 from src.evaluation.score_records import as_text, classes_of, scores_of
-from src.report.live import NAME, write_live_report
+from src.report import NAME
+from src.report.live import write_live_report
 from src.report.runs import LATEST
 from src.state.train_state import TrainState
 from src.utils.callback import CheckpointSaver

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eval import check_outputs
-from src.base.errors import ConfigError
+from src.base.errors import ConfigError, UserError
 from src.utils.config import load_config
 from tests.run_helpers import run_script
 
@@ -72,6 +72,15 @@ def test_a_folder_of_predictions_that_is_not_empty_is_refused(tmp_path):
     (tmp_path / "old" / "a.png").touch()
     with pytest.raises(ConfigError, match="not empty; take an empty or a new folder"):
         check_outputs(outputs(tmp_path / "run", tmp_path / "old"))
+
+
+def test_a_report_of_somebody_elses_is_refused_before_anything_is_done(tmp_path):
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="is there already and is no report of ours"):
+        check_outputs(
+            load_config(["--checkpoint_path", "x.ckpt", "--save_dir", str(tmp_path), "--report", "1"], "eval")
+        )
+    assert check_outputs(outputs(tmp_path, None)) == tmp_path
 
 
 def test_the_mistake_gets_one_line_and_nothing_is_written(tmp_path):

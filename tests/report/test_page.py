@@ -14,7 +14,7 @@ import tracemalloc
 import pytest
 
 from src.base.errors import UserError
-from src.report.page import Section, is_report, to_json, write_page
+from src.report.page import Section, to_json, write_page
 from tests.report_helpers import ATTACK, HOSTILE
 from tests.run_helpers import ROOT
 
@@ -101,12 +101,15 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path):
         write_page(tmp_path / "no" / "a.html", "x", [])
 
 
-def test_a_page_is_known_by_its_head(tmp_path):
-    write(tmp_path / "a.html")
+def test_only_a_page_of_ours_is_replaced(tmp_path):
+    write(tmp_path / "a.html", title="first")
+    assert write(tmp_path / "a.html", title="second").title == "second"
     (tmp_path / "b.html").write_text("<html>", encoding="utf-8")
-    assert is_report(tmp_path / "a.html")
-    assert not is_report(tmp_path / "b.html")
-    assert not is_report(tmp_path / "c.html")
+    (tmp_path / "c.html").mkdir()
+    for path in (tmp_path / "b.html", tmp_path / "c.html"):
+        with pytest.raises(UserError, match=f"^{path} is there already and is no report of ours; [^\n]*$"):
+            write(path)
+    assert (tmp_path / "b.html").read_text(encoding="utf-8") == "<html>"
 
 
 def test_memory_does_not_grow_with_the_number_of_records(tmp_path):
