@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -76,7 +77,9 @@ def test_predictions_are_those_of_the_same_images_with_labels(dataset, weights, 
     assert len(list((tmp_path / "run" / "images").iterdir())) == 5
 
     record = json.loads((tmp_path / "run" / "eval.json").read_text(encoding="utf-8"))
-    assert set(record) == {"split", "predictions", "images", "protocol", "checkpoint", "weights"}
+    assert set(record) == {
+        "split", "predictions", "images", "protocol", "checkpoint", "weights", "class_names", "class_colors",
+    }  # fmt: skip
     assert (record["split"], record["images"]) == ("test", 5)
     assert record["protocol"] == {"multi_scale": True, "img_ratios": [0.75, 1.0], "flip": True, "image_size": [64, 96]}
     done = run_script("eval.py", *options(dataset, weights, tmp_path, "test"), check=False)
@@ -88,7 +91,7 @@ def test_predictions_are_those_of_the_same_images_with_labels(dataset, weights, 
 @pytest.mark.usefixtures("only_job")
 def test_ranks_share_the_images(dataset, weights, of_val, tmp_path):
     words = ["mpirun", "--allow-run-as-root", "-n", "2", "--oversubscribe"]
-    words += command("eval.py", *options(dataset, weights, tmp_path, "test"))
+    words += command("eval.py", *options(dataset, weights, tmp_path, "test"), "--report", "True")
     done = subprocess.run(words, env=variables(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     found = read_folder(tmp_path / "predictions")
@@ -96,6 +99,11 @@ def test_ranks_share_the_images(dataset, weights, of_val, tmp_path):
     assert all((found[name] == of_val[name]).all() for name in found)
     record = json.loads((tmp_path / "run" / "eval.json").read_text(encoding="utf-8"))
     assert record["images"] == 5
+    files = tmp_path / "run" / "report_files"
+    assert len((files / "records-0.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    assert len((files / "records-1.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert sorted(map(int, re.findall('id="picture-0-([0-9]+)"', page))) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.slow
