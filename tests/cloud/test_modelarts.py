@@ -150,7 +150,8 @@ def mounted(tmp_path_factory, dataset, graphs) -> Path:
 def test_a_mounted_job_writes_into_the_mounted_folder(mounted, dataset):
     names = {path.relative_to(mounted).as_posix() for path in mounted.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{checkpoint.checkpoint_name(step)}" for step in (8, 12)}
-    assert names == checkpoints | {"config.yml", "curves.png", "metrics.jsonl", "logs/rank_0.log"}
+    written = {"config.yml", "curves.png", "environment.json", "metrics.jsonl", "logs/rank_0.log"}
+    assert names == checkpoints | written | {"report.html", "report_files/state.js"}
     log = (mounted / "logs" / "rank_0.log").read_text(encoding="utf-8")
     assert "arguments that were ignored: --num_gpus=1" in log  # logged before there was a file
     assert f"data_url: {dataset}" in log

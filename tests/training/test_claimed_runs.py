@@ -46,7 +46,8 @@ def test_two_trainings_in_one_folder(tmp_path):
     assert second.stderr.endswith("); take another --save_dir\n")
     assert list(read_metrics(run)) == [1]
     assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yml", "curves.png", "logs", "metrics.jsonl"}
+    written = {"checkpoints", "config.yml", "curves.png", "environment.json", "logs", "metrics.jsonl"}
+    assert {path.name for path in run.iterdir()} == written | {"report.html", "report_files"}
     left = {path.name for path in (run / "checkpoints").iterdir() if not path.is_symlink()}
     assert left == {"BiSeNetV2_1_rank0.ckpt"}
     assert mine.read_bytes() == b"mine"

@@ -73,8 +73,12 @@ def test_files_of_a_run(straight):
     assert present == {
         "config.yml",
         "curves.png",
+        "environment.json",
         "evaluations.jsonl",
+        "latest_evaluation.json",
         "metrics.jsonl",
+        "report.html",
+        "report_files/state.js",
         "logs/rank_0.log",
         "checkpoints/BiSeNetV2_10_rank0.ckpt",
         "checkpoints/BiSeNetV2_20_rank0.ckpt",
