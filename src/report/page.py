@@ -45,7 +45,7 @@ class Section:
     kind: str
     title: str
     data: dict
-    records: Iterable[dict] = ()
+    records: Iterable[Any] = ()
     inlined: Iterable[tuple[str, str]] = field(default=(), repr=False)
 
 
@@ -104,7 +104,7 @@ def _page(title: str, subtitle: str, sections: Iterable[Section], live: dict | N
     yield after.replace("@@script@@", script)
 
 
-def _list(element: str, records: Iterable[dict]) -> Iterator[str]:
+def _list(element: str, records: Iterable[Any]) -> Iterator[str]:
     yield f'<script type="application/json" id="{element}">['
     for number, record in enumerate(records):
         yield (",\n" if number else "") + to_json(record)

@@ -191,10 +191,17 @@ def read_records(save_dir: Path) -> Iterator[dict]:
     for path in sorted((save_dir / FOLDER).glob("records-*.jsonl")):
         with path.open(encoding="utf-8") as stream:
             for line_number, line in enumerate(stream, 1):
-                try:
-                    yield json.loads(line)
-                except ValueError as err:
-                    raise DataError(f"{path}: line {line_number} is no record: {err}") from err
+                yield _parsed(line, f"{path}: line {line_number}")
+
+
+def _parsed(line: str, where: str) -> dict:
+    try:
+        record = json.loads(line)
+    except ValueError as err:
+        raise DataError(f"{where} is no record: {err}") from err
+    if not (isinstance(record, dict) and type(record.get("index")) is int and isinstance(record.get("name"), str)):
+        raise DataError(f"{where} is no record: it lacks index or name")
+    return record
 
 
 def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Iterator[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     try:
         metrics, evaluations = (read_json_lines(folder / f"{each}.jsonl") for each in ("metrics", "evaluations"))
-        scores = _read_mapping(folder / "eval.json") or _read_mapping(folder / LATEST)
+        scores = _read_scores(folder / "eval.json") or _read_scores(folder / LATEST)
         return Run(
             name or folder.resolve().name, folder, metrics, evaluations, scores, read_settings(folder),
             _read_mapping(folder / environment.NAME) or {}, count_pictures(folder),
@@ -96,6 +97,23 @@ def run_of_checkpoint(path: str | Path) -> Path | None:
     """Return the folder of the run that a checkpoint is still in; None if it is in none."""
     folder = Path(path).resolve().parent
     return folder.parent if folder.name == CHECKPOINTS and (folder.parent / "metrics.jsonl").is_file() else None
+
+
+def _read_scores(path: Path) -> dict | None:
+    record = _read_mapping(path)
+    for each in [record or {}, *((record or {}).get("protocols") or ())]:
+        scores, matrix = each.get("iou") or [], each.get("confusion_matrix") or []
+        size = len(scores)
+        square = all(isinstance(row, list) and len(row) == size for row in matrix)
+        if not (square and len(matrix) in (0, size) and all(map(_is_count, itertools.chain.from_iterable(matrix)))):
+            raise DataError(f"{path}: confusion_matrix is no matrix of whole numbers for {size} classes")
+        if not all(score is None or isinstance(score, (int, float)) for score in [*scores, each.get("miou")]):
+            raise DataError(f"{path}: scores are no numbers")
+    return record
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _read_mapping(path: Path) -> dict | None:

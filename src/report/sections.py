@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ def write_report(path: Path, runs: Sequence[Run], *, live: dict | None = None) -
     """Write the report of some runs and evaluations to `path`, replacing what is there; see `write_page`."""
     title = runs[0].name if len(runs) == 1 else " · ".join(run.name for run in runs[:4])
     more = f" · and {len(runs) - 4} more" if len(runs) > 4 else ""
-    write_page(path, title + more, run_sections(path, runs), subtitle="BiSeNetV2 report", live=live)
+    state = " · goes on, this page follows" if live else ""
+    subtitle = f"BiSeNetV2 report · written {time.strftime('%Y-%m-%d %H:%M')}{state}"
+    write_page(path, title + more, run_sections(path, runs), subtitle=subtitle, live=live)
 
 
 def run_sections(page: Path, runs: Sequence[Run]) -> list[Section]:
@@ -83,8 +86,9 @@ def _scores(record: dict) -> dict:
 
 
 def curve_entry(number: int, run: Run) -> dict:
-    """Return metrics and evaluations of a run column by column."""
-    return {"run": number, "name": run.name, "metrics": _columns(run.metrics), "evaluations": _columns(run.evaluations)}
+    """Return metrics and evaluations of a run column by column, and how many steps it is to have."""
+    columns = {"metrics": _columns(run.metrics), "evaluations": _columns(run.evaluations)}
+    return {"run": number, "name": run.name, "total_step": (run.settings or {}).get("total_step"), **columns}
 
 
 def _columns(records: Sequence[dict]) -> dict[str, list]:
@@ -99,7 +103,7 @@ def curve_ends(curve: dict) -> dict:
     evaluations = curve["evaluations"]
     pairs = zip(evaluations.get("step", ()), evaluations.get("miou", ()))
     best = max((pair for pair in pairs if isinstance(pair[1], float)), key=lambda pair: pair[1], default=None)
-    return {"run": curve["run"], "name": curve["name"], "last": last, "best": best}
+    return {"name": curve["name"], "total_step": curve["total_step"], "last": last, "best": best}
 
 
 def picture_section(page: Path, runs: Sequence[Run]) -> Section:

@@ -10,7 +10,8 @@ import pytest
 from src.data.eval_samples import EvalSample
 from src.evaluation.score_records import as_text, classes_of
 from src.report.live import write_live_report
-from src.report.pictures import ReportPictures
+from src.report.page import Section, write_page
+from src.report.pictures import ReportPictures, jpeg_url
 from src.report.runs import find_runs
 from src.report.sections import write_report
 from tests.browser_helpers import Opened, running_browser
@@ -79,6 +80,7 @@ def test_the_overview_has_the_numbers_of_eval_json(opened, written):
         metrics[-1]["images_per_s"],
         best["miou"],
     ]
+    assert opened.texts(".card:last-child dd span")[0] == "40 of 40"
     matrix = np.array(scores["confusion_matrix"])
     shares = matrix / matrix.sum(axis=1, keepdims=True)
     np.fill_diagonal(shares, 0)
@@ -363,6 +365,36 @@ def test_an_evaluation_without_a_run_and_without_pictures(browser, tmp_path):
     report.tab("Confusion")
     report.tab("Pictures")
     assert report.texts(".panel.pictures .note") == ["This evaluation has no pictures."]
+    report.page.close()
+    assert report.problems == []
+
+
+def test_tables_and_galleries_of_any_page(browser, tmp_path):
+    url = jpeg_url(np.full((6, 10, 3), (200, 30, 30), np.uint8))
+    items = ({"image": url, "caption": f"{ATTACK} {n}", "lines": [HOSTILE[0], "flip"]} for n in range(150))
+    table = {"columns": ["file", HOSTILE[1]], "rows": [[ATTACK, 3], ["b", None]], "notes": [HOSTILE[2]]}
+    sections = [
+        Section("table", "Files", table, [["c", 5]]),
+        Section("gallery", "Samples", {"notes": ["a sheet"]}, items),
+        Section("gallery", "None", {}),
+        Section("unheard of", "Other", {}),
+    ]
+    write_page(tmp_path / "a.html", ATTACK, sections)
+    report = Opened(browser, tmp_path / "a.html", "tab=gallery2")
+    assert report.page.get_by_role("tab", selected=True).inner_text() == "None"
+    assert report.texts("#panel-2 .note") == ["Nothing to show."]
+    report.tab("Files")
+    assert report.texts("#panel-0 td") == [ATTACK, "3", "b", "–", "c", "5"]
+    assert report.texts("#panel-0 th") == ["file", HOSTILE[1]]
+    report.tab("Samples")
+    assert report.page.locator(".item").count() == 60
+    report.page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
+    report.wait_for(".item", more_than=60)
+    first = report.page.locator(".item").first
+    assert first.locator("strong").inner_text() == f"{ATTACK} 0"
+    assert first.locator("img").evaluate("image => image.naturalWidth") == 10
+    report.tab("Other")
+    assert report.texts("#panel-3 .note") == ["This page cannot show “unheard of”."]
     report.page.close()
     assert report.problems == []
 

@@ -103,9 +103,11 @@ def test_ranks_leave_records_of_their_own_and_earlier_ones_go(tmp_path, pictures
 
 def test_a_damaged_record_is_one_line(tmp_path):
     (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "records-0.jsonl").write_text('{"index": 0}\n{"ind\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"records-0\.jsonl: line 2 is no record: [^\n]*$"):
-        list(read_records(tmp_path))
+    for damaged in ('{"ind', "[]", '{"index": "0", "name": "a"}', '{"index": 0}'):
+        text = '{"index": 0, "name": "a"}\n' + damaged + "\n"
+        (tmp_path / FOLDER / "records-0.jsonl").write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=r"records-0\.jsonl: line 2 is no record: [^\n]*$"):
+            list(read_records(tmp_path))
 
 
 def test_addresses_are_relative_and_quoted(tmp_path):

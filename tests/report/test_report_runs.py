@@ -123,9 +123,16 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is there already and is no report of ours; [^\n]*$"):
         script.main([str(tmp_path / "run")])
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8") == "mine"
-    for content in ("{", "[]"):
+    for content, message in (
+        ("{", "not JSON: "),
+        ("[]", "expected an object, got list"),
+        ('{"miou": "x"}', "scores are no numbers"),
+        ('{"miou": 1, "iou": [1, 1], "confusion_matrix": [[1], [1, 2]]}', "confusion_matrix is no matrix"),
+        ('{"miou": 1, "iou": [1], "confusion_matrix": [["<b>"]]}', "confusion_matrix is no matrix"),
+        ('{"miou": 1, "iou": [1], "confusion_matrix": [3]}', "confusion_matrix is no matrix"),
+    ):
         (tmp_path / "run" / "eval.json").write_text(content, encoding="utf-8")
-        with pytest.raises(UserError, match=r"eval\.json: (not JSON|expected an object)[^\n]*$"):
+        with pytest.raises(UserError, match=rf"eval\.json: {message}[^\n]*$"):
             script.main([str(tmp_path / "run"), "--output", str(tmp_path / "x.html")])
 
 

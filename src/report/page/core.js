@@ -30,7 +30,11 @@ const view = {
   set(name, value) {
     if (value === "" || value === null || value === undefined) this.values.delete(name);
     else this.values.set(name, value);
-    history.replaceState(null, "", "#" + this.values);
+    try {
+      history.replaceState(null, "", `#${this.values}`);
+    } catch {
+      location.replace(`#${this.values}`); // where a page from disk has no history of its own
+    }
   },
 };
 

@@ -58,9 +58,9 @@ function weakest(entry) {
 }
 
 function trainingCard(curve) {
-  const { last, best } = curve;
+  const { last, best, total_step: total } = curve;
   const rows = [];
-  if (typeof last.step === "number") rows.push(["last step", exact("span", last.step, grouped(last.step))]);
+  if (typeof last.step === "number") rows.push(["step", exact("span", last.step, grouped(last.step) + (typeof total === "number" ? ` of ${grouped(total)}` : ""))]);
   if (typeof last.loss === "number") rows.push(["loss", exact("span", last.loss, short(last.loss))]);
   if (typeof last.images_per_s === "number") rows.push(["pictures a second", exact("span", last.images_per_s, short(last.images_per_s))]);
   if (best) rows.push(["best mIoU while training", exact("span", best[1], `${percent(best[1])} after step ${grouped(best[0])}`)]);

@@ -33,6 +33,7 @@ class Viewer {
     this.run = run;
     this.only = null;
     this.title.textContent = record.name;
+    this.dialog.setAttribute("aria-label", record.name);
     this.score.textContent = record.iou ? `mean IoU ${percent(record.miou)} · pixel accuracy ${percent(record.accuracy)} · ${record.width} × ${record.height} pixels` : `${record.width} × ${record.height} pixels`;
     if (!this.dialog.open) this.dialog.showModal();
     this.readout.textContent = "Loading …";
