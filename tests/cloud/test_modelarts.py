@@ -222,7 +222,7 @@ def test_fine_tuning_whose_upload_fails(mounted, dataset, graphs, platform):
     assert "fine-tuning from" in text
     assert "training finished" in text
     last = text.splitlines()[-1]
-    assert "[ERROR] 1 of 6 files were not uploaded: cannot upload" in last
+    assert "[ERROR] 1 of 9 files were not uploaded: cannot upload" in last
     assert "metrics.jsonl to obs://b/out/metrics.jsonl: the network said no; the results are in" in last
     assert platform.saved() == [8, 12]
 

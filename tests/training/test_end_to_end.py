@@ -257,8 +257,10 @@ def test_scripts_pass_options_on(straight, dataset, tmp_path):
     (written,) = (tmp_path / "eval").iterdir()
     assert {"eval.json", "config.yml", "logs"} <= {entry.name for entry in written.iterdir()}
 
-    run("run_standalone_train.sh", "out", "--ms_mode", "1", "--total_step", "1", "--log_interval", "1")
+    options = ["--ms_mode", "1", "--total_step", "1", "--log_interval", "1", "--report", "False"]
+    run("run_standalone_train.sh", "out", *options)
     assert (tmp_path / "out" / "checkpoints" / "BiSeNetV2_1_rank0.ckpt").exists()
+    assert not (tmp_path / "out" / "report.html").exists()
     assert "PyNative mode" in (tmp_path / "out" / "logs" / "rank_0.log").read_text(encoding="utf-8")
     assert read_metrics(tmp_path / "out")[1]["loss"] == pytest.approx(read_metrics(straight)[1]["loss"], rel=1e-5)
 
