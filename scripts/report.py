@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
+from src.base.paths import user_path
 from src.report import NAME
 from src.report.page import require_replaceable
 from src.report.runs import find_runs
@@ -43,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser("scripts/report.py", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder with results of train.py or eval.py")
+    runs = "folder with results of train.py or eval.py"
+    parser.add_argument("runs", type=user_path, nargs="+", metavar="RUN", help=runs)
     parser.add_argument(
-        "--output", type=Path, default=None,
+        "--output", type=user_path, default=None,
         help="file of the report (default: report.html in RUN, or of several in the current folder)",
     )  # fmt: skip
     return parser.parse_args(argv)

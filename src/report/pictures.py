@@ -20,6 +20,7 @@ import numpy as np
 
 from src.base.errors import DataError, UserError
 from src.base.files import make_folder, write_whole
+from src.base.json_text import parse_json
 from src.config import schema
 from src.data.classes import class_palette
 from src.data.eval_samples import EvalSample, EvalSamples
@@ -196,7 +197,7 @@ def read_records(save_dir: Path) -> Iterator[dict]:
 
 def _parsed(line: str, where: str) -> dict:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError as err:
         raise DataError(f"{where} is no record: {err}") from err
     if not (isinstance(record, dict) and type(record.get("index")) is int and isinstance(record.get("name"), str)):

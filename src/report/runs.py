@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from src.base.errors import DataError, UserError
 from src.base.json_lines import read_json_lines
+from src.base.json_text import read_json
 from src.report import environment
 from src.report.pictures import count_pictures
 from src.report.settings import read_settings
@@ -120,7 +120,7 @@ def _read_mapping(path: Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except ValueError as err:
         raise DataError(f"{path}: not JSON: {err}") from err
     if not isinstance(values, dict):
