@@ -100,10 +100,13 @@ def read_split(config: schema.Config, split: str, findings: Findings) -> SplitFa
     samples = list_samples(data.dataset_dir, split, data.name)
     found = SplitFacts(label_coding(data, config.num_classes))
     progress = Progress(len(samples), f"{split}:", "pairs", partial(print, flush=True))
-    pairs = inspect_split(samples, found.coding, data.num_parallel_workers, data.max_pixels)
-    for path, facts in zip(samples.images.tolist(), pairs):
-        findings.add_pair(split, path, facts, found)
-        progress.advance()
+    pairs = zip(
+        samples.images.tolist(), inspect_split(samples, found.coding, data.num_parallel_workers, data.max_pixels)
+    )
+    with progress:
+        for path, facts in pairs:
+            findings.add_pair(split, path, facts, found)
+            progress.advance()
     findings.add_split(split, found, data.dataset_dir, class_names(config))
     if DATASETS[data.name] is CITYSCAPES and not found.problems:
         found.remarks += filter(None, [suspect_train_ids(found.values.nonzero()[0].tolist())])

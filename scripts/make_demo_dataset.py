@@ -73,8 +73,9 @@ def _make(root: Path, options: DemoOptions, workers: int) -> None:
     if len(missing) < total:
         print(f"{root}: {total - len(missing)} of {total} pictures are there already")
     progress = Progress(len(missing), "made", "pictures", partial(print, flush=True))
-    for _ in make_scenes(root, options, missing, min(workers, len(missing))):
-        progress.advance()
+    with progress:
+        for _ in make_scenes(root, options, missing, min(workers, len(missing))):
+            progress.advance()
     print(f"{root}: {options.train} training and {options.val} validation pictures, {options.height}x{options.width}")
 
 

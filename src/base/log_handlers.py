@@ -7,7 +7,10 @@ import logging
 import os
 import sys
 
+from src.base import progress_bar
+
 FILE_ONLY = {"file_only": True}  # `extra` of a record that is too long for the console
+PROGRESS = "progress"  # attribute of a record that says what a progress bar says, too
 
 
 class _TellsOnce(logging.Handler):
@@ -29,12 +32,21 @@ class _TellsOnce(logging.Handler):
 
 
 class ConsoleHandler(_TellsOnce, logging.StreamHandler):
-    """Writes to a standard stream, but not what is `FILE_ONLY`; `place` is what it is called."""
+    """Writes to a standard stream, above a progress bar if there is one, but not what is `FILE_ONLY`.
+
+    `place` is what the stream is called.
+    """
 
     def __init__(self, stream: object, place: str) -> None:
         super().__init__(stream)
         self.place = place
         self.addFilter(lambda record: not getattr(record, "file_only", False))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, PROGRESS, False) and progress_bar.is_drawn() and _is_terminal(self.stream):
+            return
+        with progress_bar.hidden():
+            super().emit(record)
 
 
 class FileHandler(_TellsOnce, logging.FileHandler):
@@ -47,6 +59,19 @@ class FileHandler(_TellsOnce, logging.FileHandler):
     def close(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             super().close()
+
+
+def writes_console() -> bool:
+    """Return whether this process has the word on the console: of several ranks, the one that logs there."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, ConsoleHandler)]
+    return not handlers or any(handler.level < logging.ERROR for handler in handlers)
+
+
+def _is_terminal(stream: object) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 def finish_stdout() -> None:

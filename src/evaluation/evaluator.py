@@ -142,17 +142,18 @@ def _predict(
     own = range(others.rank, len(samples), others.rank_size)
     progress, stopped = Progress(len(own), what), False
     seconds: list[list[float]] = [[] for _ in infers]
-    for sample in samples.read_ahead(own):
-        if stopped := should_stop():
-            break
-        image, predictions = Tensor(sample.image[None], ms.float32), []
-        for infer, times in zip(infers, seconds):
-            begun = time.monotonic()
-            class_map = infer(image).asnumpy()[0]
-            times.append(time.monotonic() - begun)
-            predictions.append(restore_class_map(class_map, sample.fitted, sample.original))
-        on_predictions(sample, predictions)
-        progress.advance()
+    with progress:
+        for sample in samples.read_ahead(own):
+            if stopped := should_stop():
+                break
+            image, predictions = Tensor(sample.image[None], ms.float32), []
+            for infer, times in zip(infers, seconds):
+                begun = time.monotonic()
+                class_map = infer(image).asnumpy()[0]
+                times.append(time.monotonic() - begun)
+                predictions.append(restore_class_map(class_map, sample.fitted, sample.original))
+            on_predictions(sample, predictions)
+            progress.advance()
     if others.largest(int(stopped)):  # on any rank
         raise EvaluationInterruptedError
     rates = [progress.rate()] if len(infers) == 1 else [_rate(times) for times in seconds]

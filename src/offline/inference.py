@@ -86,7 +86,7 @@ def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int)
         timings.pipeline_ms.append(1000 * (time.perf_counter() - start))
         progress.advance()
 
-    with Writer() as writer:
+    with progress, Writer() as writer:
         for path, start, array in map_ahead(read, paths, 1):
             before = time.perf_counter()
             result = model(array)

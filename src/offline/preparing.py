@@ -9,6 +9,7 @@ from pathlib import Path
 
 from src.base.errors import ConfigError
 from src.base.files import make_folder, write_whole
+from src.base.progress import Progress
 from src.config import schema
 from src.config.builder import with_image_size
 from src.config.schema_base import refuse
@@ -95,11 +96,12 @@ def write_inputs(samples: EvalSamples, manifest: Manifest, folder: Path) -> int:
         make_folder(folder / name)
     manifest.write(folder)
     written, total = [], 0
-    for sample in samples.read_ahead():
-        total += _write_sample(sample, folder)
-        written.append(
-            ManifestSample(sample.stem, str(Path(sample.image_path).resolve()), sample.fitted, sample.original)
-        )
+    with Progress(len(samples), "prepared", say=logger.debug) as progress:
+        for sample in samples.read_ahead():
+            total += _write_sample(sample, folder)
+            path = str(Path(sample.image_path).resolve())
+            written.append(ManifestSample(sample.stem, path, sample.fitted, sample.original))
+            progress.advance()
     dataclasses.replace(manifest, samples=tuple(written), complete=True).write(folder)
     return total
 

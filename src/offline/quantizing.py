@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import one_line
+from src.base.progress import Progress
 from src.config import schema
 from src.data.eval_samples import EvalSamples, restore_class_map
 from src.offline import descriptions, onnx_graph, onnx_model
@@ -169,18 +170,20 @@ def evaluate(models: dict[str, OnnxModel], samples: EvalSamples, config: schema.
     """
     matrices = {name: ConfusionMatrix(config.num_classes, config.data.ignore_label) for name in models}
     times: dict[str, list[float]] = {name: [] for name in models}
-    for index in range(len(samples)):
-        sample = samples[index]
-        for model in models.values() if index == 0 else ():
-            for _ in range(WARMUP):
-                model(sample.image[None])
-        turn = list(models) if index % 2 else list(reversed(models))
-        for name in turn:
-            start = time.perf_counter()
-            result = models[name](sample.image[None])[0]
-            times[name].append(1000 * (time.perf_counter() - start))
-            class_map = result if result.ndim == 2 else result.argmax(axis=0)
-            matrices[name].update(sample.label, restore_class_map(class_map, sample.fitted, sample.label.shape))
+    with Progress(len(samples), "compared", say=logger.debug) as progress:
+        for index in range(len(samples)):
+            sample = samples[index]
+            for model in models.values() if index == 0 else ():
+                for _ in range(WARMUP):
+                    model(sample.image[None])
+            turn = list(models) if index % 2 else list(reversed(models))
+            for name in turn:
+                start = time.perf_counter()
+                result = models[name](sample.image[None])[0]
+                times[name].append(1000 * (time.perf_counter() - start))
+                class_map = result if result.ndim == 2 else result.argmax(axis=0)
+                matrices[name].update(sample.label, restore_class_map(class_map, sample.fitted, sample.label.shape))
+            progress.advance()
     return {
         name: Score(mean_iou(iou(matrices[name].counts)), statistics.median(times[name]), model.path.stat().st_size)
         for name, model in models.items()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from src.base.errors import ConfigError, DataError
 from src.base.files import make_folder
+from src.base.progress import Progress
 from src.data.eval_samples import restore_class_map
 from src.data.image_files import read_bytes, read_image
 from src.data.picture_sizes import stored_size
@@ -15,6 +17,8 @@ from src.offline.manifest import Manifest, ManifestSample, input_name, result_na
 from src.utils.metrics import ConfusionMatrix, mean_iou
 from src.visual.class_names import PALETTE_FILE, names_by_id, write_palette
 from src.visual.visualize import comparison, write_png
+
+logger = logging.getLogger(__name__)
 
 SHOWN_PROBLEMS = 10
 
@@ -84,16 +88,18 @@ def count(
         DataError: a result holds something that is no class, or cannot be read.
     """
     matrix = ConfusionMatrix(manifest.num_classes, manifest.ignore_label)
-    for sample, path in results.items():
-        label = np.frombuffer(_read(labels / input_name(sample.stem)), np.uint8).reshape(sample.label_size)
-        class_map = read_class_map(path, manifest)
-        prediction = restore_class_map(class_map, sample.fitted, sample.label_size)
-        matrix.update(label, prediction)
-        if images is not None:
-            palette = np.array(manifest.palette, np.uint8)
-            image = _photograph(sample)
-            sheet = comparison(image, label, prediction, palette, manifest.class_names, manifest.ignore_label)
-            write_png(images / f"{sample.stem}.png", sheet)
+    with Progress(len(results), "scored", say=logger.debug) as progress:
+        for sample, path in results.items():
+            label = np.frombuffer(_read(labels / input_name(sample.stem)), np.uint8).reshape(sample.label_size)
+            class_map = read_class_map(path, manifest)
+            prediction = restore_class_map(class_map, sample.fitted, sample.label_size)
+            matrix.update(label, prediction)
+            if images is not None:
+                palette = np.array(manifest.palette, np.uint8)
+                image = _photograph(sample)
+                sheet = comparison(image, label, prediction, palette, manifest.class_names, manifest.ignore_label)
+                write_png(images / f"{sample.stem}.png", sheet)
+            progress.advance()
     return matrix
 
 

@@ -46,7 +46,7 @@ def predict_images(
     reports = DecoderReports()
     read = partial(_read, reports=reports, max_pixels=max_pixels)
     progress, failed = Progress(len(files), "predicted"), 0
-    with reports, Writer() as background:
+    with progress, reports, Writer() as background:
         for file, image in map_ahead(read, files, usable_workers(workers, len(files))):
             if isinstance(image, DataError):
                 logger.error("%s", image)

@@ -192,7 +192,7 @@ def _predict_frames(predictor: Predictor, reader: VideoReader, target: Path, pal
     rate = mp4_rate(reader.rate)
     if abs(rate - reader.rate) > TOLD_SHARE * reader.rate:
         logger.warning("%s: written at %g frames/s, the nearest rate that an MP4 can have", target, rate)
-    with written_video(target, rate, reader.size) as write:
+    with progress, written_video(target, rate, reader.size) as write:
         for frame in reader.frames():
             class_map = predictor(frame)
             seen[np.unique(class_map)] = True

@@ -13,6 +13,7 @@ from src.data.dataset_factory import create_train_dataset, data_error_from
 from src.modules.train_warpper import TrainOneStepCell
 from src.state.data_wait import Feed
 from src.state.train_state import TrainState
+from src.training.step_bar import StepBar
 from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,9 @@ def run_training(
         sinks = (segment.end - segment.start) // segment.sink_size
         epochs, size = (sinks, passes * segment.sink_size) if sink else (1, -1)
         try:
-            Model(train_cell).train(epochs, dataset, callbacks=callbacks, dataset_sink_mode=sink, sink_size=size)
+            with StepBar(state) as bar:
+                shown = [*callbacks, bar]
+                Model(train_cell).train(epochs, dataset, callbacks=shown, dataset_sink_mode=sink, sink_size=size)
         except RuntimeError as err:
             data_error = data_error_from(err)
             if data_error is None:
