@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +25,14 @@ from src.config import schema
 from src.config.registry import DATASETS
 from src.config.schema_base import CHECK_DATASET
 from src.data.cityscapes import CITYSCAPES, list_samples
-from src.data.classes import class_names
+from src.data.classes import class_names, class_palette
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_findings import Findings, count_remarks
 from src.data.inspection_report import map_lines, report_tree, split_lines, weight_lines
 from src.data.label_maps import label_coding
 from src.data.preflight import suspect_train_ids
+from src.report.dataset import write_dataset_report
+from src.report.page import require_replaceable
 from src.utils.config import Parser, load_config
 from src.utils.entry import run_entry
 
@@ -43,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         DataError: something is wrong with it.
     """
     config, args = parse_args(argv)
-    if args.json:
-        require_new(args.json, "the report ")
-        claims.hold_file(args.json, "check", "--json")
+    claim_reports(args)
     names, findings = class_names(config), Findings()
     splits: dict[str, SplitFacts] = {}
     problems: dict[str, list[Problem]] = {}
@@ -60,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_all(map_lines(splits[split], names))
     if "train" in splits:
         print_all(weight_lines(splits["train"]))
-    if args.json:
-        tree = report_tree(config, names, splits, problems)
-        write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
+    write_reports(args, config, splits, problems)
     remarks = [f"{split}: remark: {line}" for split, facts in splits.items() for line in facts.remarks]
     print_all(remarks)
     print_all(f"{split}: {problem.message}" for split, found in problems.items() for problem in found)
@@ -72,10 +70,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def claim_reports(args: argparse.Namespace) -> None:
+    """Take hold of the files that are asked for, before anything is read.
+
+    Raises:
+        UserError: something else is in their place.
+    """
+    if args.json:
+        require_new(args.json, "the report ")
+        claims.hold_file(args.json, "check", "--json")
+    if args.report:
+        require_replaceable(args.report)
+        claims.hold_file(args.report, "report", "--report")
+
+
+def write_reports(
+    args: argparse.Namespace,
+    config: schema.Config,
+    splits: Mapping[str, SplitFacts],
+    problems: Mapping[str, list[Problem]],
+) -> None:
+    """Write the files that are asked for.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    tree = report_tree(config, class_names(config), splits, problems)
+    if args.json:
+        write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
+    if args.report:
+        write_dataset_report(args.report, tree, splits, problems, class_palette(config))
+
+
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
     """Read the command line: the configuration, and the options that are no part of it."""
     own = Parser(f"{CHECK_DATASET}.py", add_help=False)
     own.add_argument("--json", type=user_path, default=None, help="file for the full report; must not be there yet")
+    own.add_argument("--report", type=user_path, default=None, help="HTML file that shows all of it in a browser")
     own.add_argument(
         "--splits", type=_names, default=("train", "val"), help="what to check, separated by commas (default train,val)"
     )

@@ -10,8 +10,10 @@ from typing import Any
 from src.base.errors import ConfigError
 
 TRAIN, EVAL, EXPORT, PREPROCESS = "train", "eval", "export", "preprocess"
-CHECK_DATASET, QUANTIZE = "scripts/check_dataset", "scripts/quantize_onnx"
-ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET, QUANTIZE)
+CHECK_DATASET, BROWSE_DATASET = "scripts/check_dataset", "scripts/browse_dataset"
+QUANTIZE = "scripts/quantize_onnx"
+ALL = (TRAIN, EVAL, EXPORT, PREPROCESS, CHECK_DATASET, BROWSE_DATASET, QUANTIZE)
+WITH_DATA = (TRAIN, EVAL, PREPROCESS, CHECK_DATASET, BROWSE_DATASET, QUANTIZE)
 WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 

@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from typing import Optional
 
 from src.config.registry import NETWORKS
-from src.config.schema_base import TRAIN, WITH_NETWORK, Section, at_least, between, inside, key, positive, weights
+from src.config.schema_base import (
+    BROWSE_DATASET,
+    TRAIN,
+    WITH_NETWORK,
+    Section,
+    at_least,
+    between,
+    inside,
+    key,
+    positive,
+    weights,
+)
 from src.config.schema_data import Data
 from src.config.schema_model import Loss, NetArgs, Optimizer
 
@@ -37,7 +48,12 @@ class Recipe(Section):
         scripts=(TRAIN,),
         check=inside(0, 1),
     )
-    seed: int = key(1, "seed of initialisation, order and augmentation", scripts=(TRAIN,), check=between(0, 2**32 - 1))
+    seed: int = key(
+        1,
+        "seed of initialisation, order and augmentation",
+        scripts=(TRAIN, BROWSE_DATASET),
+        check=between(0, 2**32 - 1),
+    )
     mix: bool = key(
         False,
         "mixed precision: convolutions in float16, all else in float32; in an export resizes in float16, too",

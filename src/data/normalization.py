@@ -48,6 +48,14 @@ def normalization_of(transforms: Sequence[schema.Transform]) -> schema.Transform
     return next(transform for transform in transforms if type(transform).__name__ == "Normalize")
 
 
+def denormalized(image: np.ndarray, normalize: schema.Transform) -> np.ndarray:
+    """Undo a Normalize: (3, H, W) float32 to RGB (H, W, 3) uint8, each value the grey level it was made from."""
+    settings = {"mean": normalize.mean, "std": normalize.std, "is_scale": normalize.is_scale}
+    mean, std = GREY_LEVELS * _levels(settings)
+    values = image.transpose(1, 2, 0) * std + mean  # to (H, W, 3)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
 def _levels(settings: Mapping[str, Any]) -> np.ndarray:
     """Return mean and standard deviation, (2, 3), of values / 255."""
     return np.array([settings["mean"], settings["std"]], float) / (1.0 if settings["is_scale"] else GREY_LEVELS)

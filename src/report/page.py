@@ -22,10 +22,10 @@ from src.base.temporary import replacing
 GENERATOR = "BiSeNetV2 report"
 _HEAD = 2000  # characters in which a page says what wrote it
 _PARTS = Path(__file__).parent / "page"
-_STYLES = ("base.css", "sections.css", "pictures.css")
+_STYLES = ("base.css", "sections.css", "pictures.css", "dataset.css")
 _SCRIPTS = (  # in the order in which they run
     "core.js", "plain.js", "scores.js", "confusion.js", "chart.js", "curves.js", "maps.js", "viewer.js", "pictures.js",
-    "settings.js", "start.js",
+    "settings.js", "dataset.js", "start.js",
 )  # fmt: skip
 _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029\x7f"}
 

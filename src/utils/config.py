@@ -19,7 +19,7 @@ from src.config import schema
 from src.config.builder import Text, build_config, nearest, to_bool
 from src.config.registry import NETWORKS, TRANSFORMS
 from src.config.saved import nested_keys
-from src.config.schema_base import CHECK_DATASET, EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_NETWORK, refuse, require
+from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, refuse, require
 from src.config.yaml_files import read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
-    "dataset_dir": ("data.dataset_dir", (TRAIN, EVAL, PREPROCESS, CHECK_DATASET, QUANTIZE)),
+    "dataset_dir": ("data.dataset_dir", WITH_DATA),
     "data": ("data.dataset_dir", (QUANTIZE,)),
     "data_path": ("data.dataset_dir", (PREPROCESS,)),
     "mindir_path": ("model_path", (PREPROCESS,)),

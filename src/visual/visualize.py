@@ -121,7 +121,7 @@ def comparison(
     present = set(np.unique(pred).tolist()) | set([] if label is None else np.unique(label).tolist())
     entries = [(drawn_name(names[i], i), palette[i]) for i in sorted(present - {ignore_label})]
     entries += [("ignored", None)] if ignore_label in present else []
-    return np.vstack([sheet, _legend(entries, sheet.shape[1])])
+    return np.vstack([sheet, legend(entries, sheet.shape[1])])
 
 
 def _rows(
@@ -171,7 +171,7 @@ def _swatch(canvas: np.ndarray, left: int, top: int, color: Sequence[int] | None
     cv2.rectangle(canvas, (left - 1, top - 1), (left + _SWATCH, top + _SWATCH - 6), FRAME, 1)
 
 
-def _legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.ndarray:
+def legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.ndarray:
     """Draw a swatch (hatched: None) and a name for every entry, row by row, in columns of the same width."""
     line, room = 38, width - 2 * _MARGIN
     widest = max(text_width(name, _TEXT) for name, _ in entries) + _SWATCH + 40
@@ -201,11 +201,11 @@ def with_legend(picture: np.ndarray, present: Sequence[int], palette: Sequence, 
     width = max(picture.shape[1], _PANEL_MIN)
     factor = max(1, min(width // _PANEL_MAX, max(_LARGEST_TEXT, picture.shape[0] // 128)))
     entries = [(drawn_name(names[i], i), palette[i]) for i in present]
-    legend = _legend(entries, -(-width // factor))
-    legend = legend.repeat(factor, axis=0).repeat(factor, axis=1)[:, :width]
+    below = legend(entries, -(-width // factor))
+    below = below.repeat(factor, axis=0).repeat(factor, axis=1)[:, :width]
     upper = blank(picture.shape[0], width)
     upper[:, : picture.shape[1]] = picture
-    return np.vstack([upper, legend])
+    return np.vstack([upper, below])
 
 
 def write_png(path: str | Path, picture: np.ndarray) -> None:

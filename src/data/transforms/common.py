@@ -12,6 +12,7 @@ import numpy as np
 
 from src.config.schema import Transform
 from src.config.schema_base import between, key, ordered_range, positive
+from src.data.draws import note
 from src.data.normalization import scale_problems
 
 LEVELS = np.arange(256, dtype=np.float64)
@@ -25,7 +26,9 @@ class RandomFlip(Transform):
     prob: float = key(0.5, "probability of mirroring", check=between(0, 1))
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        if rng.random() >= self.prob:
+        flip = bool(rng.random() < self.prob)
+        note(flip=flip)
+        if not flip:
             return image, label
         return cv2.flip(image, 1), cv2.flip(label, 1)
 
@@ -45,6 +48,7 @@ class RandomColor(Transform):
     hue_delta: int = key(18, "hue is shifted by up to this, in OpenCV's 0..179 (2 degrees each)", check=between(0, 90))
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        note(brightness=0, contrast=1.0)
         tone, late_tone = self._draw_tone(rng)
         saturation, hue = self._draw_color(rng)
         image = _look_up(image, tone)
@@ -57,10 +61,14 @@ class RandomColor(Transform):
         tables: list[Optional[np.ndarray]] = [None, None]
         if rng.random() < 0.5:
             shift = rng.integers(-self.brightness_delta, self.brightness_delta + 1)
+            note(brightness=int(shift))
             tables[0] = _to_uint8(LEVELS + shift)
         if rng.random() < 0.5:
-            contrast = _to_uint8(LEVELS * rng.uniform(*self.contrast_range))
+            factor = rng.uniform(*self.contrast_range)
+            note(contrast=float(factor))
+            contrast = _to_uint8(LEVELS * factor)
             if rng.random() < 0.5:
+                note(contrast_last=True)
                 tables[1] = contrast
             else:  # two tables in a row make one
                 tables[0] = contrast if tables[0] is None else contrast[tables[0]]
@@ -70,6 +78,7 @@ class RandomColor(Transform):
         """Draw the saturation factor and the hue shift; (1.0, 0) changes nothing."""
         saturation = rng.uniform(*self.saturation_range) if rng.random() < 0.5 else 1.0
         hue = int(rng.integers(-self.hue_delta, self.hue_delta + 1)) if rng.random() < 0.5 else 0
+        note(saturation=float(saturation), hue=hue)
         return saturation, hue
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from src.config.schema import Transform
 from src.config.schema_base import at_least, key, require, scale_interval, share
+from src.data.draws import note
 
 MOST_REDRAWS = 10  # of a window, see `RandomResizeCrop.cat_max_ratio`
 
@@ -55,12 +56,14 @@ class RandomResizeCrop(Transform):
         ) + require(self.scale_range is None or self.scale_factor == usual, "scale_factor", "excludes scale_range")
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        size = self._draw_size(label.shape, rng)
+        original = label.shape
+        size = self._draw_size(original, rng)
         ignored = 255 if self.ignore_label is None else self.ignore_label  # None: outside of a configuration
         top, left = self._draw_corner(size, rng)
         if self.cat_max_ratio is not None:
             label = resize_corner(label, size, size, cv2.INTER_NEAREST)
             top, left = self._draw_mixed_corner(label, (top, left), ignored, rng)
+        note(original=original, size=size, window=(top, left))
         end = (min(top + self.crop_size[0], size[0]), min(left + self.crop_size[1], size[1]))
         image = resize_corner(image, size, end, cv2.INTER_LINEAR)[top:, left:]
         label = resize_corner(label, size, end, cv2.INTER_NEAREST)[top:, left:]
@@ -74,6 +77,7 @@ class RandomResizeCrop(Transform):
             scale = rng.uniform(*self.scale_range)
         else:
             scale = 0.5 + int(rng.integers(self.scale_factor)) / 10
+        note(scale=float(scale))
         long_side = int(self.base_size * scale + 0.5)
         return scaled_size(size, long_side / max(size))
 

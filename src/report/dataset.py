@@ -1,0 +1,158 @@
+"""What a check of a data set found, for the browser: sizes, classes, faulty files to look at. Needs no MindSpore."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from src.base.errors import DataError
+from src.data.cityscapes import LabelCoding
+from src.data.image_files import read_label
+from src.data.inspection import KINDS, ORIENTATION, SIZES, VALUES, Problem, SplitFacts, count_problems
+from src.report.page import Section, write_page
+from src.report.pictures import reduced
+from src.visual.visualize import WRONG
+
+MOST_PICTURES = 300  # of faulty files; the page names all of them
+LARGEST = 320  # pixels on the longest side of a picture
+_PROGRAM = Path(__file__).with_name("thumbnail_process.py")
+_OF_LABELS = (VALUES, SIZES, ORIENTATION)  # kinds of problems that name a label
+_NOTHING = (90, 90, 90)  # what is ignored
+
+
+def write_dataset_report(
+    path: Path,
+    tree: dict[str, Any],
+    splits: Mapping[str, SplitFacts],
+    problems: Mapping[str, Sequence[Problem]],
+    palette: np.ndarray,
+) -> None:
+    """Write the report of a check; see `write_page`.
+
+    Args:
+        path: the file.
+        tree: what `report_tree` returns.
+        splits: what could be listed, by name.
+        problems: what is wrong, by split.
+        palette: one RGB colour a class.
+    """  # fmt: skip
+    write_page(path, "Check of a data set", _sections(tree, splits, problems, palette), subtitle=tree["dataset_dir"])
+
+
+def _sections(
+    tree: dict[str, Any], splits: Mapping[str, SplitFacts], problems: Mapping[str, Sequence[Problem]],
+    palette: np.ndarray,
+) -> Iterator[Section]:  # fmt: skip
+    every = [(split, problem) for split, found in problems.items() for problem in found]
+    for split, facts in tree["splits"].items():
+        colors = ("#{:02x}{:02x}{:02x}".format(*color) for color in palette.tolist())
+        classes = [{**each, "color": color} for each, color in zip(facts["classes"], colors)]
+        yield Section("split", split, {**facts, "classes": classes})
+    codings = {split: facts.coding for split, facts in splits.items()}
+    summary = count_problems([problem for _, problem in every]) if every else "No file is faulty."
+    if len(every) > MOST_PICTURES:
+        summary += f"; pictures of the first {MOST_PICTURES}"
+    title = f"Faulty files ({len(every)})"
+    yield Section("faults", title, {"summary": summary}, _fault_records(every, codings, palette))
+    remarks = [[each["split"], each["message"]] for each in tree["remarks"]]
+    yield Section("table", f"Remarks ({len(remarks)})", {"columns": ["Split", "Remark"], "rows": remarks})
+    if tree["class_weights"]:
+        yield _weights_section(tree)
+
+
+def _weights_section(tree: dict[str, Any]) -> Section:
+    weights = tree["class_weights"]
+    names = [each["name"] for each in tree["splits"]["train"]["classes"]]
+    pasted = f"data.map_label=[{','.join(f'{weight:.4f}' for weight in weights['map_label'])}]"
+    notes = [f"A proposal: {weights['formula']} ({weights['source']})", pasted]
+    rows = [list(pair) for pair in zip(names, weights["map_label"])]
+    return Section("table", "Class weights", {"columns": ["Class", "Weight"], "rows": rows, "notes": notes})
+
+
+def _fault_records(
+    problems: Iterable[tuple[str, Problem]], codings: Mapping[str, LabelCoding], palette: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    with Thumbnails() as thumbnails:
+        for number, (split, problem) in enumerate(problems):
+            picture = None
+            if number < MOST_PICTURES and Path(problem.path).is_file():
+                label = _label_picture(problem, codings.get(split), palette)
+                picture = thumbnails(problem.path) if label is None else png_url(label)
+            kind = KINDS[problem.kind][0]
+            yield {
+                "split": split, "kind": kind, "path": problem.path, "message": problem.message, "picture": picture
+            }  # fmt: skip
+
+
+def _label_picture(problem: Problem, coding: LabelCoding, palette: np.ndarray) -> np.ndarray | None:
+    """Paint a label by its classes, small, impossible values and what is around them in bright orange.
+
+    Returns:
+        The picture, (H, W, 3) uint8 RGB; None if the file is no label, or cannot be read as one.
+    """
+    if problem.kind not in _OF_LABELS:
+        return None
+    try:
+        label = read_label(problem.path, coding.decode)
+    except DataError:
+        return None
+    impossible = np.isin(label, coding.invalid_values(label)).astype(np.uint8)
+    width = 1 + max(label.shape) // 64  # a single pixel is to be seen, too
+    impossible = reduced(cv2.dilate(impossible, np.ones((width, width), np.uint8)), LARGEST) > 0
+    train_ids = np.arange(256) if coding.table is None else coding.table
+    table = np.full((256, 3), _NOTHING, np.uint8)
+    known = train_ids < len(palette)
+    table[known] = palette[train_ids[known]]
+    return np.where(impossible[..., None], np.array(WRONG, np.uint8), table[reduced(label, LARGEST)])
+
+
+def png_url(picture: np.ndarray) -> str:
+    """Return a picture (H, W, 3), uint8 RGB, as a ``data:`` URL that keeps every pixel."""
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()).decode()
+
+
+class Thumbnails:
+    """Small pictures of files as far as OpenCV can read them, made in another process; a context manager."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> Thumbnails:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def __call__(self, path: str) -> str | None:
+        """Return a ``data:`` URL; None if there is nothing to be seen."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, encoding="utf-8",
+            )  # fmt: skip
+        answer = ""
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(path) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        if answer:
+            return json.loads(answer)
+        self._end()  # the decoder crashed
+        return None
+
+    def _end(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.stdout.close()
+            self._process.wait()
+            self._process = None
