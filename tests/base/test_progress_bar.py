@@ -15,7 +15,8 @@ import pytest
 
 from src.base import log_handlers, progress, progress_bar
 from src.base.progress import Progress
-from tests.run_helpers import ROOT
+from tests.dataset_helpers import write_generic
+from tests.run_helpers import ROOT, run_script
 from tests.terminal_helpers import Screen, start_on, terminal
 
 pytestmark = pytest.mark.once
@@ -273,3 +274,15 @@ def test_a_signal_leaves_its_line_alone(number):
         assert process.wait(60) == 128 + number
         lines = seen(shown)
     assert lines == [f"stopped by signal {int(number)} ({signal.Signals(number).name})"]
+
+
+def test_a_script_leaves_on_a_terminal_what_it_writes_to_a_pipe(tmp_path):
+    options = ["--dataset_dir", str(write_generic(tmp_path)), "data.name=generic", "num_classes=3"]
+    options += ["data.map_label=null"]
+    piped = run_script("scripts/check_dataset.py", *options)
+    assert "\x1b" not in piped.stdout + piped.stderr
+    with terminal(300) as shown:
+        code = f"from scripts.check_dataset import main\nmain({options!r})"
+        assert start_on(shown, code, cwd=ROOT).wait(60) == 0
+        assert "train: 0/6 pairs [" in shown.read()
+        assert seen(shown, 300) == piped.stdout.splitlines()

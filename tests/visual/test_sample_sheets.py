@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,8 +34,9 @@ def test_every_sample_is_on_the_sheet(count):
     sheet = sample_sheet(tiles, PALETTE, NAMES, 255)
     for tile in tiles:  # 480 pixels are shown as they are
         for picture in (tile.image, label_over(tile.image, tile.label, PALETTE, 255)):
-            assert is_in(picture[:24, :24], sheet)
-            assert is_in(picture[-24:, -24:], sheet)
+            for part in (picture[:24, :24], picture[-24:, -24:]):
+                difference = cv2.matchTemplate(sheet[..., 0].copy(), part[..., 0].copy(), cv2.TM_SQDIFF_NORMED)
+                assert difference.min() < 1e-5  # of noise that is elsewhere it is above 0.1
     for name, color, there in zip(NAMES, PALETTE, (True, True, False)):
         assert is_in(written(name, 0.75), sheet[-100:, :700]) == there
         assert (color in colors_of(sheet[-100:, :700])) == there
