@@ -61,6 +61,7 @@ def test_sheets_and_report_have_the_samples_of_training(options, tmp_path, capsy
     assert stderr == ""
 
 
+@pytest.mark.once
 def test_the_seed_is_an_option_and_the_same_words_give_the_same_files(options, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         run("--output", tmp_path / name, "--number", 1, *options[:-1], "--seed", seed)

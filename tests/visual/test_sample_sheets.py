@@ -28,6 +28,7 @@ def test_labels_lie_over_the_photograph_and_ignored_pixels_are_hatched():
     assert {tuple(color) for color in shown[10:].reshape(-1, 3).tolist()} == {(0, 0, 0), (130, 130, 130)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_sample_is_on_the_sheet(count):
     tiles = [make_tile(number) for number in range(count)]
