@@ -103,7 +103,7 @@ class Bar:
 @contextlib.contextmanager
 def hidden() -> Iterator[None]:
     """Take the bar away while the block writes a line to the terminal, and draw it again."""
-    if not _bars or _bars[-1]._pid != os.getpid():  # a process that was forked off draws none
+    if not any(bar._pid == os.getpid() for bar in _bars[-1:]):  # a process that was forked off draws none
         yield
         return
     with _lock:
