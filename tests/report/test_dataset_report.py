@@ -23,15 +23,20 @@ NAMES = ["\"'><svg onload=window.hacked=1>.png", "<img src=x onerror=window.hack
 OPTIONS = ["data.name=generic", "num_classes=3", "data.map_label=null", f"data.class_names={json.dumps(CLASSES)}"]
 
 
+def give_hostile_names(data, folder):
+    """Rename the first training files in `folder`, in the list as well."""
+    text = (data / "train.lst").read_text(encoding="utf-8")
+    for number, name in enumerate(NAMES):
+        (data / folder / f"train_{number}.png").rename(data / folder / name)
+        text = text.replace(f"{folder}/train_{number}.png", f"{folder}/{name}")
+    (data / "train.lst").write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def root(tmp_path):
     """Six training pairs with faults in files of hostile names; one label of another size."""
     data = write_generic(tmp_path / "data", {"train": 6})
-    text = (data / "train.lst").read_text(encoding="utf-8")
-    for number, name in enumerate(NAMES):
-        (data / "labels" / f"train_{number}.png").rename(data / "labels" / name)
-        text = text.replace(f"labels/train_{number}.png", f"labels/{name}")
-    (data / "train.lst").write_text(text, encoding="utf-8")
+    give_hostile_names(data, "labels")
     label = np.ones((480, 960), np.uint8)
     label[7, 9] = 77
     write_png(data / "labels" / NAMES[0], label)
@@ -160,11 +165,7 @@ def test_in_a_browser_names_run_no_code_and_figures_are_those_of_the_json(browse
 @pytest.mark.once
 def test_samples_in_a_browser(browser, tmp_path):
     data = write_generic(tmp_path / "data", {"train": 3})
-    text = (data / "train.lst").read_text(encoding="utf-8")
-    for number, name in enumerate(NAMES):
-        (data / "images" / f"train_{number}.png").rename(data / "images" / name)
-        text = text.replace(f"images/train_{number}.png", f"images/{name}")
-    (data / "train.lst").write_text(text, encoding="utf-8")
+    give_hostile_names(data, "images")
     crop = "data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[64,96]"
     words = ["--dataset_dir", str(data), "--number", "3", "--output", str(tmp_path / "out"), *OPTIONS, crop]
     assert browse_dataset.main([*words, "--report", str(tmp_path / "a.html")]) == 0
