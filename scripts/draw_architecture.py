@@ -1,4 +1,4 @@
-"""Draw the network as the READMEs show it: BiSeNetv2.png.
+"""Draw the network as docs/network.md shows it: BiSeNetv2.png.
 
 Everything is drawn three times as large as it comes out: reducing it smooths all edges. Places are given in a drawing
 that is 1000 wide; the picture has one and a half times as many pixels.

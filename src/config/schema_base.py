@@ -32,7 +32,7 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
 
     Args:
         default: value used when neither YAML nor the command line gives one; MISSING makes the key required.
-        help: meaning and unit, shown by ``--help`` and in the README.
+        help: meaning and unit, shown by ``--help`` and in docs/configuration.md.
         scripts: the entry scripts that offer a top-level key as an option.
         choices: the accepted values, or those of the entries of a list, if they can be listed.
         check: returns what is wrong with a value, or nothing; null is never checked. `not_empty` is that of paths.

@@ -181,7 +181,7 @@ def test_repeated_channels_leave_true_depthwise_convolutions_only():
 
 
 def table(training: set[str], exports: set[str]) -> list[str]:
-    """Return the rows of the README's table."""
+    """Return the rows of the table in docs/ascend.md."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for name in sorted(training | exports):
         where = {(True, True): "training, export", (True, False): "training", (False, True): "export"}
@@ -190,11 +190,11 @@ def table(training: set[str], exports: set[str]) -> list[str]:
     return [f"| {' | '.join(key)} | {', '.join(names)} |" for key, names in sorted(rows.items())]
 
 
-@pytest.mark.skipif(mindspore_version() != (2, 8, 0), reason="the README shows the graphs of the pinned version")
-@pytest.mark.parametrize("name", ["README.md", "README_CN.md"])
+@pytest.mark.skipif(mindspore_version() != (2, 8, 0), reason="docs/ascend.md shows the graphs of the pinned version")
+@pytest.mark.parametrize("name", ["docs/ascend.md", "docs/zh/ascend.md"])
 def test_the_readme_shows_the_audit(training, other_trainings, ohem_training, exports, name):
     expected = table(primitives(training, other_trainings, ohem_training) | BETWEEN_RANKS, primitives(exports))
-    if name == "README_CN.md":
+    if name == "docs/zh/ascend.md":
         expected = [
             row.replace("training, export", "训练、导出").replace("| training |", "| 训练 |") for row in expected
         ]

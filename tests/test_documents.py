@@ -1,9 +1,10 @@
-"""The READMEs and CONTRIBUTING.md say what the code does: keys, defaults, commands, options, files."""
+"""READMEs, pages of docs and CONTRIBUTING.md say what the code does: keys, defaults, commands, options, files."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import re
 import shlex
 import subprocess
@@ -22,9 +23,14 @@ from tools.streets.dataset import DemoOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README_CN.md")
-DOCUMENTS = (*READMES, "CONTRIBUTING.md")
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+PAIRS = [READMES, *((f"docs/{name}", f"docs/zh/{name}") for name in PAGES)]
+DOCUMENTS = (*(name for pair in PAIRS for name in pair), "CONTRIBUTING.md")
+LANGUAGES = ("docs", "docs/zh")
+MOST_LINES = 350  # of a README
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh"))
 PICTURES = ("BiSeNetv2.png", "docs/demo_1.jpg", "docs/demo_2.jpg")
+SHOWN_IN = {"BiSeNetv2.png": "network.md", "docs/demo_1.jpg": "demo.md", "docs/demo_2.jpg": "demo.md"}
 MODULES = ("pip", "venv", "ruff", "pytest")  # what documents run with python -m
 
 
@@ -34,23 +40,23 @@ def read(name: str) -> str:
 
 def shown_default(field: dataclasses.Field, language: str) -> str:
     if field.default is dataclasses.MISSING:
-        return {"README.md": "required", "README_CN.md": "必填"}[language]
+        return {"docs": "required", "docs/zh": "必填"}[language]
     if isinstance(field.default, tuple):
         return "[" + ", ".join(map(str, field.default)) + "]"
     return "null" if field.default is None else str(field.default)
 
 
 def table(name: str) -> dict[str, str]:
-    """Return the default of each key in the configuration tables of a README."""
+    """Return the default of each key in the configuration tables of a page."""
     return dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+) \| [^|]+ \|$", read(name), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", LANGUAGES)
 def test_every_key_is_in_the_reference_with_its_default(name):
     expected = {path: shown_default(field, name) for path, field in nested_keys(schema.Config)}
     for transform, section in TRANSFORMS.items():
         expected |= {path: shown_default(f, name) for path, f in nested_keys(section, f"{transform}.")}
-    assert table(name) == expected
+    assert table(f"{name}/configuration.md") == expected
 
 
 def blocks(name: str) -> list[str]:
@@ -137,9 +143,7 @@ def stages(words: list[str]) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_parses(name):
-    found = commands(name)
-    assert len(found) >= 8
-    for words in found:
+    for words in commands(name):
         for command in stages(words):
             check_command(command)
 
@@ -151,41 +155,63 @@ def test_every_block_of_commands_is_valid_bash(name):
         assert done.returncode == 0, done.stderr
 
 
-def test_both_languages_show_the_same_commands():
-    assert blocks("README.md") == blocks("README_CN.md")
+@pytest.mark.parametrize("name", READMES)
+def test_a_readme_is_short_and_leads_to_every_page(name):
+    text, folder = read(name), LANGUAGES[READMES.index(name)]
+    assert len(text.splitlines()) <= MOST_LINES
+    assert {f"{folder}/{page}" for page in PAGES} <= set(targets(name))
+    assert len(commands(name)) >= 15
 
 
-def test_both_languages_show_the_same_figures():
+def test_both_languages_have_the_same_pages():
+    assert sorted(path.name for path in (ROOT / "docs/zh").glob("*.md")) == PAGES
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: Path(pair[0]).stem)
+def test_both_languages_show_the_same_commands(pair):
+    assert blocks(pair[0]) == blocks(pair[1])
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: Path(pair[0]).stem)
+def test_both_languages_show_the_same_figures(pair):
     def figures(name: str) -> list[list[str]]:
         rows = re.findall(r"^\| (?!`[\w.]+` \|).*\|$", read(name), re.MULTILINE)  # all but the reference of keys
         return [re.findall(r"@@\w+@@|\d[\d.,²×]*\d|\d", row) for row in rows]
 
-    assert figures("README.md") == figures("README_CN.md")
+    assert figures(pair[0]) == figures(pair[1])
+
+
+def targets(name: str) -> list[str]:
+    """Return what a document's links and pictures lead to, as paths from the root, anchors left out."""
+    folder = (ROOT / name).parent
+    found = re.findall(r"\]\((?!https?:)([^)#]+)", read(name))
+    return [(folder / target).resolve().relative_to(ROOT).as_posix() for target in found]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_pictures_and_named_files_exist(name):
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", read(name))
     files = re.findall(r"`((?:config|scripts|tests|src)/[\w./-]+\.\w+)`", read(name))
-    for target in [*targets, *files]:
+    for target in [*targets(name), *files]:
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_readme_shows_every_picture(name):
-    assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", read(name)) == [*PICTURES[1:], PICTURES[0]]
+@pytest.mark.parametrize("folder", LANGUAGES)
+def test_every_picture_is_shown(folder):
+    for picture, page in SHOWN_IN.items():
+        assert picture in targets(f"{folder}/{page}")
+
+
+def anchors(name: str) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub and Gitee make them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", read(name), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_inner_links_have_a_heading(name):
-    text = read(name)
-    headings = {
-        re.sub(r"[^\w\- ]", "", line.lstrip("# ")).lower().replace(" ", "-")
-        for line in text.splitlines()
-        if line.startswith("#")
-    }
-    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
-        assert anchor in headings
+def test_links_to_a_heading_find_it(name):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", read(name)):
+        page = ((ROOT / name).parent / target).resolve() if target else ROOT / name
+        assert anchor in anchors(page.relative_to(ROOT).as_posix()), (target, anchor)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -193,9 +219,10 @@ def test_no_figure_is_left_open(name):
     assert re.findall(r".*@@.*", read(name)) == []
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_script_is_described_with_all_its_options(name):
-    rows = dict(re.findall(r"^\| `(?:python )?(?:scripts/)?([\w.]+)( [^`]*)?` \|", read(name), re.MULTILINE))
+@pytest.mark.parametrize("folder", LANGUAGES)
+def test_every_script_is_described_with_all_its_options(folder):
+    text = read(f"{folder}/scripts.md")
+    rows = dict(re.findall(r"^\| `(?:python )?(?:scripts/)?([\w.]+)( [^`]*)?` \|", text, re.MULTILINE))
     assert set(SCRIPTS) <= set(rows)
     for script in (script for script in SCRIPTS if script.endswith(".py")):
         source = read(f"scripts/{script}")
@@ -206,43 +233,36 @@ def test_every_script_is_described_with_all_its_options(name):
         assert set(re.findall(r"--\w+", rows[script])) == options
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_demo_is_described_as_it_is_configured(name):
+@pytest.mark.parametrize("folder", LANGUAGES)
+def test_the_demo_is_described_as_it_is_configured(folder):
     steps = load_config(["--config", str(ROOT / "config/bisenetv2_demo.yml")], "train").total_step
     options = DemoOptions()
-    paragraph = next(part for part in read(name).split("\n\n") if "config/bisenetv2_demo.yml" in part)
+    paragraph = next(part for part in read(f"{folder}/demo.md").split("\n\n") if "config/bisenetv2_demo.yml" in part)
     numbers = set(map(int, re.findall(r"\d+", paragraph)))
     assert {options.train, options.val, options.height, options.width, steps} <= numbers
 
 
-def layout(name: str) -> dict[str, set[str]]:
-    """Return the files that the layout of a README names, by folder ("." for the root)."""
-    block = next(text for text in re.findall(r"```text\n(.*?)```", read(name), re.DOTALL) if "src/data/" in text)
-    block = re.sub(r"（[^）]*）|\([^)]*\)", "", block)
-    found: dict[str, set[str]] = {}
-    for line in block.splitlines():
-        if not line.startswith(" "):
-            folder = re.match(r"[\w/]+/(?= )", line)
-            files = found.setdefault(folder[0] if folder else ".", set())
-        for prefix, several, suffix in re.findall(r"([\w/]*)(?:\{([\w,]+)\})?(\.\w+)\b", line):
-            files |= {prefix + middle + suffix for middle in several.split(",")}
-    return found
+def rooms() -> list[list[str]]:
+    """Return the packages of src by rows, from the top down, as the contract of pyproject.toml has them."""
+    contract = read("pyproject.toml").split("exhaustive = true")[1]
+    rows = re.findall(r'^    "([\w |]+)",$', contract[: contract.index("]")], re.MULTILINE)
+    return [row.split(" | ") for row in rows]
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_layout_lists_every_module_and_script(name):
-    found = layout(name)
-    assert found.pop("tests/") == set()
-    for folder, listed in found.items():
-        root = ROOT / folder
-        paths = root.rglob("*") if folder.startswith(("src/", "ascend310_infer/")) else root.iterdir()
-        paths = [path for path in paths if "out" not in path.parts[len(ROOT.parts) :]]  # where the runner is built
-        suffixes = {"config/": (".yml",), "scripts/": (".py", ".sh"), "ascend310_infer/": (".cc", ".h", ".txt", ".sh")}
-        suffixes = suffixes.get(folder[: folder.find("/") + 1], (".py",))
-        there = {str(p.relative_to(root)) for p in paths if p.suffix in suffixes and p.name != "__init__.py"}
-        assert listed == there, folder
-    packages = {f"src/{path.name}/" for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()}
-    assert packages <= set(found)
+@pytest.mark.parametrize("folder", LANGUAGES)
+def test_every_package_has_its_paragraph_and_its_place_in_the_picture(folder):
+    text, rows = read(f"{folder}/architecture.md"), rooms()
+    packages = {path.parent.name for path in (ROOT / "src").glob("*/__init__.py")}
+    assert {name for row in rows for name in row} == packages
+    described = re.findall(r"^### src/(\w+)\n\n(.+)", text, re.MULTILINE)
+    names = iter(name for name, paragraph in described if len(paragraph) > 10)
+    for row in reversed(rows):
+        assert set(itertools.islice(names, len(row))) == set(row)
+    arrows = [line.split("-->") for line in text.split("```")[1].splitlines() if "-->" in line]
+    labels = {"deploy": " | ".join(next(row for row in rows if len(row) > 1))}
+    drawn = [re.sub(r'\w+\["(.+)"\]', r"\1", lower.strip()) for _, lower in arrows]
+    assert drawn == [" | ".join(row) for row in rows]
+    assert [labels.get(upper.strip(), upper.strip()) for upper, _ in arrows[1:]] == drawn[:-1]
 
 
 def test_the_picture_of_the_network_is_the_one_the_script_draws(tmp_path):
