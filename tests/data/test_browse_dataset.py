@@ -41,6 +41,7 @@ def records_of(page):
     return json.loads(re.search(r'<script type="application/json" id="records-0">(.*?)</script>', text, re.DOTALL)[1])
 
 
+@pytest.mark.once
 def test_sheets_and_report_have_the_samples_of_training(options, tmp_path, capsys):
     out, page = tmp_path / "out", tmp_path / "samples.html"
     assert run("--output", out, "--number", 5, "--first", 4, "--per_sheet", 2, "--report", page, *options) == 0

@@ -84,6 +84,7 @@ def test_the_page_has_every_fault_with_what_can_be_seen_of_it(root, tmp_path):
     assert decoded(faults[3]["picture"]).shape == (48, 96, 3)
 
 
+@pytest.mark.once
 def test_the_page_has_the_figures_of_the_json(root, tmp_path):
     with pytest.raises(DataError):
         check(root, tmp_path / "a.html", "--json", str(tmp_path / "a.json"))
@@ -96,6 +97,7 @@ def test_the_page_has_the_figures_of_the_json(root, tmp_path):
     assert [row[1] for row in weights["rows"]] == tree["class_weights"]["map_label"]
 
 
+@pytest.mark.once
 def test_a_data_set_without_faults_and_one_that_is_not_there(tmp_path):
     assert check(write_generic(tmp_path / "data"), tmp_path / "a.html") == 0
     data = data_of(tmp_path / "a.html")
@@ -106,6 +108,7 @@ def test_a_data_set_without_faults_and_one_that_is_not_there(tmp_path):
     assert (fault["kind"], fault["picture"]) == ("split that cannot be listed", None)
 
 
+@pytest.mark.once
 def test_a_file_of_somebody_else_is_kept(tmp_path):
     (tmp_path / "a.html").write_text("mine")
     with pytest.raises(UserError, match="is no report of ours"):
@@ -113,6 +116,7 @@ def test_a_file_of_somebody_else_is_kept(tmp_path):
     assert (tmp_path / "a.html").read_text() == "mine"
 
 
+@pytest.mark.once
 def test_of_very_many_faults_the_first_ones_have_pictures(root, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "MOST_PICTURES", 1)
     with pytest.raises(DataError):
