@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 from src.base.errors import UserError
 
@@ -10,8 +10,8 @@ LARGEST_DEVICE = 2**31 - 1
 LEVELS = ("GLOG_v", "GLOG_stderrthreshold")
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse what MindSpore cannot load with.
+def check_environment(environment: MutableMapping[str, str]) -> None:
+    """Refuse what MindSpore cannot load with; a blank DEVICE_ID, which is none, is removed.
 
     Raises:
         UserError: it names the variable, and what it takes.
@@ -19,6 +19,11 @@ def check_environment(environment: Mapping[str, str]) -> None:
     device = environment.get("DEVICE_ID", "").strip()
     if device and not (device.isascii() and device.isdigit() and int(device.lstrip("0")[:11] or 0) <= LARGEST_DEVICE):
         raise _wrong("DEVICE_ID", "a non-negative integer, the number of a device", device)
+    if not device:
+        environment.pop("DEVICE_ID", None)
+    threads = environment.get("OMP_NUM_THREADS", "").strip()  # one for each level of nesting
+    if threads and not all(_is_count(part.strip()) for part in threads.split(",")):
+        raise _wrong("OMP_NUM_THREADS", "a number of threads from 1 on", threads)
     for name in LEVELS:
         level = environment.get(name, "")
         if level and level not in ("0", "1", "2", "3", "4"):
@@ -28,6 +33,10 @@ def check_environment(environment: Mapping[str, str]) -> None:
         raise _wrong("GLOG_logtostderr", "0 or 1", to_stderr)
     if to_stderr == "0" and not environment.get("GLOG_log_dir"):
         raise UserError("environment variable GLOG_logtostderr is 0, so GLOG_log_dir must name a folder; or unset it")
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text[:11]) <= LARGEST_DEVICE
 
 
 def _wrong(name: str, expected: str, text: str) -> UserError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 class UserError(Exception):
@@ -36,6 +39,11 @@ class TerminatedError(BaseException):
 def one_line(err: BaseException) -> str:
     """Return what an error of somebody else's says as a part of one line, 200 letters at most."""
     return " ".join(str(err).split())[:200]
+
+
+def printable(text: str) -> str:
+    """Return a text with what a terminal would obey written out, such as ``\\x1b``; new lines and tabs stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def count_names(names: Iterable[str], shown: int = 3) -> str:

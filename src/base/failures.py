@@ -7,7 +7,7 @@ import re
 import signal
 import tempfile
 
-from src.base.errors import TerminatedError, UserError
+from src.base.errors import TerminatedError, UserError, printable
 from src.base.stops import first_signal, stop_text
 
 USER_ERROR = 2
@@ -24,7 +24,7 @@ def explained(err: BaseException) -> tuple[int, str] | None:
     told = _explained(err)
     if told is None:
         return None
-    text = _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", told[1])
+    text = _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", printable(told[1]))
     return told[0], _LONG_LINE.sub(lambda match: f"{match[0][:1000]} ... {match[0][-500:]}", text)
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 
 from src.base import progress_bar
+from src.base.errors import printable
 
 FILE_ONLY = {"file_only": True}  # `extra` of a record that is too long for the console
 PROGRESS = "progress"  # attribute of a record that says what a progress bar says, too
@@ -41,6 +42,9 @@ class ConsoleHandler(_TellsOnce, logging.StreamHandler):
         super().__init__(stream)
         self.place = place
         self.addFilter(lambda record: not getattr(record, "file_only", False))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, PROGRESS, False) and progress_bar.is_drawn() and _is_terminal(self.stream):

@@ -20,6 +20,7 @@ from src.config.schema_base import (
     WITH_NETWORK,
     Section,  # noqa: F401 - one name for all sections
     at_least,
+    between,
     key,
     not_empty,
     positive,
@@ -47,12 +48,9 @@ class Config(Recipe):
         run_only=True,
     )
     device_id: Optional[int] = key(
-        None,
-        "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0",
-        scripts=WITH_NETWORK,
-        check=at_least(0),
-        run_only=True,
-    )
+        None, "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0", scripts=WITH_NETWORK,
+        check=between(0, 2**31 - 1), run_only=True,
+    )  # fmt: skip
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", scripts=(TRAIN, EVAL), choices=(0, 1))
     num_threads: Optional[int] = key(
         None,

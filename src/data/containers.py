@@ -94,10 +94,11 @@ def _orientation_of(block: bytes) -> int | None:
     return next(values, None)
 
 
-def float_bits(data: bytes) -> int | None:
-    """Return how many bits a number of a TIFF with floating-point numbers has; None of every other file."""
+def odd_numbers(data: bytes) -> str:
+    """Return what kind of numbers a TIFF holds that are not whole ones of 8 or 16 bits; "" of every other file."""
     tags = dict(_tiff_shorts(data))
-    return tags.get(_BITS) if tags.get(_SAMPLE_FORMAT) == _FLOATING else None
+    bits, is_floating = tags.get(_BITS, 8), tags.get(_SAMPLE_FORMAT) == _FLOATING
+    return f"{bits}-bit {'floating-point' if is_floating else 'whole'} numbers" if is_floating or bits > 16 else ""
 
 
 def _tiff_shorts(data: bytes) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from src.base.file_kinds import HEAD, PICTURES, kind_of, kind_of_file
 from src.base.paths import name_problem
 from src.base.special_files import special_kind
 from src.config.schema_data import MAX_PIXELS
-from src.data.containers import PNG_END, PNG_SIGNATURE, float_bits, is_complete, jpeg_size
+from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size, odd_numbers
 from src.data.picture_sizes import stored_size
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
@@ -223,8 +223,8 @@ def other_kind(path: str) -> str:
 
 def no_image(data: bytes) -> str:
     """Return what a file is that OpenCV cannot decode, and the way out."""
-    if bits := float_bits(data):
-        return f"is a TIFF with {bits}-bit floating-point numbers; save it with 8 bits a channel"
+    if numbers := odd_numbers(data):
+        return f"is a TIFF with {numbers}; save it with 8 bits a channel"
     kind = kind_of(data[:HEAD])
     if kind is None or kind.name in PICTURES:
         return NO_IMAGE

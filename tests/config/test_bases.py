@@ -37,10 +37,10 @@ def test_a_base_that_is_named_after_another_wins_even_where_that_is_built_on_it(
     assert read_yaml(top) == {"a": 1, "b": 1}
 
 
-def test_thirty_files_that_each_name_the_one_before_twice_are_read_at_once(tmp_path):
-    texts = {f"f{n}": f"__BASE__: [f{n - 1}.yml, f{n - 1}.yml]\nk{n}: {n}\n" for n in range(1, 30)}
-    top = files(tmp_path, f0="k0: 0\n", **texts)
-    assert read_yaml(top) == {f"k{n}": n for n in range(30)}
+def test_thirty_pairs_that_each_name_both_before_are_read_at_once(tmp_path):
+    pairs = {f"{a}{n}": f"__BASE__: [f{n - 1}.yml, g{n - 1}.yml]\n{a}{n}: {n}\n" for n in range(1, 30) for a in "fg"}
+    top = files(tmp_path, f0="f0: 0\n", g0="g0: 0\n", **pairs, top="__BASE__: [f29.yml, g29.yml]\n")
+    assert read_yaml(top) == {f"{a}{n}": n for n in range(30) for a in "fg"}
 
 
 @pytest.mark.parametrize("spelling", ["one.yml", "../{}/one.yml"])

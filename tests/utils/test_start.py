@@ -74,7 +74,7 @@ def test_a_program_named_from_where_the_user_is(tmp_path):
     program = tmp_path / "bin" / "python"
     program.write_text("#!/bin/sh\necho I was started >&2; exit 3\n")
     program.chmod(0o755)
-    (tmp_path / "x.pth").touch()
+    (tmp_path / "x.pth").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
     words = ["--torch_file", "x.pth", "--output", "x.ckpt", "--torch_python", "bin/python"]
     done = run_script("scripts/convert_torch_checkpoint.py", *words, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr.split("] ")[1]) == (2, "I was started\n")
