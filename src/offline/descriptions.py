@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.base.errors import ConfigError, UserError
+from src.base.errors import ConfigError, UserError, one_line
 from src.base.files import make_folder, write_whole
 from src.base.json_text import read_json
+from src.base.json_values import optional, typed
 from src.data.classes import numbered_name
 from src.offline import onnx_model
 from src.offline.tensors import ModelError, input_size, read_model
 from src.state.checkpoint_names import description_name
+from src.state.checkpoint_origin import require_normalize
 
 logger = logging.getLogger(__name__)
+
+_NEEDED = {"input": str, "image_size": tuple[int, int]}
+_OPTIONAL = {"num_classes": int, "normalize": dict, "class_names": tuple[str, ...]}  # known or null
+_MUST_BE_TOLD = {*_NEEDED, "num_classes", "normalize"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def read_description(model: Path) -> Description | None:
     """
     require_intact(model)
     beside = description_path(model)
-    written = _parse(beside, _read(beside)) if beside.is_file() else None
+    written = parse(beside, _read(beside)) if beside.is_file() else None
     return _of_onnx(model, written) if model.suffix == ".onnx" else written
 
 
@@ -97,23 +103,52 @@ def _read(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as err:
-        raise ConfigError(f"{path}: is not the description that export.py writes beside a model") from err
+        raise _other(path, err) from err
 
 
-def _parse(source: Path, record: Any) -> Description:
+def parse(source: Path, record: Any) -> Description:
+    """Return what a description says, read from the file `source`.
+
+    Raises:
+        ConfigError: it does not say all that is needed, or something that no model can have.
+    """
     try:
-        size = tuple(record["image_size"])
-        names = record.get("class_names") or ()
-        known = tuple(names) if names and names[0] != numbered_name(0) else None
-        return Description(source, record["input"], size, record["num_classes"], record["normalize"], known)
-    except (AttributeError, KeyError, TypeError) as err:
-        raise ConfigError(f"{source}: is not the description that export.py writes beside a model") from err
+        missing = _MUST_BE_TOLD - typed(record, dict).keys()
+        if missing:
+            raise ValueError(f"does not tell its {', '.join(sorted(missing))}")
+        told = {name: typed(record[name], hint, name) for name, hint in _NEEDED.items()}
+        told.update({name: optional(record.get(name), hint, name) for name, hint in _OPTIONAL.items()})
+        _require_sound(told)
+    except ValueError as err:
+        raise _other(source, err) from err
+    names = told.pop("class_names")
+    return Description(source, **told, class_names=names if names and names[0] != numbered_name(0) else None)
+
+
+def _require_sound(told: dict) -> None:
+    """Raise a ValueError where values of the right types cannot be those of one model."""
+    number, names = told["num_classes"], told["class_names"]
+    if told["input"] not in ("float32", "uint8"):
+        raise ValueError(f"input: expected float32 or uint8, got {told['input'][:20]!r}")
+    if min(*told["image_size"], 1 if number is None else number) < 1:
+        raise ValueError("image_size and num_classes: expected numbers above 0")
+    if names and number not in (None, len(names)):
+        raise ValueError(f"class_names: {len(names)} of {number} classes")
+    require_normalize(told["normalize"])
+
+
+def _other(source: Path, err: Exception) -> ConfigError:
+    is_inside = source.suffix == ".onnx"
+    what = "its metadata are" if is_inside else "is"
+    where = "into" if is_inside else "beside"
+    reason = f"({one_line(err)}); export the model again"
+    return ConfigError(f"{source}: {what} not the description that export.py writes {where} a model {reason}")
 
 
 def _of_onnx(path: Path, written: Description | None) -> Description:
     model = onnx_model.OnnxModel(path)
     if written is None and "image_size" in (record := model.metadata()):
-        written = _parse(path, record)
+        written = parse(path, record)
     classes = model.output.shape[1] if len(model.output.shape) == 4 else None
     found = Description(path, model.input.dtype, input_size(path, model.input), classes)
     if written is None:

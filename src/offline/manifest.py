@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import reprlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.base.errors import DataError
+from src.base.errors import DataError, one_line
 from src.base.files import write_whole
 from src.base.json_text import read_json
+from src.base.json_values import typed
 from src.base.paths import name_problem
 
 NAME = "manifest.json"
@@ -54,25 +57,46 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``{folder}/manifest.json``.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: it is missing, of another version or damaged: a value has another type, or does not fit the others.
     """
     path = folder / NAME
     try:
         values = read_json(path, LONGEST)
-        samples = tuple(
-            ManifestSample(s["stem"], s["image"], tuple(s["fitted"]), tuple(s["label_size"])) for s in values["samples"]
-        )
-        if any(map(name_problem, [sample.stem for sample in samples] + values["stems"])):
-            raise ValueError("no names of files")
-        if values["version"] != VERSION:
-            raise DataError(f"{path}: version {values['version']}, expected {VERSION}; run preprocess.py again")
-        lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "stems")}
-        palette = tuple(map(tuple, values["palette"]))
-        return Manifest(**{**values, **lists, "palette": palette, "samples": samples})
+        version = values.get("version", VERSION) if isinstance(values, dict) else VERSION
+        if version != VERSION:
+            raise DataError(f"{path}: version {reprlib.repr(version)}, expected {VERSION}; run preprocess.py again")
+        manifest = typed(values, Manifest)
+        _require_sound(manifest)
+        return manifest
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file; preprocess.py writes it beside its folders image and label") from err
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as err:
-        raise DataError(f"{path}: damaged; run preprocess.py again") from err
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err.strerror or err}") from err
+    except ValueError as err:
+        raise DataError(f"{path}: damaged; run preprocess.py again ({one_line(err)})") from err
+
+
+def _require_sound(manifest: Manifest) -> None:
+    """Raise a ValueError where values of the right types cannot be those of one run."""
+    samples, number = manifest.samples, manifest.num_classes
+    stems = [sample.stem for sample in samples]
+    names = [*manifest.stems, *stems, *(sample.image for sample in samples)]
+    colors = itertools.chain(*manifest.palette)
+    fitting = all(1 <= own <= size for s in samples for own, size in zip(s.fitted, manifest.image_size))
+    for fits, problem in (
+        (not any(map(name_problem, names)), "a stem or image is no name of a file"),
+        (not any("/" in stem for stem in (*manifest.stems, *stems)), "a stem is a path"),
+        (manifest.input in ("float32", "uint8"), "input is neither float32 nor uint8"),
+        (min(manifest.image_size) > 0, "image_size is not positive"),
+        (1 <= number <= manifest.ignore_label <= 255, "expected 1 <= num_classes <= ignore_label <= 255"),
+        (len(manifest.class_names) == len(manifest.palette) == number, "not a name and a colour for each class"),
+        (all(0 <= value <= 255 for value in colors), "colours are not 0..255"),
+        (fitting, "a picture's fitted is not within image_size"),
+        (all(min(sample.label_size) > 0 for sample in samples), "a label_size is not positive"),
+        (not manifest.complete or sorted(stems) == sorted(set(manifest.stems)), "samples are not those of stems"),
+    ):
+        if not fits:
+            raise ValueError(problem)
 
 
 def input_name(stem: str) -> str:

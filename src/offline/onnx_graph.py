@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from src.base.errors import one_line
+from src.offline import onnx_model
 from src.offline.onnx_model import OnnxError, require
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -30,10 +31,11 @@ def prepare(model: Any, opset: int) -> list[str]:
         OnnxError: it cannot be converted.
     """
     onnx = require("onnx")
-    if model.opset_import[0].version < opset:
+    if onnx_model.opset(model) < opset:
+        converter = require("onnx.version_converter")
         try:
-            converted = require("onnx.version_converter").convert_version(model, opset)
-        except (RuntimeError, ValueError) as err:
+            converted = converter.convert_version(model, opset)
+        except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
             raise OnnxError(f"onnx cannot convert the model: {one_line(err)}") from err
         model.CopyFrom(converted)
     _repeat_channels(model, onnx)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +68,15 @@ def providers(device_type: str, device_id: int) -> list:
     return [("CUDAExecutionProvider", {"device_id": device_id})]
 
 
+@contextlib.contextmanager
+def names_in_utf8(path: Path) -> Iterator[None]:
+    """Raise an OnnxError where names in a file are none: by its format they are text in UTF-8."""
+    try:
+        yield
+    except UnicodeDecodeError as err:
+        raise OnnxError(f"{path}: damaged: holds names that are not UTF-8; copy or export it again") from err
+
+
 class OnnxModel:
     """An ONNX file with one input and one output, ready to run.
 
@@ -90,13 +101,15 @@ class OnnxModel:
         self.session = self._open(wanted, num_threads or usable_threads(), WARNINGS if verbose else FATAL_ONLY)
         if device_type == "GPU" and self.session.get_providers()[0] != "CUDAExecutionProvider":
             raise ConfigError(f"ONNX Runtime cannot use GPU {device_id} here; take device CPU")
-        self.input = self._only("inputs", self.session.get_inputs())
-        self.output = self._only("outputs", self.session.get_outputs())
+        with names_in_utf8(self.path):
+            self.input = self._only("inputs", self.session.get_inputs())
+            self.output = self._only("outputs", self.session.get_outputs())
         check_output(path, self.input, self.output)
 
     def metadata(self) -> dict:
         """Return the description in the file's metadata; what is no JSON is left out."""
-        return _decode(self.session.get_modelmeta().custom_metadata_map)
+        with names_in_utf8(self.path):
+            return _decode(self.session.get_modelmeta().custom_metadata_map)
 
     def _open(self, wanted: list, num_threads: int, severity: int) -> Any:
         runtime = require("onnxruntime")
@@ -105,8 +118,10 @@ class OnnxModel:
         options.intra_op_num_threads = num_threads
         options.log_severity_level = severity
         data = read_model(self.path, OnnxError)
+        said = io.StringIO()  # by ONNX Runtime, on standard output, where it tries the CPU instead
         try:
-            return runtime.InferenceSession(data, options, providers=wanted)
+            with names_in_utf8(self.path), contextlib.redirect_stdout(said):
+                return runtime.InferenceSession(data, options, providers=wanted)
         except _runtime_errors() as err:
             if type(err).__name__ in ("InvalidProtobuf", "NoModel"):
                 raise OnnxError(f"{self.path}: damaged or truncated, or no ONNX file") from err
@@ -145,6 +160,16 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(state, name) for name in names)
 
 
+def graph_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of ONNX and ONNX Runtime about a graph, which have no base class of their own either."""
+    return (
+        require("onnx.shape_inference").InferenceError,
+        require("onnx.version_converter").ConvertError,
+        require("onnx.checker").ValidationError,
+        *_runtime_errors(),
+    )
+
+
 def load(path: Path) -> Any:
     """Return the message of an ONNX file.
 
@@ -155,17 +180,33 @@ def load(path: Path) -> Any:
     onnx, protobuf = require("onnx"), require("google.protobuf.message")
     data = read_model(path, OnnxError)
     try:
-        model = onnx.load_model_from_string(data)
-    except (protobuf.DecodeError, UnicodeDecodeError) as err:
+        with names_in_utf8(path):
+            model = onnx.load_model_from_string(data)
+            _require_utf8(model)
+    except protobuf.DecodeError as err:
         raise OnnxError(f"{path}: damaged or truncated, or no ONNX file") from err
     if not model.graph.node or not model.opset_import:
         raise OnnxError(f"{path}: damaged or truncated, or no ONNX file")
+    if opset(model) is None:
+        raise OnnxError(f"{path}: damaged: names no version of ONNX's own operators; export it again with export.py")
     return model
 
 
-def opset(model: Any) -> int:
-    """Return the version of ONNX's own operators that a message uses."""
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+def _require_utf8(message: Any) -> None:
+    """Raise a UnicodeDecodeError where text in a message is not UTF-8: protobuf leaves it as bytes."""
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, (str, bytes)) or hasattr(value, "ListFields") else value
+        if field.type == field.TYPE_STRING:
+            for text in filter(lambda text: isinstance(text, bytes), values):
+                text.decode("utf-8")
+        elif field.message_type is not None:
+            for part in values:
+                _require_utf8(part)
+
+
+def opset(model: Any) -> int | None:
+    """Return the version of ONNX's own operators that a message uses, None if it does not say."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
 
 
 def set_metadata(model: Any, record: dict) -> None:

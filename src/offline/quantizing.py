@@ -66,6 +66,7 @@ def description(model: Any, path: Path) -> dict:
 
     Raises:
         OnnxError: there is none, or the model is quantized already.
+        ConfigError: it says what no model can have.
     """
     if onnx_graph.is_quantized(model):
         raise OnnxError(f"{path}: is quantized already; take the model that export.py wrote")
@@ -73,6 +74,7 @@ def description(model: Any, path: Path) -> dict:
     missing = [name for name in ("num_classes", "input", "normalize", "image_size") if name not in record]
     if missing:
         raise OnnxError(f"{path}: does not tell its {', '.join(missing)}; take a model that export.py wrote")
+    descriptions.parse(path, record)
     return record
 
 
@@ -129,7 +131,7 @@ def quantize(
                 quant_format=tools.QuantFormat.QDQ, calibrate_method=tools.CalibrationMethod.MinMax,
                 activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
             )  # fmt: skip
-        except (RuntimeError, ValueError) as err:
+        except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
             raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {one_line(err)}") from err
     return onnx_model.load(target)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ def check_results(manifest: Manifest, results: Path, labels: Path) -> dict[Manif
     for sample, path in found.items():
         label = labels / input_name(sample.stem)
         problems += _problem(path, tuple(sizes), wanted)
-        problems += _problem(label, (int(np.prod(sample.label_size)),), f"{np.prod(sample.label_size)}")
+        pixels = math.prod(sample.label_size)
+        problems += _problem(label, (pixels,), f"{pixels}")
     if problems:
         more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         raise DataError("; ".join(problems[:SHOWN_PROBLEMS]) + more)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from src.base.errors import CheckpointError
 from src.base.json_text import parse_json
+from src.base.json_values import optional, typed
 
 ORIGIN = "train_state.origin"  # uint8: UTF-8 JSON; what begins so is no weight to earlier versions of this project
+
+_ORIGIN = {"net": str, "variant": dict, "num_classes": int, "class_names": tuple[str, ...], "normalize": dict}
+_NORMALIZE = {"mean": tuple[float, float, float], "std": tuple[float, float, float], "is_scale": bool}
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class Origin:
     """
 
     net: str | None = None
-    variant: Mapping[str, Any] | None = None
+    variant: dict | None = None
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
-    normalize: Mapping[str, Any] | None = None
+    normalize: dict | None = None
 
     def entry(self) -> dict[str, np.ndarray]:
         """Return the entry of a checkpoint."""
@@ -49,12 +51,25 @@ def take_origin(values: dict[str, np.ndarray], path: str | Path) -> Origin | Non
     if entry is None:
         return None
     try:
-        record = parse_json(entry.tobytes())
-        names = record.get("class_names")
-        known = {name: record.get(name) for name in ("net", "variant", "num_classes", "normalize")}
-        return Origin(**known, class_names=tuple(names) if names else None)
-    except (ValueError, AttributeError, TypeError) as err:
+        record = typed(parse_json(entry.tobytes()), dict)
+        known = {name: optional(record.get(name), hint, name) for name, hint in _ORIGIN.items()}
+        require_normalize(known["normalize"])
+        return Origin(**{**known, "class_names": known["class_names"] or None})
+    except ValueError as err:
         raise CheckpointError(f"{path}: damaged: {ORIGIN} holds no description of a training") from err
+
+
+def require_normalize(values: dict | None) -> None:
+    """Check the arguments of a Normalize as a training has noted them; those of another transform are not known here.
+
+    Raises:
+        ValueError: one has another type, or no picture can be normalised so.
+    """
+    if values is None or not values.keys() >= _NORMALIZE.keys():
+        return
+    known = {name: typed(values[name], hint, f"normalize.{name}") for name, hint in _NORMALIZE.items()}
+    if min(known["std"]) <= 0:
+        raise ValueError("normalize.std: expected numbers above 0")
 
 
 class Tensors(dict[str, np.ndarray]):
