@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.info("no VNNI here: weights have 7 bits, since products of 8 bits could overflow on such a CPU")
     with tempfile.TemporaryDirectory() as folder:
         logger.info("calibrating on %d of %d training pictures", how["images"], len(pictures))
-        quantized = quantizing.quantize(message, Path(folder) / "int8.onnx", pictures, **how)
+        quantized = quantizing.quantize(message, Path(folder) / "int8.onnx", pictures, **how, source=args.model)
         models = {"float": model, "int8": OnnxModel(Path(folder) / "int8.onnx", num_threads=config.num_threads)}
         logger.info("scoring both on %d validation pictures", len(labelled))
         scores = quantizing.evaluate(models, labelled, config)

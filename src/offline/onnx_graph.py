@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.base.errors import one_line
 from src.offline import onnx_model
-from src.offline.onnx_model import OnnxError, require
+from src.offline.onnx_model import EXPORT_AGAIN, OnnxError, require
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _CONSTANT = ("Constant", "Identity")
@@ -21,8 +22,13 @@ def is_quantized(model: Any) -> bool:
     )
 
 
-def prepare(model: Any, opset: int) -> list[str]:
+def prepare(model: Any, opset: int, source: str | Path = "the model") -> list[str]:
     """Bring a message to an opset and to the form that 8-bit kernels are fast for, in place.
+
+    Args:
+        model: the message.
+        opset: the version.
+        source: what the model is called in a message.
 
     Returns:
         The names of nodes that are better left in float whatever else is quantized.
@@ -36,7 +42,7 @@ def prepare(model: Any, opset: int) -> list[str]:
         try:
             converted = converter.convert_version(model, opset)
         except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
-            raise OnnxError(f"onnx cannot convert the model: {one_line(err)}") from err
+            raise OnnxError(f"{source}: onnx cannot convert it: {one_line(err)}; {EXPORT_AGAIN}") from err
         model.CopyFrom(converted)
     _repeat_channels(model, onnx)
     return _merge_normalization(model, onnx)

@@ -27,6 +27,7 @@ _DTYPES = {
     "tensor(float16)": "float16",
 }
 WARNINGS, FATAL_ONLY = 2, 4  # severity of what ONNX Runtime logs itself
+EXPORT_AGAIN = "export it again with export.py"
 INSTALL = "python -m pip install -r requirements/onnx.txt"
 
 
@@ -70,10 +71,15 @@ def providers(device_type: str, device_id: int) -> list:
 
 @contextlib.contextmanager
 def names_in_utf8(path: Path) -> Iterator[None]:
-    """Raise an OnnxError where names in a file are none: by its format they are text in UTF-8."""
+    """Raise an OnnxError where names in a file are no UTF-8, which they have to be.
+
+    Older versions of ONNX Runtime raise an error without a text then, since it would hold such a name.
+    """
     try:
         yield
-    except UnicodeDecodeError as err:
+    except (UnicodeDecodeError, *_runtime_errors()) as err:
+        if str(err) and not isinstance(err, UnicodeDecodeError):
+            raise
         raise OnnxError(f"{path}: damaged: holds names that are not UTF-8; copy or export it again") from err
 
 
@@ -166,6 +172,7 @@ def graph_errors() -> tuple[type[Exception], ...]:
         require("onnx.shape_inference").InferenceError,
         require("onnx.version_converter").ConvertError,
         require("onnx.checker").ValidationError,
+        LookupError,  # of older versions, where an operator is not known
         *_runtime_errors(),
     )
 
@@ -188,7 +195,7 @@ def load(path: Path) -> Any:
     if not model.graph.node or not model.opset_import:
         raise OnnxError(f"{path}: damaged or truncated, or no ONNX file")
     if opset(model) is None:
-        raise OnnxError(f"{path}: damaged: names no version of ONNX's own operators; export it again with export.py")
+        raise OnnxError(f"{path}: damaged: names no version of ONNX's own operators; {EXPORT_AGAIN}")
     return model
 
 

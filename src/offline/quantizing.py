@@ -99,8 +99,9 @@ def spread(count: int, images: int) -> list[int]:
 
 
 def quantize(
-    model: Any, target: Path, samples: EvalSamples, *, images: int, all_operators: bool, reduce_range: bool
-) -> Any:
+    model: Any, target: Path, samples: EvalSamples, *, images: int, all_operators: bool, reduce_range: bool,
+    source: str | Path = "the model",
+) -> Any:  # fmt: skip
     """Write a message as a quantized model to `target` and return its message, without metadata.
 
     Activations are uint8 and weights int8 with a scale for each output channel: the pair that x86 multiplies fastest.
@@ -112,6 +113,7 @@ def quantize(
         images: how many of them to take.
         all_operators: quantize whatever ONNX Runtime can, not the convolutions alone.
         reduce_range: give the weights 7 bits.
+        source: what the model is called in a message.
 
     Raises:
         OnnxError: the tools cannot convert the model.
@@ -120,7 +122,7 @@ def quantize(
     tools = onnx_model.require("onnxruntime.quantization")
     onnx_model.require("onnxruntime").set_default_logger_severity(3)  # errors
     floating = target.with_name("float.onnx")
-    kept = onnx_graph.prepare(model, OPSET)
+    kept = onnx_graph.prepare(model, OPSET, source)
     floating.write_bytes(model.SerializeToString())
     reader = _reader(tools, model.graph.input[0].name, samples, spread(len(samples), images))
     with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
@@ -132,7 +134,8 @@ def quantize(
                 activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
             )  # fmt: skip
         except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
-            raise OnnxError(f"ONNX Runtime's tools cannot quantize the model: {one_line(err)}") from err
+            reason = f"ONNX Runtime's tools cannot quantize it: {one_line(err)}"
+            raise OnnxError(f"{source}: {reason}; {onnx_model.EXPORT_AGAIN}") from err
     return onnx_model.load(target)
 
 
