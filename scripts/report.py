@@ -22,6 +22,7 @@ from src.report.runs import find_runs
 from src.report.sections import write_report
 from src.utils.config import Parser
 from src.utils.entry import run_entry
+from src.utils.logger import setup_logging
 
 
 @claims.releasing
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: there are no results, or the report cannot be written.
     """
     args = parse_args(argv)
+    setup_logging(None)
     output = args.output or (args.runs[0] / NAME if len(args.runs) == 1 else Path(NAME))
     require_replaceable(output)
     runs = find_runs(args.runs)

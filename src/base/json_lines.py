@@ -10,9 +10,13 @@ import math
 import os
 from pathlib import Path
 
-from src.base.json_text import parse_json
+from src.base.errors import DataError
+from src.base.json_text import parse_json, read_whole
+from src.base.special_files import require_regular
 
 logger = logging.getLogger(__name__)
+MOST = 2**53  # the largest whole number up to which floats, and so browsers, have all of them
+_LONGEST = 200_000_000  # bytes of a file
 _told: set[Path] = set()  # files of which it was said that lines of them cannot be read
 
 
@@ -45,10 +49,18 @@ def read_json_lines(path: Path) -> list[dict]:
 
     A line that is no record, such as a half-written one of a run that was killed, is left out; the log says so once a
     file.
+
+    Raises:
+        DataError: it is no regular file, or larger than 200 MB.
+        OSError: it cannot be read.
     """
+    require_regular(path)
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = read_whole(path, _LONGEST).split(b"\n")
+    except ValueError as err:
+        raise DataError(f"{path}: {err}; remove the file") from err
     found = {number: _record(line) for number, line in enumerate(lines, 1) if line.strip()}
     unreadable = [number for number, record in found.items() if record is None]
     if unreadable and path not in _told:
@@ -69,4 +81,4 @@ def _record(line: bytes) -> dict | None:
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (int, float, str))
+    return value is None or isinstance(value, (float, str)) or (isinstance(value, int) and abs(value) <= MOST)

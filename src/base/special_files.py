@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path, PurePath
 
+from src.base.errors import DataError
+
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -32,3 +34,10 @@ def special_kind(path: str | Path) -> str:
     except (OSError, ValueError):
         return ""
     return next((kind for is_kind, kind in _SPECIAL if is_kind(mode)), "")
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise a DataError if what stands at `path` must not be opened as a file; see `special_kind`."""
+    kind = special_kind(path)
+    if kind:
+        raise DataError(f"{path}: is {kind}, no regular file; remove it, or put the file itself there")

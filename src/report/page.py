@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import UserError
+from src.base.special_files import special_kind
 from src.base.temporary import replacing
 
 GENERATOR = "BiSeNetV2 report"
@@ -79,6 +80,7 @@ def write_page(
         UserError: it cannot be written, or another file is in its place.
     """
     require_replaceable(path)
+    title = title.encode(errors="replace").decode()  # names of files may be no text
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.writelines(_page(title, subtitle, sections, live))
@@ -132,6 +134,8 @@ def require_replaceable(path: Path) -> None:
     """Raise a UserError if there is something at `path` that is no page of `write_page`: nobody else's is replaced."""
     if not path.exists():
         return
+    if special_kind(path):
+        raise UserError(f"{path}: is {special_kind(path)}, no place for a report; write to another one")
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             own = f'content="{GENERATOR}"' in stream.read(_HEAD)

@@ -18,9 +18,10 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from src.base.errors import DataError, UserError
+from src.base.errors import DataError, UserError, one_line
 from src.base.files import make_folder, write_whole
-from src.base.json_text import parse_json
+from src.base.json_text import LONGEST_TEXT, parse_json, read_whole
+from src.base.special_files import require_regular
 from src.config import schema
 from src.data.classes import class_palette
 from src.data.eval_samples import EvalSample, EvalSamples
@@ -29,6 +30,7 @@ from src.data.orientations import read_aligned
 from src.distributed.communicator import Communicator
 from src.evaluation.predictions import PredictionWriter
 from src.evaluation.score_records import number
+from src.report.checking import COUNT, NUMBER, NUMBERS, TEXT, check_fields
 from src.report.page import to_json
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
 from src.visual.visualize import error_map, overlay
@@ -38,6 +40,11 @@ LARGEST = 1024  # longest side of a picture in the report, pixels
 THUMBNAIL = 256  # the same of a thumbnail
 _QUALITY, _THUMBNAIL_QUALITY = 85, 78
 _CALL = ("bisenetReport.arrived(", ");\n")
+_WAY_OUT = "evaluate again with --report True"
+_LONGEST = 50_000_000  # bytes of the file of a picture
+_FIELDS = {
+    "index": COUNT, "name": TEXT, "width": COUNT, "height": COUNT, "miou": NUMBER, "accuracy": NUMBER, "iou": NUMBERS,
+}  # fmt: skip
 
 
 class ReportPictures:
@@ -190,19 +197,25 @@ def read_records(save_dir: Path) -> Iterator[dict]:
         DataError: a line cannot be read.
     """
     for path in sorted((save_dir / FOLDER).glob("records-*.jsonl")):
-        with path.open(encoding="utf-8") as stream:
-            for line_number, line in enumerate(stream, 1):
+        require_regular(path)
+        with path.open("rb") as stream:
+            lines = iter(lambda stream=stream: stream.readline(LONGEST_TEXT + 1), b"")
+            for line_number, line in enumerate(lines, 1):
                 yield _parsed(line, f"{path}: line {line_number}")
 
 
-def _parsed(line: str, where: str) -> dict:
+def _parsed(line: bytes, where: str) -> dict:
+    """Return a record; nothing in it but what one has."""
     try:
+        if len(line) > LONGEST_TEXT:
+            raise ValueError(f"longer than {LONGEST_TEXT / 1e6:g} MB")
         record = parse_json(line)
     except ValueError as err:
-        raise DataError(f"{where} is no record: {err}") from err
-    if not (isinstance(record, dict) and type(record.get("index")) is int and isinstance(record.get("name"), str)):
-        raise DataError(f"{where} is no record: it lacks index or name")
-    return record
+        raise DataError(f"{where} is no record: {one_line(err)}; {_WAY_OUT}") from err
+    check_fields(record, _FIELDS, where)
+    if record.get("index") is None or record.get("name") is None:
+        raise DataError(f"{where} is no record: it lacks index or name; {_WAY_OUT}")
+    return {name: record[name] for name in _FIELDS if name in record}
 
 
 def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Iterator[dict]:
@@ -228,15 +241,19 @@ def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Itera
 def page_pictures(save_dir: Path, run: int) -> Iterator[tuple[str, str]]:
     """Yield (id, JSON) of each picture for a page that holds them itself, one at a time."""
     for record in read_records(save_dir):
-        text = _read(save_dir / FOLDER / f"{file_name(record['index'])}.js").decode()
+        path = save_dir / FOLDER / f"{file_name(record['index'])}.js"
+        text = _read(path).decode(errors="replace")
+        if not (text.startswith(_CALL[0]) and text.endswith(_CALL[1])) or "<" in text:
+            raise DataError(f"{path}: is no picture of a report; {_WAY_OUT}")
         yield f"picture-{run}-{record['index']}", text[len(_CALL[0]) : -len(_CALL[1])]
 
 
 def _read(path: Path) -> bytes:
+    require_regular(path)
     try:
-        return path.read_bytes()
-    except OSError as err:
-        raise DataError(f"{path}: cannot be read: {err.strerror}") from err
+        return read_whole(path, _LONGEST)
+    except (OSError, ValueError) as err:
+        raise DataError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}; {_WAY_OUT}") from err
 
 
 def relative_url(path: Path, page: Path) -> str:

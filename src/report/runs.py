@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,34 @@ from typing import Any
 
 from src.base.errors import DataError, UserError
 from src.base.json_lines import read_json_lines
-from src.base.json_text import read_json
 from src.report import environment
+from src.report.checking import (
+    COUNT,
+    MAPPING,
+    NUMBER,
+    NUMBERS,
+    TEXT,
+    TEXTS,
+    check_fields,
+    is_count,
+    is_mapping,
+    list_of,
+    read_object,
+)
 from src.report.pictures import count_pictures
 from src.report.settings import read_settings
 from src.state.checkpoint_names import FOLDER as CHECKPOINTS
 
 LATEST = "latest_evaluation.json"  # of a training run: scores of its latest evaluation
 _MARKS = ("metrics.jsonl", "eval.json", LATEST, "config.yml")
+_SCORES = {
+    "name": TEXT, "miou": NUMBER, "pixel_accuracy": NUMBER, "iou": NUMBERS, "protocol": MAPPING,
+    "confusion_matrix": ("a matrix of whole numbers", list_of(list_of(is_count))),
+}  # fmt: skip
+_EVALUATION = {
+    **_SCORES, "protocols": ("a list of mappings", list_of(is_mapping)), "class_names": TEXTS, "class_colors": TEXTS,
+    "images": COUNT, "step": COUNT, "checkpoint": TEXT, "weights": TEXT,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         scores = _read_scores(folder / "eval.json") or _read_scores(folder / LATEST)
         return Run(
             name or folder.resolve().name, folder, metrics, evaluations, scores, read_settings(folder),
-            _read_mapping(folder / environment.NAME) or {}, count_pictures(folder),
+            read_object(folder / environment.NAME, {}) or {}, count_pictures(folder),
         )  # fmt: skip
     except OSError as err:
         raise UserError(f"cannot read the results in {folder}: {err.strerror or err}") from err
@@ -100,29 +119,12 @@ def run_of_checkpoint(path: str | Path) -> Path | None:
 
 
 def _read_scores(path: Path) -> dict | None:
-    record = _read_mapping(path)
+    record = read_object(path, _EVALUATION)
     for each in [record or {}, *((record or {}).get("protocols") or ())]:
-        scores, matrix = each.get("iou") or [], each.get("confusion_matrix") or []
-        size = len(scores)
-        square = all(isinstance(row, list) and len(row) == size for row in matrix)
-        if not (square and len(matrix) in (0, size) and all(map(_is_count, itertools.chain.from_iterable(matrix)))):
-            raise DataError(f"{path}: confusion_matrix is no matrix of whole numbers for {size} classes")
-        if not all(score is None or isinstance(score, (int, float)) for score in [*scores, each.get("miou")]):
-            raise DataError(f"{path}: scores are no numbers")
+        check_fields(each, _SCORES, path)
+        matrix, size = each.get("confusion_matrix") or [], len(each.get("iou") or [])
+        if len(matrix) not in (0, size) or any(len(row) != size for row in matrix):
+            raise DataError(
+                f"{path}: confusion_matrix is no matrix for {size} classes; remove the file, or evaluate again"
+            )
     return record
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _read_mapping(path: Path) -> dict | None:
-    if not path.is_file():
-        return None
-    try:
-        values = read_json(path)
-    except ValueError as err:
-        raise DataError(f"{path}: not JSON: {err}") from err
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: expected an object, got {type(values).__name__}")
-    return values

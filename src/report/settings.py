@@ -5,19 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from src.base.special_files import require_regular
 from src.config.saved import RUN_KEYS, to_dict
 from src.config.yaml_files import read_yaml
+from src.report.checking import COUNT, TEXT, TEXTS, check_fields
 from src.utils.config import load_config
+
+_USED = {"data.name": TEXT, "data.class_names": TEXTS, "total_step": COUNT}  # for more than to be shown
 
 
 def read_settings(save_dir: Path) -> dict[str, Any] | None:
     """Return the latest configuration of a run, by dotted path; None where there is none.
 
     Raises:
-        ConfigError: it cannot be read.
+        UserError: it cannot be read, or what the report goes by is something else in it.
     """
     found = sorted(save_dir.glob("config-*.yml")) or sorted(save_dir.glob("config.yml"))
-    return flat(read_yaml(found[-1])) if found else None
+    if not found:
+        return None
+    require_regular(found[-1])
+    settings = flat(read_yaml(found[-1]))
+    check_fields(settings, _USED, found[-1])
+    return settings
 
 
 def default_settings() -> dict[str, Any]:
