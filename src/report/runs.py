@@ -109,7 +109,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
             read_object(folder / environment.NAME, {}) or {}, count_pictures(folder),
         )  # fmt: skip
     except OSError as err:
-        raise UserError(f"cannot read the results in {folder}: {err.strerror or err}") from err
+        raise UserError(f"cannot read the results in {err.filename or folder}: {err.strerror or err}") from err
 
 
 def run_of_checkpoint(path: str | Path) -> Path | None:

@@ -232,6 +232,20 @@ def test_a_chart_has_a_logarithmic_scale_and_a_table(opened, written):
     assert [None if text == "–" else float(text) for text in cells[1::2]] == [record["loss"] for record in written[2]]
 
 
+def test_numbers_too_close_to_have_ticks_between_them(browser, tmp_path):
+    write_training(tmp_path / "run")
+    rates = (0.01, np.nextafter(0.01, 1), 1e308, -1e308)
+    records = [{"step": 2**53 - 3 + i, "lr": rate, "loss": 0.01 + i * 1e-17} for i, rate in enumerate(rates)]
+    for name, shown in (("close", records[:2]), ("far", records)):
+        text = "".join(json.dumps(record) + "\n" for record in shown)
+        (tmp_path / "run" / "metrics.jsonl").write_text(text, encoding="utf-8")
+        write_report(tmp_path / f"{name}.html", find_runs([tmp_path / "run"]))
+        report = Opened(browser, tmp_path / f"{name}.html", "tab=curves")
+        assert "Learning rate" in report.texts(".chart h2")
+        report.page.close()
+        assert report.problems == []
+
+
 def test_the_configuration_shows_what_differs_and_the_environment(opened):
     opened.tab("Configuration")
     keys = opened.texts(".settings:first-of-type tbody tr.differs th code")

@@ -21,9 +21,9 @@ function logTicks(low, high) {
   return inside.length > 1 ? inside : [low, high];
 }
 
-/** Return the axis of `values`: from a value to its place, and the ticks. */
+/** Return the axis of `values`: from a value to its place, and the ticks; values that all but agree get room around. */
 function makeScale(low, high, from, to, log) {
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const of = log ? Math.log10 : (value) => value, start = of(low), span = of(high) - start;
   return { place: (value) => from + ((of(value) - start) / span) * (to - from), ticks: log ? logTicks(low, high) : niceTicks(low, high), low, high };
 }
@@ -124,7 +124,7 @@ function stepsOf(series) {
 
 function plot(visible, { title, log, write, tick: writeTick }, tip) {
   const { width, height, left, right, top, bottom } = SHAPE;
-  const shown = (value) => typeof value === "number" && (!log || value > 0);
+  const shown = (value) => typeof value === "number" && Math.abs(value) < 1e300 && (!log || value > 0); // a span has to be finite
   const [firstStep, lastStep] = bounds(visible.map((each) => each.x), () => true), [low, high] = bounds(visible.map((each) => each.y), shown);
   const canvas = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": `${title}: a chart; the arrow keys go from step to step, the table below holds the values` });
   if (!Number.isFinite(low)) {
