@@ -201,7 +201,7 @@ def read_records(save_dir: Path) -> Iterator[dict]:
         with path.open("rb") as stream:
             lines = iter(lambda stream=stream: stream.readline(LONGEST_TEXT + 1), b"")
             for line_number, line in enumerate(lines, 1):
-                yield _parsed(line, f"{path}: line {line_number}")
+                yield _parsed(line, f"{path}: line {line_number} is no record")
 
 
 def _parsed(line: bytes, where: str) -> dict:
@@ -211,10 +211,10 @@ def _parsed(line: bytes, where: str) -> dict:
             raise ValueError(f"longer than {LONGEST_TEXT / 1e6:g} MB")
         record = parse_json(line)
     except ValueError as err:
-        raise DataError(f"{where} is no record: {one_line(err)}; {_WAY_OUT}") from err
+        raise DataError(f"{where}: {one_line(err)}; {_WAY_OUT}") from err
     check_fields(record, _FIELDS, where)
     if record.get("index") is None or record.get("name") is None:
-        raise DataError(f"{where} is no record: it lacks index or name; {_WAY_OUT}")
+        raise DataError(f"{where}: it lacks index or name; {_WAY_OUT}")
     return {name: record[name] for name in _FIELDS if name in record}
 
 

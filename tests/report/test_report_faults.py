@@ -138,14 +138,14 @@ def test_settings_of_another_type(run, text, message):
         ({"index": 0, "name": 7}, "name must be text, got 7"),
         ({"index": 0, "name": "a", "width": "a"}, "width must be a whole number, got 'a'"),
         ({"index": 0, "name": "a", "iou": 5}, "iou must be a list of numbers, got 5"),
-        ({"name": "a"}, "is no record: it lacks index or name"),
+        ({"name": "a"}, "it lacks index or name"),
     ],
 )
 def test_records_of_another_type(run, record, message):
     path = run / "report_files" / "records-0.jsonl"
     path.write_text(json.dumps(record) + "\n", encoding="utf-8")
     line = refused(run)
-    assert line.startswith(f"{path}: line 1")
+    assert line.startswith(f"{path}: line 1 is no record: ")
     assert message in line
 
 
