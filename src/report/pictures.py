@@ -41,6 +41,7 @@ THUMBNAIL = 256  # the same of a thumbnail
 _QUALITY, _THUMBNAIL_QUALITY = 85, 78
 _CALL = ("bisenetReport.arrived(", ");\n")
 _WAY_OUT = "evaluate again with --report True"
+_JPEG = b"\xff\xd8\xff"  # how each one begins
 _LONGEST = 50_000_000  # bytes of the file of a picture
 _FIELDS = {
     "index": COUNT, "name": TEXT, "width": COUNT, "height": COUNT, "miou": NUMBER, "accuracy": NUMBER, "iou": NUMBERS,
@@ -232,7 +233,8 @@ def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Itera
     for record in read_records(save_dir):
         name = file_name(record["index"])
         if inline:
-            urls = {"thumbnail": _data_url(_read(files / f"{name}.jpg")), "element": f"picture-{run}-{record['index']}"}
+            urls = {"thumbnail": _data_url(_read_jpeg(files / f"{name}.jpg"))}
+            urls["element"] = f"picture-{run}-{record['index']}"
         else:
             urls = {"thumbnail": f"{place}/{name}.jpg", "script": f"{place}/{name}.js"}
         yield {**record, "run": run, **urls}
@@ -254,6 +256,13 @@ def _read(path: Path) -> bytes:
         return read_whole(path, _LONGEST)
     except (OSError, ValueError) as err:
         raise DataError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}; {_WAY_OUT}") from err
+
+
+def _read_jpeg(path: Path) -> bytes:
+    data = _read(path)
+    if not data.startswith(_JPEG):
+        raise DataError(f"{path}: is no JPEG; {_WAY_OUT}")
+    return data
 
 
 def relative_url(path: Path, page: Path) -> str:

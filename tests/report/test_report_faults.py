@@ -163,6 +163,14 @@ def test_a_picture_that_is_none_of_ours(run, text):
     assert refused(run) == f"{path}: is no picture of a report; evaluate again with --report True"
 
 
+def test_a_thumbnail_that_leads_to_another_file(run, tmp_path):
+    (tmp_path / "secret").write_text("mine", encoding="utf-8")
+    path = run / "report_files" / "000000.jpg"
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    assert refused(run) == f"{path}: is no JPEG; evaluate again with --report True"
+
+
 def test_numbers_that_a_browser_has_not_are_left_out_of_the_curves(run, caplog):
     good = [{"step": 2, "loss": 1.5}, {"step": 2**53, "loss": 1}]
     records = [{"step": HUGE, "loss": 1.0}, good[0], {"step": 3, "loss": HUGE}, good[1], {"step": -HUGE}]
