@@ -8,18 +8,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+from src.base.special_files import PIPE, special_kind
+
 LONGEST_TEXT = 1_000_000  # bytes of a file of YAML or JSON
 DEEPEST = 50  # lists and mappings in each other
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-def read_whole(path: Path, longest: int = LONGEST_TEXT) -> bytes:
+def read_whole(path: Path, longest: int = LONGEST_TEXT, *, may_be_pipe: bool = False) -> bytes:
     """Return the bytes of a file, of which no more are read than are allowed.
+
+    Args:
+        path: the file.
+        longest: how many bytes it may have.
+        may_be_pipe: whether a pipe is read as well, until whoever writes to it ends.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it has more than `longest` bytes, or no file can be called so.
+        ValueError: it is a pipe, a socket or a device, which is not opened: it may never end; it has more than
+            `longest` bytes, or no file can be called so.
     """
+    kind = special_kind(path)
+    if kind and not (may_be_pipe and kind == PIPE):
+        raise ValueError(f"is {kind}, no regular file; put the file itself there")
     with path.open("rb") as file:
         data = file.read(longest + 1)
     if len(data) > longest:
@@ -50,6 +61,6 @@ def read_json(path: Path, longest: int = LONGEST_TEXT) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON in UTF-8, larger than `longest` bytes, or too deep.
+        ValueError: it is no JSON in UTF-8, no regular file, larger than `longest` bytes, or too deep.
     """
     return parse_json(read_whole(path, longest))

@@ -8,8 +8,9 @@ from pathlib import Path, PurePath
 
 from src.base.errors import DataError
 
+PIPE = "a named pipe"
 _SPECIAL = (
-    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISFIFO, PIPE),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
@@ -41,3 +42,8 @@ def require_regular(path: str | Path) -> None:
     kind = special_kind(path)
     if kind:
         raise DataError(f"{path}: is {kind}, no regular file; remove it, or put the file itself there")
+
+
+def is_from_shell(path: str | Path) -> bool:
+    """Return whether `path` is a pipe without a name of its own: such as ``<(command)`` passes, who writes is there."""
+    return special_kind(path) == PIPE and not os.path.exists(os.path.realpath(path))  # noqa: PTH110

@@ -32,7 +32,7 @@ def read_entries(value: Any) -> dict[str, str]:
         value: a mapping, the path of a YAML file that holds one, or one in braces from the command line.
 
     Raises:
-        ConfigError: it is none of these, or has no entries.
+        ConfigError: it is none of these, has no entries, or the path leads to a pipe or device.
     """
     source = ""
     if isinstance(value, str):

@@ -14,7 +14,7 @@ from src.base.paths import user_path
 from src.base.special_files import special_kind
 from src.config.builder import nearest
 from src.config.label_maps import LABEL_FILE_KEYS
-from src.config.yaml_loader import Text, read_file
+from src.config.yaml_loader import MOST_VALUES, Text, read_file, too_many
 
 BASE_KEY = "__BASE__"
 MOST_FILES = 100  # that one configuration leads to
@@ -27,26 +27,32 @@ def read_yaml(path: Path) -> dict:
     A base of several bases is read once, below them all, so that none of them takes back by it what another one says.
 
     Raises:
-        ConfigError: the file is missing, no mapping, not YAML, too large, names a base twice, includes itself, or
-            leads to more than 100.
+        ConfigError: the file is missing, no mapping, not YAML, too large, names a base twice, includes itself, leads
+            to more than 100, to more than 10,000 keys and values in all, or to a pipe or device.
     """
-    return _read(path, (), [])
+    return _read(path, (), _Done())
 
 
-def _read(path: Path, including: tuple[Path, ...], done: list[str]) -> dict:
+class _Done:
+    """The files of one configuration that have been read, and how many keys and values they hold in all."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.values = 0
+
+
+def _read(path: Path, including: tuple[Path, ...], done: _Done) -> dict:
     """Read a YAML file that the files `including` name as a base; add it to those that are `done`."""
-    before = set(done)
-    done.append(_real(path))
+    before = set(done.files)
+    done.files.append(_real(path))
     if _real(path) in map(_real, including):
         raise ConfigError(f"{path}: {BASE_KEY} includes itself")
-    if len(done) > MOST_FILES:
+    if len(done.files) > MOST_FILES:
         raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files")
-    try:
-        values = read_file(path) or {}
-    except (OSError, ValueError) as err:
-        raise ConfigError(f"cannot read configuration {path}: {no_text(path, err)}") from err
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
+    values = _load(path, is_base=bool(including))
+    done.values += _count(values)
+    if done.values > MOST_VALUES:
+        raise ConfigError(too_many(f"{path}: the configuration"))
     bases = values.pop(BASE_KEY, None) or []
     if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
@@ -73,6 +79,24 @@ def _places(bases: list[str], folder: Path, path: Path) -> list[Path]:
         if special_kind(found[-1]):
             raise ConfigError(f"{path}: {BASE_KEY} names {base}, which is {special_kind(found[-1])}, no regular file")
     return found
+
+
+def _load(path: Path, *, is_base: bool) -> dict:
+    """Return the mapping in a file, which may be a pipe unless it is a base."""
+    try:
+        values = read_file(path, may_be_pipe=not is_base) or {}
+    except (OSError, ValueError) as err:
+        raise ConfigError(f"cannot read configuration {path}: {no_text(path, err)}") from err
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, got {type(values).__name__}")
+    return values
+
+
+def _count(value: Any) -> int:
+    """Return how many keys and values there are in a value, itself included."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(_count, value.values()))
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _real(path: Path) -> str:

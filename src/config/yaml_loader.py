@@ -12,7 +12,7 @@ import yaml
 from src.base.errors import ConfigError, one_line
 from src.base.json_text import DEEPEST, read_whole
 
-MOST_VALUES = 100_000  # of a document, each alias counted as what it stands for
+MOST_VALUES = 10_000  # of a document, keys and what aliases stand for included: a second or two of reading
 LONGEST_NUMBER = 100  # letters
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
@@ -33,11 +33,14 @@ class _Loader(yaml.SafeLoader):
     """
 
     name = ""
-    depth = 0
+    depth = nodes = 0
     merged = 0  # pairs that `<<` has led to
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > MOST_VALUES:
+            raise ConfigError(too_many(self.name))
         if self.depth > DEEPEST + 1:  # the innermost may be a word
             raise ConfigError(_too_deep(self.name))
         try:
@@ -169,15 +172,15 @@ def read_document(text: str, name: str = "") -> Any:
         raise ConfigError(f"{name}: not YAML: {one_line(err)}".removeprefix(": ")) from err
 
 
-def read_file(path: Path, encoding: str = "utf-8") -> Any:
-    """Read a YAML file of up to 1 MB as `read_document` does.
+def read_file(path: Path, encoding: str = "utf-8", *, may_be_pipe: bool = False) -> Any:
+    """Read a YAML file of up to 1 MB, or a pipe where that may be, as `read_document` does.
 
     Raises:
         ConfigError: as there.
         OSError: it cannot be read.
-        ValueError: it is larger, or not in that encoding.
+        ValueError: it is larger, no regular file, or not in that encoding.
     """
-    return read_document(read_whole(path).decode(encoding), str(path))
+    return read_document(read_whole(path, may_be_pipe=may_be_pipe).decode(encoding), str(path))
 
 
 class _Copier:
@@ -214,6 +217,11 @@ class _Copier:
 
 def _contains_itself(name: str) -> str:
     return f"{name or 'list'}: an alias (*) leads to a value that contains itself"
+
+
+def too_many(name: str) -> str:
+    """Return the line that refuses a document or a configuration for what it holds."""
+    return f"{name or 'list'}: has more than {MOST_VALUES} keys and values"
 
 
 def _too_deep(name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from src.base.errors import ConfigError
 from src.base.file_kinds import no_text
 from src.base.json_text import parse_json, read_whole
-from src.base.special_files import special_kind
+from src.base.special_files import is_from_shell
 
 
 def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -29,10 +29,8 @@ def read_palette(path: Path, names: Sequence[str]) -> tuple[np.ndarray, tuple[st
     Raises:
         ConfigError: the file cannot be read, a line is no colour, or there are more or fewer than classes.
     """
-    if special_kind(path) in ("a device", "a socket"):  # a pipe may come from the shell
-        raise ConfigError(f"--palette {path}: is {special_kind(path)}, no file")
     try:
-        text = read_whole(path).decode("utf-8-sig")
+        text = read_whole(path, may_be_pipe=is_from_shell(path)).decode("utf-8-sig")
     except (OSError, ValueError) as err:
         raise ConfigError(f"--palette {path}: cannot be read: {no_text(path, err)}") from err
     entries = _json_entries(text, path) if path.suffix.lower() == ".json" else _text_entries(text)

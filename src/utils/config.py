@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from src.base.errors import ConfigError
 from src.base.paths import user_path
 from src.config import schema
-from src.config.builder import Text, build_config, nearest, to_bool
+from src.config.builder import Text, build_config, nearest, shown, to_bool
 from src.config.registry import NETWORKS, TRANSFORMS
 from src.config.saved import nested_keys
 from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, refuse, require
@@ -205,6 +205,6 @@ def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentP
             refuse(_head_problems(config))
         return config
     except ConfigError as err:
-        count = len(str(err).splitlines())
-        head = f"configuration {options.config}: " + ("" if count == 1 else f"{count} problems\n  ")
-        raise ConfigError(head + str(err).replace("\n", "\n  ")) from err
+        lines = str(err).splitlines()
+        head = f"configuration {options.config}: " + ("" if len(lines) == 1 else f"{len(lines)} problems\n  ")
+        raise ConfigError(head + "\n  ".join(shown(lines))) from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import string
 from pathlib import Path
@@ -18,6 +19,8 @@ from src.config.yaml_loader import Text
 from src.distributed.placement import read_rank_table
 from src.offline.manifest import read_manifest
 from src.predict.palette import read_palette
+from src.utils.config import load_config
+from tests.special_files import MAKERS
 
 pytestmark = pytest.mark.once
 
@@ -46,9 +49,11 @@ def chain(of: int) -> str:
         ("a: " + "{a: " * 20_000, "more than 50 deep"),
         ("- " * 20_000, "more than 50 deep"),
         (f"a: &a {nested(40)}\nb: {nested(10)[:10]}*a{']' * 10}", "more than 50 deep"),
-        (bomb(), "aliases (*) lead to more than 100000 values"),
+        (bomb(), "aliases (*) lead to more than 10000 values"),
         (f"{bomb()}\n? *i\n: 1", "x.yml:9: a list or a mapping cannot be a key"),
-        (chain(600), "<< leads to more than 100000 values"),
+        (chain(600), "<< leads to more than 10000 values"),
+        ("".join(f"k{i}: &a{i} 1\n" for i in range(5_001)), "x.yml: has more than 10000 keys and values"),
+        (f"a: [{'1,' * 10_001}]", "x.yml: has more than 10000 keys and values"),
         ("#" * LONGEST_TEXT + "\n", "has more than 1 MB"),
         ("a: " + "1" * 5000, "x.yml:1: a number of 5000 letters; the limit is 100"),
         ("a: !!bool x", "'x' is no bool"),
@@ -91,6 +96,50 @@ def test_more_bases_than_anybody_needs(tmp_path):
     with pytest.raises(ConfigError, match="leads to more than 100 files"):
         read_yaml(tmp_path / "f100.yml")
     assert read_yaml(tmp_path / "f99.yml") == {}
+
+
+def test_bases_that_hold_too_much_together(tmp_path):
+    for number in range(3):
+        base = f"__BASE__: f{number - 1}.yml\n" if number else ""
+        (tmp_path / f"f{number}.yml").write_text(f"{base}a: [{'1,' * 4_000}]\n")
+    assert len(read_yaml(tmp_path / "f1.yml")["a"]) == 4_000
+    with pytest.raises(ConfigError, match="f0.yml: the configuration: has more than 10000 keys and values"):
+        read_yaml(tmp_path / "f2.yml")
+
+
+@pytest.mark.parametrize("kind", sorted(MAKERS))
+def test_bases_and_label_maps_that_may_never_end(tmp_path, kind):
+    odd = MAKERS[kind](tmp_path / "odd.yml")
+    (tmp_path / "x.yml").write_text("__BASE__: odd.yml")
+    with pytest.raises(ConfigError, match=f"cannot read configuration .*odd.yml: is {kind}, no regular file; put"):
+        read_yaml(tmp_path / "x.yml")
+    with pytest.raises(ConfigError, match=f"odd.yml: cannot be read: is {kind}, no regular file; put"):
+        read_entries(str(odd))
+
+
+def test_a_palette_may_be_a_pipe_of_the_shell_but_none_in_a_folder(tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, b"1 2 3 sky")
+    os.close(writer)
+    assert read_palette(Path(f"/dev/fd/{reader}"), ["a"])[1] == ("sky",)
+    os.close(reader)
+    with pytest.raises(ConfigError, match="--palette .*x.txt: cannot be read: is a named pipe, no regular file"):
+        read_palette(MAKERS["a named pipe"](tmp_path / "x.txt"), ["a"])
+
+
+def test_of_many_problems_the_first_are_told(tmp_path):
+    path = tmp_path / "x.yml"
+    base = Path(__file__).resolve().parents[2] / "config" / "bisenetv2_tiny.yml"
+    long = "".join(f"zz{number}: 1\n" for number in range(500))
+    path.write_text(f"__BASE__: {base}\nseed: {'x' * 5_000}\n{long}")
+    with pytest.raises(ConfigError) as error:
+        load_config(["--config", str(path)], "train")
+    head, *lines = str(error.value).splitlines()
+    assert head == f"configuration {path}: 501 problems"
+    assert [line.split(":")[0] for line in lines] == [*(f"  zz{number}" for number in range(20)), "  and 481 more"]
+    path.write_text(f"__BASE__: {base}\nseed: {'x' * 5_000}\n")
+    with pytest.raises(ConfigError, match="seed: expected a whole number, got 'x{900,1000}[.]{3}$"):
+        load_config(["--config", str(path)], "train")
 
 
 def test_a_base_may_be_in_the_home_folder(tmp_path, monkeypatch):
