@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which t
 AVERAGED = ("ema", "averag", "swa", "shadow", "teacher")  # in the name of an entry with averaged weights
 INNER = ("state_dict", "module", "model", "shadow")  # what averaged weights may be wrapped in once more
 PARTS = ("detail", "segment", "bga")  # of a backbone, each a dictionary of its own
+MOST_NUMBERS = 100_000_000  # in the tensors that are taken; a BiSeNetV2 has a few million
 COUNTERS = ("n_averaged", "steps", "module.n_averaged")  # of what averages; no weights
 CLASSES = "__classes__"  # entry of the .npz: names of the classes as JSON, where the file tells them
 NOTES = "__notes__"  # another one: what is to be told, a list of lines
@@ -63,13 +65,27 @@ def pick(content: Any, weights: str | None) -> tuple[dict[str, np.ndarray], list
         weights: "model", "ema" or the name of an entry; None where there is but one.
 
     Raises:
-        ValueError: one line: there are no weights, several of which none is chosen, or a tensor cannot be read.
+        ValueError: one line: there are no weights, several of which none is chosen, more than 100 million numbers,
+            however few of them are stored, or a tensor cannot be read.
     """
     found = find_weights(content)
     if not found:
         raise ValueError(f"holds no tensors by name, at its top or under {', '.join(CONTAINERS)}")
     chosen = found[choose(list(found), weights, swapped=_is_swapped(content))]
+    _require_few_numbers(chosen)
     return {name: _array(name, value) for name, value in chosen.items()}, list(chosen.notes)
+
+
+def _require_few_numbers(tensors: dict[str, Any]) -> None:
+    """Raise a ValueError for tensors that would not fit into memory: a short file may repeat one number for ever."""
+    numbers = {name: math.prod(tensor.shape) for name, tensor in tensors.items()}
+    total = sum(numbers.values())
+    if total > MOST_NUMBERS:
+        most = max(numbers, key=numbers.get)
+        raise ValueError(
+            f"holds {total:.3g} numbers, {numbers[most]:.3g} of them in {most}; a BiSeNetV2 has a few million; "
+            "save its weights alone"
+        )
 
 
 def find_weights(content: Any) -> dict[str, Weights]:

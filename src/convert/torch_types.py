@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ HARMLESS = (
 )
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 FILLED = {"collections.defaultdict": dict, "collections.deque": list}  # PyTorch puts nothing into other types
+MOST_PACKED = 10  # times its size that the members of a file may have; PyTorch itself packs nothing
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
@@ -81,6 +83,7 @@ def load(path: Path) -> Any:
     """
     import torch
 
+    _require_unpacked(path)
     allow = getattr(torch.serialization, "add_safe_globals", None)  # from PyTorch 2.4 on
     if allow:
         allow(allowed_types())
@@ -93,10 +96,35 @@ def load(path: Path) -> Any:
             f"holds more than tensors and plain values{what}, which is not loaded, for safety; "
             "save the weights alone where it was made: torch.save(model.state_dict(), FILE)"
         ) from err
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as err:
+    except (
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as err:
         if "TorchScript" in str(err):
             raise ValueError(
                 "a TorchScript archive, which is a program; save the weights alone where it was made: "
                 "torch.save(torch.jit.load(FILE).state_dict(), OTHER)"
             ) from err
         raise ValueError(f"damaged, or no PyTorch file ({type(err).__name__})") from err
+
+
+def _require_unpacked(path: Path) -> None:
+    """Raise a ValueError for an archive that is many times larger inside than outside."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside, outside = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+    except (OSError, ValueError, zipfile.BadZipFile):  # no archive, as of old; PyTorch tells what is wrong with it
+        return
+    if inside > MOST_PACKED * outside:
+        raise ValueError(
+            f"damaged, or made to fill the memory: {inside / 1e6:.1f} MB packed into {outside / 1e6:.2g} MB; save it "
+            "again with torch.save, which packs nothing"
+        )

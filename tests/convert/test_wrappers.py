@@ -69,7 +69,7 @@ def test_several_networks_of_one_entry_are_to_be_chosen_from():
 
 
 MAKE = """
-import argparse, collections, json, pathlib, sys, types
+import argparse, collections, json, pathlib, sys, types, zipfile
 import numpy as np, torch
 sys.path.insert(0, sys.argv[1])
 from src.convert.torch_files import read
@@ -119,6 +119,8 @@ beside = {
     "harmful": {"state_dict": state, "x": Harmful()},
     "running": {"state_dict": state, "x": Running()},
     "meta": {SIGN: torch.empty(2, 3, device="meta")},
+    "repeated": {SIGN: weight, "x": torch.zeros(1).expand(10**12)},
+    "hollow": {SIGN: torch.sparse_coo_tensor(torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0), (10**6, 10**6))},
 }
 told = {}
 for name, content in beside.items():
@@ -132,10 +134,14 @@ for name, content in beside.items():
         with np.load(folder / "out.npz") as archive:
             told[name] = [str(archive[SIGN].dtype), archive[SIGN].ravel().tolist()]
 torch.jit.save(torch.jit.script(torch.nn.Conv2d(1, 1, 1)), folder / "script.pth")
-try:
-    read(folder / "script.pth", folder / "out.npz")
-except SystemExit as err:
-    told["script"] = str(err)
+with zipfile.ZipFile(folder / "packed.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr("a/data.pkl", b"\\x80\\x02" + b"]" * 1_000_000)
+    archive.writestr("a/version", "3")
+for name in ("script", "packed"):
+    try:
+        read(folder / f"{name}.pth", folder / "out.npz")
+    except SystemExit as err:
+        told[name] = str(err)
 print(json.dumps(told))
 """
 
@@ -166,12 +172,15 @@ def test_what_lies_beside_the_weights_is_no_hindrance(told):
         ("running", "holds more than tensors and plain values (exec), which is not loaded, for safety"),
         ("script", "a TorchScript archive, which is a program; save the weights alone"),
         ("meta", f"{SIGN}: a tensor whose numbers cannot be read"),
+        ("repeated", "holds 1e+12 numbers, 1e+12 of them in x; a BiSeNetV2 has a few million; save its weights alone"),
+        ("hollow", f"holds 1e+12 numbers, 1e+12 of them in {SIGN}; a BiSeNetV2 has a few million; save its weights"),
+        ("packed", "damaged, or made to fill the memory: 1.0 MB packed into 0.001"),
     ],
 )
 def test_what_is_not_read_is_named_with_the_way_out(told, name, message):
     folder, found = told
     assert found[name].startswith(f"{folder / name}.pth: {message}")
-    assert "torch.save(" in found[name] or name == "meta"
+    assert "torch.save" in found[name] or name in ("meta", "repeated", "hollow")
 
 
 def test_nothing_in_a_file_is_run(told):
