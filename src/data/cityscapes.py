@@ -10,6 +10,7 @@ import numpy as np
 
 from src.base.errors import DataError
 from src.base.file_kinds import no_text
+from src.base.json_text import read_whole
 from src.base.paths import name_problem, user_path
 from src.base.special_files import is_hidden, special_kind
 from src.config.registry import DATASETS
@@ -21,6 +22,7 @@ from src.data.orientations import read_aligned
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
 LABELLED_SPLITS = ("train", "val")
+LONGEST_LIST = 100_000_000  # bytes: a million pairs or more
 
 CLASSES = (
     LabelClass("road", 7, (128, 64, 128)),
@@ -164,7 +166,8 @@ def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labe
         labelled: False leaves out every label, listed or found.
 
     Raises:
-        DataError: nothing is there, or the list is malformed. Whether each file exists is not checked.
+        DataError: nothing is there, or the list is malformed or larger than 100 MB. Whether each file exists is not
+            checked.
     """
     root, dataset = user_path(dataset_dir), DATASETS[name]
     if not root.is_dir():
@@ -198,8 +201,8 @@ def _expected(split: str, dataset: Dataset) -> str:
 
 def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list[tuple[str, str | None]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as err:
+        lines = read_whole(path, LONGEST_LIST).decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as err:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {no_text(path, err)}") from err
     pairs = []
     for number, line in enumerate(lines, start=1):

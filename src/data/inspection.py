@@ -115,11 +115,19 @@ def inspect_split(
 ) -> Iterator[PairFacts]:
     """Read every file of a split in threads and yield what each pair holds, in the order of the list.
 
-    A few pairs are in memory at a time, however many there are.
+    A few pairs are in memory at a time, however many there are. One that is listed several times is read once.
     """
+    times = Counter(samples)
+    kept: dict[tuple[str, str | None], PairFacts] = {}  # of pairs that come again
     with DecoderReports() as reports:
         inspect = partial(inspect_pair, coding=coding, reports=reports, max_pixels=max_pixels)
-        yield from map_ahead(inspect, samples, usable_workers(workers, len(samples)))
+        ahead = map_ahead(inspect, times, usable_workers(workers, len(times)))  # in the order of the list
+        with contextlib.closing(ahead) as read:
+            for pair in samples:
+                facts = kept.get(pair) or next(read)
+                if times[pair] > 1:
+                    kept[pair] = facts
+                yield facts
 
 
 def inspect_pair(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from src.base.errors import DataError
+from src.data import inspection
 from src.data.preflight import preflight
 from tests.data.test_check_dataset import CLASSES, labels, run
 from tests.dataset_helpers import make_data, write_generic, write_png
@@ -54,6 +55,18 @@ def test_a_pair_listed_twice_and_in_two_splits(root, capsys, caplog):
     caplog.clear()
     look(root)
     assert caplog.messages == [f"{root}/images/train_2.png: is listed twice (2 more like it)"]
+
+
+def test_a_pair_that_is_listed_often_is_read_once(root, capsys, monkeypatch):
+    read = []
+    inspect = inspection.inspect_pair
+    monkeypatch.setattr(inspection, "inspect_pair", lambda pair, **more: (read.append(pair), inspect(pair, **more))[1])
+    line, *others = (root / "train.lst").read_text().splitlines()
+    (root / "train.lst").write_text("\n".join([line, *others[:2], *[line] * 30, *others[2:]]))
+    with pytest.raises(DataError, match="^30 problems: 30 pairs listed twice$"):
+        run(root, *CLASSES)
+    assert len(read) == len(set(read)) == 9
+    assert "36 pairs" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_copy_under_another_name(root, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,15 @@ def test_a_list_that_is_no_file_is_not_passed_over(tmp_path, data_set):
         with pytest.raises(DataError, match=f"train.lst: is {kind}, no regular file; put the list itself there$"):
             list_samples(str(root), "train", data_set)
         (root / "train.lst").rmdir() if kind == "a folder" else (root / "train.lst").unlink()
+
+
+def test_a_list_beyond_the_limit(tmp_path):
+    root = write_generic(tmp_path)
+    os.truncate(root / "train.lst", 100_000_001)
+    with pytest.raises(
+        DataError, match=r"train\.lst: cannot be read as UTF-8 text: has more than 100 MB, which is the"
+    ):
+        list_samples(str(root), "train", "generic")
 
 
 def _dangling(path: Path) -> None:
