@@ -218,3 +218,21 @@ def test_a_full_disk_leaves_no_part_of_a_copy(tmp_path, monkeypatch):
     monkeypatch.undo()
     checkpoint.copy_atomically(source, target)
     assert target.read_bytes() == source.read_bytes()
+
+
+def test_what_mindspore_logs_of_a_file_that_it_cannot_read_is_left_out(tmp_path):
+    """A name that is no UTF-8; MindSpore's own line would stand above ours."""
+    path, records = tmp_path / "x.ckpt", []
+    ms.save_checkpoint([{"name": "weight", "data": Tensor(np.ones(3, np.float32))}], str(path))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b"weight", b"\xffeight"))
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = records.append
+    ms.log._get_logger().addHandler(handler)
+    try:
+        with pytest.raises(CheckpointError, match="x.ckpt: damaged, or no MindSpore checkpoint"):
+            checkpoint.read_checkpoint(path)
+        ms.log.error("another line")
+    finally:
+        ms.log._get_logger().removeHandler(handler)
+    assert [record.msg for record in records] == ["another line"]
