@@ -19,6 +19,7 @@ from src.data.picture_sizes import stored_size
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
 COLOR_TYPES = {RGB: "3-channel (RGB)", PALETTE: "palette (indexed)", GREY_ALPHA: "2-channel (alpha)", RGBA: "4-channel"}
+DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
 NO_IMAGE = "damaged, or not an image OpenCV can decode"
 HEADER_BYTES = 33  # signature and the IHDR chunk
 LARGEST_FILE = 1 << 32  # bytes, as many as a TIFF can have
@@ -138,7 +139,10 @@ def check_pixels(path: str, size: tuple[int, int] | None, max_pixels: int) -> No
 
 
 def check_image_header(path: str, header: PngHeader) -> None:
-    """Refuse 16 bits a channel: they would be cut to 8 without a word."""
+    """Refuse 16 bits a channel: they would be cut to 8 without a word. What is no PNG is damaged."""
+    if header.depth not in DEPTHS.get(header.color_type, ()):
+        shown = f"colour type {header.color_type} with {header.depth} bits a channel"
+        raise DataError(f"{path}: damaged, its header tells of {shown}")
     if header.depth == 16:
         raise DataError(f"{path}: 16-bit image; save it with 8 bits a channel")
 

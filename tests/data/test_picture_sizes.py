@@ -171,6 +171,17 @@ def test_a_picture_without_pixels_is_damaged(tmp_path, capfd):
     assert capfd.readouterr().err == ""  # libpng would have its say there
 
 
+@pytest.mark.parametrize(("color_type", "depth"), [(5, 8), (0, 3), (2, 4), (3, 16), (7, 1)])
+def test_a_picture_of_no_known_kind_is_damaged(tmp_path, capfd, color_type, depth):
+    data = bytearray(png_bytes(np.zeros((5, 5), np.uint8), color_type=0))
+    data[24:26] = depth, color_type
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.raises(DataError, match=rf"damaged, its header tells of colour type {color_type} with {depth} bits"):
+        read_image(str(tmp_path / "x.png"))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_jpeg_beyond_the_limit_is_sent_to_no_decoder(tmp_path, monkeypatch):
     (tmp_path / "x.jpg").write_bytes(encoded(".jpg"))
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("a decoder was started"))
