@@ -16,8 +16,7 @@ def check_environment(environment: MutableMapping[str, str]) -> None:
     Raises:
         UserError: it names the variable, and what it takes.
     """
-    text = environment.get("DEVICE_ID", "")
-    device = text.strip() or text  # blanks alone are no number either
+    device = environment.get("DEVICE_ID", "").strip()
     if device and not (device.isascii() and device.isdigit() and int(device.lstrip("0")[:11] or 0) <= LARGEST_DEVICE):
         raise _wrong("DEVICE_ID", "a non-negative integer, the number of a device", device)
     if not device:

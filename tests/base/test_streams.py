@@ -112,7 +112,6 @@ def test_what_is_read_arrives_as_it_is(unbuffered):
     ("name", "value"),
     [
         ("DEVICE_ID", "-1"), ("DEVICE_ID", "x"), ("DEVICE_ID", "4294967296"), ("DEVICE_ID", "9" * 30),
-        ("DEVICE_ID", " "),
         ("GLOG_v", "-1"), ("GLOG_v", "x"), ("GLOG_stderrthreshold", "5"), ("GLOG_logtostderr", "2"),
         ("GLOG_logtostderr", "0"),
     ],

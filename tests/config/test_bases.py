@@ -43,6 +43,12 @@ def test_thirty_pairs_that_each_name_both_before_are_read_at_once(tmp_path):
     assert read_yaml(top) == {f"{a}{n}": n for n in range(30) for a in "fg"}
 
 
+def test_a_base_that_is_named_twice_is_refused(tmp_path):
+    top = files(tmp_path, f0="k0: 0\n", f1="__BASE__: [f0.yml, f0.yml]\n")
+    with pytest.raises(ConfigError, match="f1.yml: __BASE__ names f0.yml twice$"):
+        read_yaml(top)
+
+
 @pytest.mark.parametrize("spelling", ["one.yml", "../{}/one.yml"])
 def test_a_circle_is_refused(tmp_path, spelling):
     top = files(tmp_path, two=f"__BASE__: {spelling.format(tmp_path.name)}\n", one="__BASE__: [two.yml]\n")
