@@ -11,7 +11,6 @@ import yaml
 from src.base.errors import ConfigError
 from src.base.file_kinds import no_text
 from src.base.paths import user_path
-from src.base.special_files import special_kind
 from src.config.builder import nearest
 from src.config.label_maps import LABEL_FILE_KEYS
 from src.config.yaml_loader import MOST_VALUES, Text, read_file, too_many
@@ -76,8 +75,6 @@ def _places(bases: list[str], folder: Path, path: Path) -> list[Path]:
         found.append(own if is_own else place)
         if found[-1] in found[:-1]:
             raise ConfigError(f"{path}: {BASE_KEY} names {base} twice")
-        if special_kind(found[-1]):
-            raise ConfigError(f"{path}: {BASE_KEY} names {base}, which is {special_kind(found[-1])}, no regular file")
     return found
 
 
