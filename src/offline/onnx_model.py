@@ -124,9 +124,9 @@ class OnnxModel:
         options.intra_op_num_threads = num_threads
         options.log_severity_level = severity
         data = read_model(self.path, OnnxError)
-        said = io.StringIO()  # by ONNX Runtime, on standard output, where it tries the CPU instead
+        nowhere = io.StringIO()  # ONNX Runtime prints what it complains of before it tries the CPU
         try:
-            with names_in_utf8(self.path), contextlib.redirect_stdout(said):
+            with names_in_utf8(self.path), contextlib.redirect_stdout(nowhere):
                 return runtime.InferenceSession(data, options, providers=wanted)
         except _runtime_errors() as err:
             if type(err).__name__ in ("InvalidProtobuf", "NoModel"):
@@ -151,7 +151,8 @@ class OnnxModel:
             OnnxError: ONNX Runtime cannot run it.
         """
         try:
-            return self.session.run(None, {self.input.name: array})[0]
+            with names_in_utf8(self.path):
+                return self.session.run(None, {self.input.name: array})[0]
         except _runtime_errors() as err:
             raise OnnxError(f"{self.path}: {self.runtime} cannot run it: {one_line(err)}") from err
 

@@ -50,7 +50,10 @@ def match_model(config: schema.Config) -> schema.Config:
             f"{likely_cause(configured, model.normalize)}"
         )
     refuse([f"{model.source}: {line}" for line in class_problems(config, model.num_classes, model.class_names)])
-    return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
+    try:
+        return with_image_size(dataclasses.replace(config, input=model.input), model.image_size)
+    except ConfigError as err:
+        raise ConfigError(f"{model.source} says image_size {list(model.image_size)}: {err}") from err
 
 
 def match_file(config: schema.Config, path: Path) -> schema.Config:

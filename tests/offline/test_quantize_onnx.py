@@ -46,7 +46,7 @@ def test_a_model_that_is_none_gives_one_line(model, data, tmp_path):
     model.write_bytes(model.read_bytes()[:-100_000])
     assert "damaged or truncated" in mistake(tmp_path, "--model", model, *options)
     model.write_bytes(b"no model at all")
-    assert "damaged or truncated" in mistake(tmp_path, "--model", model, *options)
+    assert "is text, not an ONNX model" in mistake(tmp_path, "--model", model, *options)
 
 
 def test_another_model_gives_one_line(exported, model, data, tmp_path):

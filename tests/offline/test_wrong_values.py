@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+import preprocess
 from src.base.errors import CheckpointError, ConfigError, DataError
 from src.offline import onnx_model, quantizing
 from src.offline.descriptions import read_description
@@ -184,3 +185,22 @@ def test_a_graph_that_cannot_be_inferred_is_one_line(tmp_path):
     model = onnx_model.load(write(tmp_path / "m.onnx", operator="Konv"))
     with pytest.raises(OnnxError, match="m.onnx: onnx cannot convert it: .+; export it again with export.py"):
         quantizing.onnx_graph.prepare(model, quantizing.OPSET, tmp_path / "m.onnx")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [([3, 64], "must be at least 32, got"), ([10**9, 10**9], "must have at most 200000000 pixels, got 1000000000x1")],
+)
+def test_a_size_that_nothing_has_is_one_line(tmp_path, size, message):
+    """Of a MindIR: an ONNX tells its own size."""
+    (tmp_path / "m.json").write_text(json.dumps({**DESCRIPTION, "image_size": size}), encoding="utf-8")
+    own = [f"data.eval_transforms.item_transforms.Normalize.{name}={NORMALIZE[name]}" for name in ("mean", "std")]
+    options = ["--data_path", tmp_path, "--num_classes", 3, "data.name=generic", "data.map_label=null", *own]
+    where = ["--model_path", tmp_path / "m.mindir", "--output_path", tmp_path / "out"]
+    with pytest.raises(ConfigError, match=rf"m\.json says image_size \[.*\]: target_size: {message}") as caught:
+        preprocess.main([str(option) for option in (*options, *where)])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match=message):
+        preprocess.main([str(option) for option in (*options, *where[2:], "--image_size", *size)])

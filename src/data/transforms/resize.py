@@ -11,9 +11,17 @@ import numpy as np
 
 from src.config.schema import Transform
 from src.config.schema_base import at_least, key, require, scale_interval, share
+from src.config.schema_data import MAX_PIXELS
 from src.data.draws import note
 
 MOST_REDRAWS = 10  # of a window, see `RandomResizeCrop.cat_max_ratio`
+
+
+def window_size(size: tuple[int, int]) -> str:
+    """Check a height and width: no less than the network takes, and no more pixels than can be meant."""
+    if size[0] * size[1] > MAX_PIXELS:
+        return f"must have at most {MAX_PIXELS} pixels, got {'x'.join(map(str, size))[:40]}"
+    return at_least(32)(size)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class RandomResizeCrop(Transform):
     none of these, is drawn again, ten times at most; the eleventh is taken as it is.
     """
 
-    crop_size: tuple[int, int] = key(help="height and width of the window, pixels", check=at_least(32))
+    crop_size: tuple[int, int] = key(help="height and width of the window, pixels", check=window_size)
     multi_scale: bool = key(True, "draw a scale; False keeps the image's size")
     base_size: int = key(2048, "long side at scale 1, pixels", check=at_least(1))
     scale_factor: int = key(
@@ -115,7 +123,7 @@ class Resize(Transform):
     in_training = False
     in_evaluation = True
 
-    target_size: tuple[int, int] = key(help="height and width, pixels", check=at_least(32))
+    target_size: tuple[int, int] = key(help="height and width, pixels", check=window_size)
     keep_ratio: bool = key(True, "fit inside target_size and pad right and bottom; False stretches")
     ignore_label: Optional[int] = key(
         None, "pads nothing, as labels keep their size here; null, or data.ignore_label as published"
