@@ -192,7 +192,8 @@ def _classes(content: Any) -> list[str]:
         return []
     described = meta.get("dataset_meta")
     names = meta.get("CLASSES") or (described.get("classes") if isinstance(described, dict) else None) or ()
-    return [str(name) for name in names]
+    is_plain = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    return list(names) if is_plain else []  # a value of lists in each other may be endless as text
 
 
 def write(values: Path, path: Path) -> None:

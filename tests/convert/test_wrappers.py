@@ -104,6 +104,9 @@ for kind in (HistoryBuffer, Network):
     setattr(sys.modules[kind.__module__], kind.__name__, kind)
 weight = torch.arange(6.0).reshape(2, 3)
 state = {SIGN: weight}
+bomb = ["x"]
+for _ in range(40):
+    bomb = [bomb, bomb]
 beside = {
     "parameter": {SIGN: torch.nn.Parameter(weight)},
     "array": {SIGN: weight.numpy()},
@@ -114,6 +117,8 @@ beside = {
     "arguments": {"state_dict": state, "args": argparse.Namespace(lr=0.1, out=pathlib.PosixPath("/x"))},
     "containers": {"state_dict": state, "a": collections.defaultdict(list, x=[1]), "b": collections.deque([1, 2], 3)},
     "history": {"state_dict": state, "message_hub": {"log_scalars": {"loss": HistoryBuffer()}}},
+    "names": {"state_dict": state, "meta": {"CLASSES": bomb}},
+    "number": {"state_dict": state, "meta": {"CLASSES": 3}},
     "whole": Network(),
     "object": {"state_dict": state, "network": Network()},
     "harmful": {"state_dict": state, "x": Harmful()},
@@ -156,7 +161,19 @@ def told(tmp_path_factory) -> tuple[Path, dict]:
     return folder, json.loads(done.stdout)
 
 
-READ = ("parameter", "array", "double", "bfloat16", "sparse", "numpy", "arguments", "containers", "history")
+READ = (
+    "parameter",
+    "array",
+    "double",
+    "bfloat16",
+    "sparse",
+    "numpy",
+    "arguments",
+    "containers",
+    "history",
+    "names",
+    "number",
+)
 
 
 def test_what_lies_beside_the_weights_is_no_hindrance(told):
