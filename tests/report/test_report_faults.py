@@ -55,7 +55,8 @@ def test_what_is_no_regular_file_is_not_opened(run, name, kind):
 def test_a_base_that_is_no_regular_file_is_not_opened(run, kind):
     MAKERS[kind](run / "base.yml")
     (run / "config.yml").write_text("__BASE__: base.yml\n", encoding="utf-8")
-    assert refused(run) == f"{run / 'config.yml'}: __BASE__ names base.yml, which is {kind}, no regular file"
+    place = run / "base.yml"
+    assert refused(run) == f"cannot read configuration {place}: is {kind}, no regular file; put the file itself there"
 
 
 @pytest.mark.parametrize("kind", MAKERS)
