@@ -221,7 +221,7 @@ def _contains_itself(name: str) -> str:
 
 def too_many(name: str) -> str:
     """Return the line that refuses a document or a configuration for what it holds."""
-    return f"{name or 'list'}: has more than {MOST_VALUES} keys and values"
+    return f"{name or 'list'}: has more than {MOST_VALUES} keys and values, which is the limit"
 
 
 def _too_deep(name: str) -> str:
