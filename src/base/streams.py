@@ -6,22 +6,34 @@ import contextlib
 import errno
 import io
 import os
+import select
 import stat
 import sys
 from typing import Any, TextIO
 
 
 class _Lasting(io.FileIO):
-    """Writes to a descriptor until nobody reads that any more; from then on, to nowhere."""
+    """Writes to a descriptor until nobody reads that any more; from then on, to nowhere.
+
+    It writes all it is given, so that no buffer is needed above it: one that is left by the exception of a signal would
+    write again what has been written.
+    """
 
     def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError as err:
-            if not self._is_gone(err):
-                raise
-            _lead_nowhere(self.fileno())  # what libraries and children write there, too
-            return len(data)
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            try:
+                written = super().write(rest)
+            except OSError as err:
+                if not self._is_gone(err):
+                    raise
+                _lead_nowhere(self.fileno())  # what libraries and children write there, too
+                return size
+            if written is None:  # somebody has made it one that never waits
+                select.select([], [self], [])
+            rest = rest[written or 0 :]
+        return size
 
     def _is_gone(self, err: OSError) -> bool:
         """Tell a reader that left, or a terminal that was closed, from a full disk."""
@@ -53,11 +65,10 @@ def _is_plain(stream: TextIO | None, number: int) -> bool:
 def _opened(number: int, stream: TextIO | None) -> TextIO:
     raw = _Lasting(number, "w", closefd=False)
     if stream is None:
-        return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
-    at_once = stream.write_through  # python -u
+        return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace")
     return io.TextIOWrapper(
-        raw if at_once else io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors,
-        line_buffering=stream.line_buffering, write_through=at_once,
+        raw, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.line_buffering,
+        write_through=stream.write_through,  # python -u
     )  # fmt: skip
 
 

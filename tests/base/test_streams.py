@@ -127,3 +127,31 @@ def test_other_variables_pass():
         check_environment({"DEVICE_ID": value})
     check_environment({"GLOG_v": "4", "GLOG_stderrthreshold": "0", "GLOG_logtostderr": "0", "GLOG_log_dir": "/tmp"})
     check_environment({"GLOG_v": "", "GLOG_logtostderr": "1"})
+
+
+INTERRUPTED = """
+import sys
+from src.base.streams import drop_lost_output
+drop_lost_output()
+
+def trace(frame, event, arg):
+    if event == "return":  # the exception of a signal that comes when all is written
+        sys.settrace(None)
+        raise KeyboardInterrupt
+    return trace if frame.f_code.co_name == "write" else None
+
+sys.settrace(trace)
+try:
+    sys.stdout.write("here\\n")
+    sys.stdout.flush()
+except KeyboardInterrupt:
+    print("and there", flush=True)
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["-u"]])
+def test_what_a_signal_interrupts_is_written_once(words):
+    command = [sys.executable, *words, "-c", INTERRUPTED]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "here\nand there\n"
