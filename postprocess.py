@@ -46,14 +46,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--result_path", type=user_path, default=Path("result_Files"), help="results (default %(default)s)"
     )
     parser.add_argument(
-        "--label_path", type=user_path, default=Path("preprocess_Result/label"),
+        "--label_path",
+        type=user_path,
+        default=Path("preprocess_Result/label"),
         help="labels, with the manifest one level above (default %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--save_images", type=boolean, default=None, help="write colour overlays (default False)")
     parser.add_argument(
-        "--images_path", type=user_path, default=None,
+        "--images_path",
+        type=user_path,
+        default=None,
         help="write them to this folder (default: images beside the results)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.save_images is None:
         args.save_images = args.images_path is not None

@@ -43,8 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     total = preparing.write_inputs(samples, manifest, folder)
     logger.info(
         "%d inputs, %s of %dx%d (height x width), %.1f MB, written to %s in %.1f s",
-        len(samples), config.input, *manifest.image_size, total / 1e6, folder, time.monotonic() - start,
-    )  # fmt: skip
+        len(samples),
+        config.input,
+        *manifest.image_size,
+        total / 1e6,
+        folder,
+        time.monotonic() - start,
+    )
     return 0
 
 

@@ -199,9 +199,13 @@ def create_callbacks(
     metrics = save_dir / "metrics.jsonl" if first else None
     step_logger = callback.StepLogger(state, rates, images, config.log_interval, metrics, head_names=network.head_names)
     saver = callback.CheckpointSaver(
-        state, train_cell, checkpoint_folder(config), interval=config.checkpoint_interval,
-        keep_max=config.keep_checkpoint_max, run_info=lambda step: run_info(config, images, step),
-    )  # fmt: skip
+        state,
+        train_cell,
+        checkpoint_folder(config),
+        interval=config.checkpoint_interval,
+        keep_max=config.keep_checkpoint_max,
+        run_info=lambda step: run_info(config, images, step),
+    )
     guard = callback.NonFiniteGuard(state, train_cell.overflow.advice)
     callbacks = [callback.StepCounter(state), ClaimCheck(), StepBeat(heart), step_logger, guard, saver]
     callbacks.append(PeakMemory(state, saver))  # before rank 0 may evaluate alone: all ranks take part

@@ -38,10 +38,18 @@ from tools.benchmark.sections import SECTIONS, Settings
 SMALLEST = 32  # pixels, what the network takes
 PIPELINE_SETTINGS = ("config", "dataset_dir", "workers", "batch_size", "crop_size", "batches")
 QUICK = {
-    "sizes": ((64, 128),), "train_shape": (2, 64, 64), "memory_shapes": ((2, 64, 64),), "eval_size": (64, 128),
-    "crop_size": (64, 64), "rounds": 2, "runs": 1, "batches": 4, "eval_images": 2, "multi_scale_images": 1,
+    "sizes": ((64, 128),),
+    "train_shape": (2, 64, 64),
+    "memory_shapes": ((2, 64, 64),),
+    "eval_size": (64, 128),
+    "crop_size": (64, 64),
+    "rounds": 2,
+    "runs": 1,
+    "batches": 4,
+    "eval_images": 2,
+    "multi_scale_images": 1,
     "scales": (0.75, 1.0),
-}  # fmt: skip
+}
 
 
 @claims.releasing

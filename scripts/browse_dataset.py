@@ -73,9 +73,11 @@ def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Name
     own.add_argument("--output", type=user_path, default=None, help="folder for the sheets, made if it is not there")
     own.add_argument("--number", type=positive_number, default=12, help="how many samples (default %(default)s)")
     own.add_argument(
-        "--first", type=whole_number, default=0,
+        "--first",
+        type=whole_number,
+        default=0,
         help="position of the first one: step s of a run begins with (s - 1) * total batch (default %(default)s)",
-    )  # fmt: skip
+    )
     own.add_argument("--per_sheet", type=positive_number, default=6, help="samples a sheet (default %(default)s)")
     own.add_argument("--report", type=user_path, default=None, help="HTML file that shows them in a browser")
     args, rest = own.parse_known_args(argv)

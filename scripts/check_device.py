@@ -136,8 +136,14 @@ def run_check(number: int, settings: Settings) -> dict:
     start = time.monotonic()
     code, record, log = in_process(f"check{number}", settings)
     if record is None:
-        record = {"figure": float("inf"), "bound": 0.0, "oracle": "the check ends", "advice": f"see {log}",
-                  "passed": False, "details": {"exit code": code}}  # fmt: skip
+        record = {
+            "figure": float("inf"),
+            "bound": 0.0,
+            "oracle": "the check ends",
+            "advice": f"see {log}",
+            "passed": False,
+            "details": {"exit code": code},
+        }
     return {"number": number, **record, "seconds": round(time.monotonic() - start, 1)}
 
 

@@ -67,8 +67,17 @@ class Drawing:
     def __init__(self) -> None:
         self.canvas = blank(round(HEIGHT * K), round(WIDTH * K))
 
-    def text(self, words: str, x: float, y: float, *, scale: float = NORMAL, align: float = 0.5, bold: bool = False,
-             color: tuple = INK) -> None:  # fmt: skip
+    def text(
+        self,
+        words: str,
+        x: float,
+        y: float,
+        *,
+        scale: float = NORMAL,
+        align: float = 0.5,
+        bold: bool = False,
+        color: tuple = INK,
+    ) -> None:
         """Write with the middle of the line at y; x is the left edge (`align` 0), centre (0.5) or right edge (1)."""
         thickness = round((1.55 if bold else 1.0) * K)
         (width, height), _ = cv2.getTextSize(words, FONT, scale * K, thickness)
@@ -143,8 +152,11 @@ def draw() -> np.ndarray:
     """Draw the network, (H, W, 3) uint8 RGB."""
     drawing = Drawing()
     chain = [Box(722, 157, 96, 200), Box(838, 157, 76, 78), Box(949, 157, 80, 62)]
-    texts = [["Aggregation", "bilateral", "guided", "128, 1/8"], ["Head", "conv 1024", "conv 19", "x 8"],
-             ["Scores", "19 classes", "H x W"]]  # fmt: skip
+    texts = [
+        ["Aggregation", "bilateral", "guided", "128, 1/8"],
+        ["Head", "conv 1024", "conv 19", "x 8"],
+        ["Scores", "19 classes", "H x W"],
+    ]
     draw_chain(drawing, chain, texts, [ORANGE, GREY, GREY])
     image = Box(54, 157, 80, 62)
     drawing.box(image, ["Image", "3 channels", "H x W"], GREY)
@@ -160,8 +172,11 @@ def draw() -> np.ndarray:
 def draw_detail(drawing: Drawing) -> list[Box]:
     """Draw the detail branch; return its boxes."""
     drawing.area(Box(384, 70, 524, 112), "Detail branch", BLUE)
-    texts = [["S1", "2 convolutions", "64, 1/2"], ["S2", "3 convolutions", "64, 1/4"],
-             ["S3", "3 convolutions", "128, 1/8"]]  # fmt: skip
+    texts = [
+        ["S1", "2 convolutions", "64, 1/2"],
+        ["S2", "3 convolutions", "64, 1/4"],
+        ["S3", "3 convolutions", "128, 1/8"],
+    ]
     boxes = [Box(x, 83, 122, 62) for x in (197, 384, 571)]
     draw_chain(drawing, boxes, texts, [BLUE] * 3)
     return boxes
@@ -171,8 +186,13 @@ def draw_semantic(drawing: Drawing) -> list[Box]:
     """Draw the semantic branch and the auxiliary heads below it; return the boxes of the branch."""
     drawing.area(Box(384, 216, 524, 116), "Semantic branch", GREEN)
     drawing.area(Box(384, 360, 524, 112), "Auxiliary heads, in training only", VIOLET, title_below=True)
-    texts = [["Stem", "conv + pool", "16, 1/4"], ["S3", "GE x 2", "32, 1/8"], ["S4", "GE x 2", "64, 1/16"],
-             ["S5_4", "GE x 4", "128, 1/32"], ["Context", "embedding", "128, 1/32"]]  # fmt: skip
+    texts = [
+        ["Stem", "conv + pool", "16, 1/4"],
+        ["S3", "GE x 2", "32, 1/8"],
+        ["S4", "GE x 2", "64, 1/16"],
+        ["S5_4", "GE x 4", "128, 1/32"],
+        ["Context", "embedding", "128, 1/32"],
+    ]
     boxes = [Box(178 + 103 * number, 230, 84, 62) for number in range(5)]
     draw_chain(drawing, boxes, texts, [GREEN] * 5)
     for box, name, channels in zip(boxes, ("aux2", "aux3", "aux4", "aux5_4"), (16, 64, 256, 1024)):

@@ -87,9 +87,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device_id", type=whole_number, default=0, help="device number, default 0")
     parser.add_argument("--device_type", choices=("Ascend", "GPU", "CPU"), default="Ascend", help="default %(default)s")
     parser.add_argument(
-        "--precision_mode", choices=PRECISION_MODES, default="allow_fp32_to_fp16",
+        "--precision_mode",
+        choices=PRECISION_MODES,
+        default="allow_fp32_to_fp16",
         help="precision on Ascend, by either runtime's name (default %(default)s); the CPU always computes in float32",
-    )  # fmt: skip
+    )
     parser.add_argument("--warmup", type=whole_number, default=1, help="runs before the clock starts, default 1")
     parser.add_argument("--num_threads", type=positive_number, help="threads on the CPU, default: all usable cores")
     parser.add_argument("--verbose", action="store_true", help="show the log lines of MindSpore Lite or ONNX Runtime")

@@ -63,15 +63,21 @@ def parse_args(argv: Sequence[str] | None) -> Job:
     parser.add_argument("--master_addr", default=None, help="msrun, cluster: address of machine 0")
     parser.add_argument("--master_port", type=positive, default=None, help="msrun, cluster: port there (default 8118)")
     parser.add_argument(
-        "--restarts", type=whole_number, default=0, metavar="N",
+        "--restarts",
+        type=whole_number,
+        default=0,
+        metavar="N",
         help="start a job that failed again from its newest complete checkpoint, N times at most, default 0; not after "
         "a user's mistake, a stop that was asked for, or when no step was finished since the last start",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--hang_minutes", type=minutes, default=None, metavar="M",
+        "--hang_minutes",
+        type=minutes,
+        default=None,
+        metavar="M",
         help="after M minutes without a finished step write the stacks of all ranks to logs/rank_N.stacks and end with "
         "exit code 75; counts from the first finished step of each start",
-    )  # fmt: skip
+    )
     args, rest = parser.parse_known_args(argv)
     return Job(**vars(args), options=tuple(rest))
 

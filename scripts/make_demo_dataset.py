@@ -32,9 +32,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser("scripts/make_demo_dataset.py", description=__doc__)
     parser.add_argument("--output", required=True, type=user_path, help="folder of the data set")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=[default.height, default.width], metavar=("H", "W"),
+        "--size",
+        type=int,
+        nargs=2,
+        default=[default.height, default.width],
+        metavar=("H", "W"),
         help="height and width in pixels (default: %(default)s)",
-    )  # fmt: skip
+    )
     for split in ("train", "val", "test"):
         number = getattr(default, split)
         parser.add_argument(f"--{split}", type=int, default=number, help=f"number of {split} pictures ({number})")

@@ -100,19 +100,20 @@ def make_predictor(config: schema.Config, args: argparse.Namespace) -> Predictor
     return checkpoint_predictor(config, args.checkpoint_path, args.image_size)
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; what contradicts itself is refused."""
+def make_parser() -> Parser:
+    """Make the parser of the command line."""
     parser = Parser("scripts/predict.py", description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--checkpoint_path", type=user_path, help="checkpoint of the network")
     model.add_argument(
-        "--model", "--mindir", type=user_path,
+        "--model",
+        "--mindir",
+        type=user_path,
         help="exported model, .mindir (MindSpore runs it) or .onnx (ONNX Runtime); images are fitted to its input size",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--weights", choices=("model", "ema"), default="model",
-        help="weights of the checkpoint: those trained, or their average (default model)",
-    )  # fmt: skip
+        "--weights", choices=("model", "ema"), default="model", help="those trained, or their average (default model)"
+    )
     parser.add_argument("--input", type=user_path, required=True, help="image, folder of images, or video")
     parser.add_argument("--output", type=user_path, required=True, help="folder of the results, new or empty")
     parser.add_argument(
@@ -121,18 +122,28 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), help="default: Ascend if there, else CPU")
     parser.add_argument("--num_threads", type=positive_number, help="threads on the CPU, default: all usable cores")
     parser.add_argument(
-        "--image_size", type=whole_number, nargs=2, metavar=("H", "W"),
+        "--image_size",
+        type=whole_number,
+        nargs=2,
+        metavar=("H", "W"),
         help="fit images into this height and width instead of running each at its own; class maps are brought back",
-    )  # fmt: skip
+    )
     parser.add_argument("--multi_scale", type=boolean, default=False, help="average over img_ratios (default False)")
     parser.add_argument("--flip", type=boolean, default=False, help="average with the mirrored image (default False)")
     parser.add_argument(
-        "--resume", type=boolean, default=False,
+        "--resume",
+        type=boolean,
+        default=False,
         help="go on in the folder of a prediction that was interrupted; its model and options must be the same",
-    )  # fmt: skip
+    )
     parser.add_argument("--palette", type=user_path, help="colours: a line 'R G B [name]' a class, or JSON, a list")
     parser.add_argument("keys", nargs="*", metavar="section.key=value", help="keys of the configuration")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what contradicts itself is refused."""
+    args = make_parser().parse_args(argv)
     if args.model and (args.image_size or args.multi_scale or args.flip):
         raise ConfigError("--model: runs at its own size and scale; no --image_size, --multi_scale or --flip with it")
     if args.model and args.weights != "model":

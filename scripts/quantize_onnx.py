@@ -45,8 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = OnnxModel(args.model, num_threads=config.num_threads)
     config = match_file(config, args.model)
     pictures, labelled = (quantizing.open_samples(config, model.input, split) for split in ("train", "val"))
-    how = {"images": min(args.images, len(pictures)), "all_operators": args.all_operators,
-           "reduce_range": quantizing.reduced_range()}  # fmt: skip
+    how = {
+        "images": min(args.images, len(pictures)),
+        "all_operators": args.all_operators,
+        "reduce_range": quantizing.reduced_range(),
+    }
     if how["reduce_range"]:
         logger.info("no VNNI here: weights have 7 bits, since products of 8 bits could overflow on such a CPU")
     with tempfile.TemporaryDirectory() as folder:

@@ -49,9 +49,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     runs = "folder with results of train.py or eval.py"
     parser.add_argument("runs", type=user_path, nargs="+", metavar="RUN", help=runs)
     parser.add_argument(
-        "--output", type=user_path, default=None,
+        "--output",
+        type=user_path,
+        default=None,
         help="file of the report (default: report.html in RUN, or of several in the current folder)",
-    )  # fmt: skip
+    )
     return parser.parse_args(argv)
 
 

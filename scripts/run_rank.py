@@ -42,9 +42,11 @@ def main(argv: Sequence[str]) -> int:
     if is_scheduler():
         become_scheduler(scheduler_answer_delay())
     child = subprocess.Popen(
-        [sys.executable, *argv], env={**os.environ, WATCHED: "1"}, start_new_session=True,
+        [sys.executable, *argv],
+        env={**os.environ, WATCHED: "1"},
+        start_new_session=True,
         preexec_fn=lambda: end_with_parent(signal.SIGKILL),
-    )  # fmt: skip
+    )
     for number in asking_signals():
         signal.signal(number, lambda received, _frame: send_even_if_stopped(child, received))
     log = log_of(argv)

@@ -21,9 +21,24 @@ from src.utils.config import load_config
 
 # Nodes of the compiler: control flow, tuples, order, copies. They are no operators of a device.
 COMPILER = {
-    "Constant", "Depend", "Load", "MakeTuple", "Partial", "Return", "Switch", "TensorMove", "TupleGetItem",
-    "UpdateState", "make_list", "make_tuple", "tuple_getitem", "return", "partial", "switch", "DictGetItem",
-}  # fmt: skip
+    "Constant",
+    "Depend",
+    "Load",
+    "MakeTuple",
+    "Partial",
+    "Return",
+    "Switch",
+    "TensorMove",
+    "TupleGetItem",
+    "UpdateState",
+    "make_list",
+    "make_tuple",
+    "tuple_getitem",
+    "return",
+    "partial",
+    "switch",
+    "DictGetItem",
+}
 DTYPES = {value: name.lower() for name, value in mind_ir_pb2.TensorProto.DataType.items()}
 
 

@@ -101,6 +101,11 @@ def start_on(shown: Terminal, code: str, *, cwd: str, stdout: TextIO | None = No
     """Start Python with `code`, its session's terminal being `shown`; standard output may go elsewhere."""
     import_first = "import fcntl, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
     return subprocess.Popen(
-        [sys.executable, "-c", import_first + code], cwd=cwd, stdin=shown.stream, stdout=stdout or shown.stream,
-        stderr=shown.stream, start_new_session=True, env={**os.environ, "TERM": "xterm"},
-    )  # fmt: skip
+        [sys.executable, "-c", import_first + code],
+        cwd=cwd,
+        stdin=shown.stream,
+        stdout=stdout or shown.stream,
+        stderr=shown.stream,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm"},
+    )

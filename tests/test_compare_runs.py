@@ -107,6 +107,7 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path):
     (tmp_path / "mine" / "notes").write_text("keep")
     done = run_script(tmp_path, tmp_path / "mine")
     assert (done.returncode, done.stderr) == (
-        2, f"error: {tmp_path / 'mine'}: neither new, nor empty, nor of this script\n"
-    )  # fmt: skip
+        2,
+        f"error: {tmp_path / 'mine'}: neither new, nor empty, nor of this script\n",
+    )
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]

@@ -33,14 +33,19 @@ def recipe(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("own")
     crop = {"RandomResizeCrop": {"crop_size": [48, 96], "multi_scale": False}}
     values = {
-        "net": "TwoHeads", "num_classes": 3, "loss_weight": [1.0, 0.5], "loss": {"type": "doubled"},
-        "optimizer": {"type": "adam", "lr_init": RATE, "lr_end": RATE, "weight_decay": 0.0}, "warmup_step": 0,
+        "net": "TwoHeads",
+        "num_classes": 3,
+        "loss_weight": [1.0, 0.5],
+        "loss": {"type": "doubled"},
+        "optimizer": {"type": "adam", "lr_init": RATE, "lr_end": RATE, "weight_decay": 0.0},
+        "warmup_step": 0,
         "data": {
-            "dataset_dir": str(write_generic(root / "data")), "name": "park",
+            "dataset_dir": str(write_generic(root / "data")),
+            "name": "park",
             "train_transforms": {"item_transforms": [crop, {"Negative": {"white": 200}}, *TAIL]},
             "eval_transforms": {"item_transforms": [{"Resize": {"target_size": [48, 96]}}, *TAIL]},
         },
-    }  # fmt: skip
+    }
     path = root / "own.yml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path

@@ -14,9 +14,17 @@ from tests.run_helpers import ROOT
 pytestmark = pytest.mark.once
 
 ENTRY_SCRIPTS = (
-    "train.py", "eval.py", "export.py", "preprocess.py", "postprocess.py", "scripts/predict.py",
-    "scripts/make_demo_dataset.py", "scripts/benchmark.py", "scripts/launch_ranks.py", "scripts/run_rank.py",
-)  # fmt: skip
+    "train.py",
+    "eval.py",
+    "export.py",
+    "preprocess.py",
+    "postprocess.py",
+    "scripts/predict.py",
+    "scripts/make_demo_dataset.py",
+    "scripts/benchmark.py",
+    "scripts/launch_ranks.py",
+    "scripts/run_rank.py",
+)
 # What Python has on Windows, in the process that runs a script there: neither signal masks nor modules of Unix.
 WINDOWS = """
 import os, runpy, signal, sys

@@ -67,9 +67,12 @@ def _opened(number: int, stream: TextIO | None) -> TextIO:
     if stream is None:
         return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace")
     return io.TextIOWrapper(
-        raw, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.line_buffering,
+        raw,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
         write_through=stream.write_through,  # python -u
-    )  # fmt: skip
+    )
 
 
 def _lead_nowhere(number: int) -> None:

@@ -25,9 +25,18 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PLAIN_FILES = (0, stat.S_IFREG)  # types in the mode of a zip's member; 0 where a program tells none
 DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError,
-    ValueError, OverflowError, LookupError, struct.error,  # of headers that make no sense
-)  # fmt: skip
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    LookupError,
+    struct.error,  # of headers that make no sense
+)
 
 
 def is_archive(path: Path) -> bool:

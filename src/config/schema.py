@@ -1,7 +1,8 @@
 """Every configuration key: its type, default, meaning and the values it accepts.
 
 One frozen dataclass per section; those of the data set are in `schema_data.py`, of network, loss and optimizer in
-`schema_model.py`, and the top-level keys on which a training's result depends in `schema_recipe.py`.
+`schema_model.py`, the top-level keys on which a training's result depends in `schema_recipe.py`, and those of cloud
+jobs in `schema_cloud.py`.
 `src/utils/config.py` fills them from YAML and the command line; nothing else makes a default.
 `Optional[...]` instead of `X | None`: the annotations are evaluated at run time, on Python 3.9 too.
 """
@@ -23,9 +24,9 @@ from src.config.schema_base import (
     between,
     key,
     not_empty,
-    positive,
     require,
 )
+from src.config.schema_cloud import CloudJob
 from src.config.schema_data import (  # noqa: F401 - one name for all sections
     Data,
     EvalTransforms,
@@ -33,11 +34,10 @@ from src.config.schema_data import (  # noqa: F401 - one name for all sections
     Transform,
 )
 from src.config.schema_model import Loss, NetArgs, Optimizer  # noqa: F401
-from src.config.schema_recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Config(Recipe):
+class Config(CloudJob):
     """Everything a run depends on; a top-level key that is no section doubles as a command-line option."""
 
     device_target: Optional[str] = key(
@@ -48,9 +48,12 @@ class Config(Recipe):
         run_only=True,
     )
     device_id: Optional[int] = key(
-        None, "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0", scripts=WITH_NETWORK,
-        check=between(0, 2**31 - 1), run_only=True,
-    )  # fmt: skip
+        None,
+        "device number; default: DEVICE_ID, then ASCEND_DEVICE_ID, then 0",
+        scripts=WITH_NETWORK,
+        check=between(0, 2**31 - 1),
+        run_only=True,
+    )
     ms_mode: int = key(0, "0: graph mode, 1: PyNative mode (for debugging)", scripts=(TRAIN, EVAL), choices=(0, 1))
     num_threads: Optional[int] = key(
         None,
@@ -93,9 +96,12 @@ class Config(Recipe):
         False, "evaluate at every checkpoint (single scale) and keep the best", scripts=(TRAIN,), may_change=True
     )
     eval_protocol: str = key(
-        "ss", "what run_eval does: ss, whole pictures, or ssc, in windows", scripts=(TRAIN,), choices=SINGLE_SCALE,
+        "ss",
+        "what run_eval does: ss, whole pictures, or ssc, in windows",
+        scripts=(TRAIN,),
+        choices=SINGLE_SCALE,
         may_change=True,
-    )  # fmt: skip
+    )
     stop_step: Optional[int] = key(
         None,
         "end this run after that step, with a checkpoint; the schedule stays that of total_step",
@@ -116,36 +122,6 @@ class Config(Recipe):
         scripts=(TRAIN,),
         run_only=True,
     )
-    modelarts: bool = key(
-        False,
-        "run as a ModelArts job: options it does not know are logged and ignored, the three URLs are understood",
-        scripts=WITH_NETWORK,
-        run_only=True,
-    )
-    data_url: Optional[str] = key(
-        None,
-        "with modelarts: what data.dataset_dir is fetched from; folder or archives; obs://, s3:// or a mounted path",
-        scripts=WITH_NETWORK,
-        check=not_empty,
-        run_only=True,
-    )
-    train_url: Optional[str] = key(
-        None, "with modelarts: where the results go; a mounted path is save_dir itself", scripts=WITH_NETWORK,
-        check=not_empty,
-        run_only=True,
-    )  # fmt: skip
-    checkpoint_url: Optional[str] = key(
-        None,
-        "with modelarts: the checkpoint to fine-tune from, to evaluate or to export; a folder means the newest in it",
-        scripts=WITH_NETWORK,
-        check=not_empty,
-        run_only=True,
-    )
-    transfer_timeout: float = key(
-        7200.0, "with modelarts: seconds after which a download or the last upload is given up", scripts=WITH_NETWORK,
-        check=positive,
-        may_change=True,
-    )  # fmt: skip
     checkpoint_path: Optional[str] = key(
         None, "checkpoint to evaluate", scripts=(EVAL,), check=not_empty, run_only=True
     )
@@ -157,10 +133,12 @@ class Config(Recipe):
         run_only=True,
     )
     split: str = key(
-        "val", "val: scores; test: only predicted label ids, of images without labels", scripts=(EVAL,),
+        "val",
+        "val: scores; test: only predicted label ids, of images without labels",
+        scripts=(EVAL,),
         choices=("val", "test"),
         run_only=True,
-    )  # fmt: skip
+    )
     single_scale: bool = key(False, "quick protocol: sets multi_scale and flip off", scripts=(EVAL,), run_only=True)
     protocols: Optional[tuple[str, ...]] = key(
         None,
@@ -189,15 +167,19 @@ class Config(Recipe):
         None, "checkpoint to export", scripts=(EXPORT,), check=not_empty, run_only=True
     )
     file_name: str = key(
-        "BiSeNetV2", "exported file, without its suffix; what it is stands beside it in .json (.onnx.json for ONNX)",
-        scripts=(EXPORT,), check=not_empty,
+        "BiSeNetV2",
+        "exported file, without its suffix; what it is stands beside it in .json (.onnx.json for ONNX)",
+        scripts=(EXPORT,),
+        check=not_empty,
         run_only=True,
-    )  # fmt: skip
+    )
     file_format: str = key(
-        "MINDIR", "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
-        scripts=(EXPORT,), choices=("MINDIR", "ONNX", "AIR"),
+        "MINDIR",
+        "format of the export: MINDIR, ONNX (needs requirements/onnx.txt), or AIR on Ascend",
+        scripts=(EXPORT,),
+        choices=("MINDIR", "ONNX", "AIR"),
         run_only=True,
-    )  # fmt: skip
+    )
     fold_bn: bool = key(
         True, "fold batch normalisation into the convolutions of the export", scripts=(EXPORT,), run_only=True
     )

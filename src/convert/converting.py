@@ -99,9 +99,14 @@ def _run_torch(python: str, *arguments: object) -> None:
     words = [python, "-m", "src.convert.torch_files", *map(str, arguments)]
     try:
         done = subprocess.run(
-            words, cwd=ROOT, env=for_modules(os.environ), capture_output=True, text=True, check=False,
+            words,
+            cwd=ROOT,
+            env=for_modules(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
-        )  # fmt: skip
+        )
     except OSError as err:
         raise UserError(f"--torch_python {python}: {err.strerror}") from err
     if done.returncode:
@@ -169,9 +174,10 @@ def origin_of(family: Family, num_classes: int | None, classes: tuple[str, ...])
         classes: names of the classes, () if they are not known.
     """
     variant = {
-        "inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon,
+        "inner_upsample": family.inner_upsample,
+        "bn_epsilon": family.bn_epsilon,
         "bga_pointwise_bias": family.pointwise_bias,
-    }  # fmt: skip
+    }
     normalize = {"mean": family.mean, "std": family.std, "is_scale": True, "norm_type": "mean_std"}
     if num_classes is None:
         normalize = None
@@ -245,9 +251,10 @@ def configuration_for(family: Family, num_classes: int | None, classes: tuple[st
     if num_classes is not None:
         values["num_classes"] = num_classes
     values["net_args"] = {
-        "inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon,
+        "inner_upsample": family.inner_upsample,
+        "bn_epsilon": family.bn_epsilon,
         "bga_pointwise_bias": family.pointwise_bias,
-    }  # fmt: skip
+    }
     if num_classes is not None:
         values["data"] = _data_for(family, num_classes, classes)
     without_base = {name: value for name, value in values.items() if name != yaml_files.BASE_KEY}

@@ -107,16 +107,31 @@ class Family:
 
 _COUNTERS = ("", ".num_batches_tracked", "counts of batches, which the running averages do not need")
 BISENET = Family(
-    "bisenet", "detail.S1.0.conv.weight", "head.conv_out.1.weight", bisenet_name, auxiliary=True, ignored=(_COUNTERS,),
-    inner_upsample="nearest", bn_epsilon=1e-5, pointwise_bias=False,
-    mean=(0.3257, 0.3690, 0.3223), std=(0.2112, 0.2148, 0.2115),
-)  # fmt: skip
+    "bisenet",
+    "detail.S1.0.conv.weight",
+    "head.conv_out.1.weight",
+    bisenet_name,
+    auxiliary=True,
+    ignored=(_COUNTERS,),
+    inner_upsample="nearest",
+    bn_epsilon=1e-5,
+    pointwise_bias=False,
+    mean=(0.3257, 0.3690, 0.3223),
+    std=(0.2112, 0.2148, 0.2115),
+)
 MMSEG = Family(
-    "mmseg", "backbone.detail.detail_branch.0.0.conv.weight", "decode_head.conv_seg.weight", mmseg_name,
-    auxiliary=False, ignored=(_COUNTERS, ("auxiliary_head.", "", "auxiliary heads of another shape")),
-    inner_upsample="bilinear", bn_epsilon=1e-3, pointwise_bias=True,
-    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
-)  # fmt: skip
+    "mmseg",
+    "backbone.detail.detail_branch.0.0.conv.weight",
+    "decode_head.conv_seg.weight",
+    mmseg_name,
+    auxiliary=False,
+    ignored=(_COUNTERS, ("auxiliary_head.", "", "auxiliary heads of another shape")),
+    inner_upsample="bilinear",
+    bn_epsilon=1e-3,
+    pointwise_bias=True,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
 FAMILIES = {family.name: family for family in (BISENET, MMSEG)}
 
 

@@ -71,7 +71,9 @@ def _color(left: dict[str, Any]) -> str:
     brightness, contrast, saturation, hue = (left.pop(name) for name in names)
     last = " (last)" if left.pop("contrast_last", False) else ""
     shown = [
-        f"brightness {brightness:+d}" if brightness else "", f"contrast x{contrast:.2f}{last}" if contrast != 1 else "",
-        f"saturation x{saturation:.2f}" if saturation != 1 else "", f"hue {2 * hue:+d} degrees" if hue else "",
-    ]  # fmt: skip
+        f"brightness {brightness:+d}" if brightness else "",
+        f"contrast x{contrast:.2f}{last}" if contrast != 1 else "",
+        f"saturation x{saturation:.2f}" if saturation != 1 else "",
+        f"hue {2 * hue:+d} degrees" if hue else "",
+    ]
     return ", ".join(filter(None, shown)) or "colours kept"

@@ -45,10 +45,8 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
             leave_by(socket.create_connection((host, end_port)).close)
         except OSError as err:
             raise UserError(f"rank {placement.rank} cannot reach rank 0 on {host}: {err.strerror}") from err
-    return {
-        "MS_ROLE": "MS_WORKER", "MS_SCHED_HOST": host, "MS_SCHED_PORT": str(port), "MS_NODE_ID": str(placement.rank),
-        "MS_WORKER_NUM": str(placement.rank_size),
-    }  # fmt: skip
+    place = {"MS_NODE_ID": str(placement.rank), "MS_WORKER_NUM": str(placement.rank_size)}
+    return {"MS_ROLE": "MS_WORKER", "MS_SCHED_HOST": host, "MS_SCHED_PORT": str(port), **place}
 
 
 def _start(placement: Placement, environment: Mapping[str, str], answer_delay: float) -> tuple[str, int, int]:

@@ -76,11 +76,9 @@ def start_scheduler(
     """
     environment = {k: v for k, v in for_modules(environment).items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
-    process = subprocess.Popen(
-        _command(answer_delay), cwd=ROOT, env=environment,
-        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        start_new_session=True,  # a terminal's Ctrl-C is for the ranks, which need it until they have ended
-    )  # fmt: skip
+    streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+    # A session of its own: a terminal's Ctrl-C is for the ranks, which need the scheduler until they have ended.
+    process = subprocess.Popen(_command(answer_delay), cwd=ROOT, env=environment, start_new_session=True, **streams)
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         if _listens(host, port):

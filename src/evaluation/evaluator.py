@@ -55,9 +55,14 @@ def evaluate(
 ) -> Evaluation:
     """Run `infer` over `samples` and score it; the arguments are those of `evaluate_all`."""
     (result,) = evaluate_all(
-        [infer], samples, num_classes=num_classes, ignore_label=ignore_label, on_prediction=on_prediction,
-        should_stop=should_stop, others=others,
-    )  # fmt: skip
+        [infer],
+        samples,
+        num_classes=num_classes,
+        ignore_label=ignore_label,
+        on_prediction=on_prediction,
+        should_stop=should_stop,
+        others=others,
+    )
     return result
 
 
@@ -123,16 +128,25 @@ def predict_unlabelled(
         others: the ranks to share the images with.
     """
     images, (rate,) = _predict(
-        [infer], samples, lambda sample, predictions: on_prediction(sample, predictions[0]), "predicted",
-        should_stop=lambda: False, others=others,
-    )  # fmt: skip
+        [infer],
+        samples,
+        lambda sample, predictions: on_prediction(sample, predictions[0]),
+        "predicted",
+        should_stop=lambda: False,
+        others=others,
+    )
     return Unscored(images, rate)
 
 
 def _predict(
-    infers: Sequence[nn.Cell], samples: EvalSamples, on_predictions: Callable[[EvalSample, list[np.ndarray]], None],
-    what: str, *, should_stop: Callable[[], bool], others: Communicator,
-) -> tuple[int, list[float]]:  # fmt: skip
+    infers: Sequence[nn.Cell],
+    samples: EvalSamples,
+    on_predictions: Callable[[EvalSample, list[np.ndarray]], None],
+    what: str,
+    *,
+    should_stop: Callable[[], bool],
+    others: Communicator,
+) -> tuple[int, list[float]]:
     """Predict this rank's share of the samples by each of `infers`.
 
     Returns:

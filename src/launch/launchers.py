@@ -105,10 +105,15 @@ def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
 def msrun_command(job: Job, log_dir: Path) -> list[str]:
     """Return the command line of msrun; both worker counts and --join=True, because its defaults are others."""
     options = [
-        f"--worker_num={job.device_num}", f"--local_worker_num={job.local_num}", f"--master_addr={job.address}",
-        f"--master_port={job.port}", f"--node_rank={job.node_rank}", f"--log_dir={log_dir}", "--join=True",
+        f"--worker_num={job.device_num}",
+        f"--local_worker_num={job.local_num}",
+        f"--master_addr={job.address}",
+        f"--master_port={job.port}",
+        f"--node_rank={job.node_rank}",
+        f"--log_dir={log_dir}",
+        "--join=True",
         f"--cluster_time_out={MEETING_SECONDS}",
-    ]  # fmt: skip
+    ]
     msrun = [sys.executable, find_program("msrun") or "msrun"]
     if TAIL_OPTION in subprocess.run([*msrun, "--help"], capture_output=True, text=True, check=False).stdout:
         # Not in 2.3; by default it starts `tail -f` for all ranks, which lives on where msrun is killed.
@@ -151,10 +156,14 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
     """Start the ranks of this machine, and on machine 0 the scheduler, as MindSpore's dynamic cluster wants them."""
     ranks = range(job.node_rank * job.local_num, (job.node_rank + 1) * job.local_num)
     common = {
-        **environment, "MS_ROLE": "MS_WORKER", "MS_SCHED_HOST": job.address, "MS_SCHED_PORT": str(job.port),
-        "MS_WORKER_NUM": str(job.device_num), LOCAL_SIZE: str(job.local_num),
+        **environment,
+        "MS_ROLE": "MS_WORKER",
+        "MS_SCHED_HOST": job.address,
+        "MS_SCHED_PORT": str(job.port),
+        "MS_WORKER_NUM": str(job.device_num),
+        LOCAL_SIZE: str(job.local_num),
         OWN_SCHEDULER: "1",
-    }  # fmt: skip
+    }
     variables = [{**common, "MS_NODE_ID": str(rank), "DEVICE_ID": str(rank - ranks[0])} for rank in ranks]
     scheduler = None
     if job.node_rank == 0:

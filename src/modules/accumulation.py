@@ -51,9 +51,15 @@ class AccumulatingStepCell(TrainOneStepCell):
     """
 
     def __init__(
-        self, network: nn.Cell, optimizer: nn.Optimizer, *, pass_weight: nn.Cell, accumulate_steps: int, heads: int,
+        self,
+        network: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        pass_weight: nn.Cell,
+        accumulate_steps: int,
+        heads: int,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(network, optimizer, **options)
         self.pass_weight, self.accumulate_steps = pass_weight, accumulate_steps
         self.sums = self.weights.clone(prefix=ACCUMULATION.rstrip("."), init="zeros")

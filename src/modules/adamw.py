@@ -34,9 +34,16 @@ class AdamW(nn.Optimizer):
     """
 
     def __init__(
-        self, parameters: list[Parameter], rates: np.ndarray, *, betas: tuple[float, float], eps: float,
-        decays: list[float], factors: list[float], fused: bool | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        parameters: list[Parameter],
+        rates: np.ndarray,
+        *,
+        betas: tuple[float, float],
+        eps: float,
+        decays: list[float],
+        factors: list[float],
+        fused: bool | None = None,
+    ) -> None:
         super().__init__(rates.astype(np.float32).tolist(), parameters, weight_decay=0.0)
         self.betas, self.eps = betas, eps
         self.corrections = tuple(bias_corrections(beta, len(rates)) for beta in betas)
@@ -75,9 +82,16 @@ class AdamW(nn.Optimizer):
 
 
 def create_adamw(  # noqa: PLR0913 - the keys of the section
-    network: nn.Cell, rates: np.ndarray, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-    weight_decay: float = 0.01, filter_bias_and_bn: bool = False, head_lr_mult: float = 1.0, **_of_others: Any,
-) -> nn.Optimizer:  # fmt: skip
+    network: nn.Cell,
+    rates: np.ndarray,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    filter_bias_and_bn: bool = False,
+    head_lr_mult: float = 1.0,
+    **_of_others: Any,
+) -> nn.Optimizer:
     """Make `AdamW` over the trainable parameters of `network`.
 
     Args:

@@ -201,10 +201,19 @@ class BiSeNetV2(Network):
     head_parts = ("head", *AUX_HEADS)
 
     def __init__(  # noqa: PLR0913 - the published variants
-        self, num_classes: int = 19, *, aux_heads: bool = True, inner_upsample: str = "bilinear",
-        bn_epsilon: float = 1e-3, bga_pointwise_bias: bool = False, dropout: float = 0.0,
-        depthwise_expand: str = "grouped", freeze_bn: bool = False, sync_bn: bool = False, seed: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        num_classes: int = 19,
+        *,
+        aux_heads: bool = True,
+        inner_upsample: str = "bilinear",
+        bn_epsilon: float = 1e-3,
+        bga_pointwise_bias: bool = False,
+        dropout: float = 0.0,
+        depthwise_expand: str = "grouped",
+        freeze_bn: bool = False,
+        sync_bn: bool = False,
+        seed: int = 1,
+    ) -> None:
         super().__init__()
         # MindSpore's momentum is the complement of PyTorch's 0.1.
         norm = functools.partial(

@@ -62,9 +62,16 @@ class SegmentHead(nn.Cell):
     """
 
     def __init__(
-        self, in_channels: int, middle: int, num_classes: int, *, norm: NormFactory, dropout: float,
-        before_classifier: nn.Cell | None = None, classifier_inputs: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        middle: int,
+        num_classes: int,
+        *,
+        norm: NormFactory,
+        dropout: float,
+        before_classifier: nn.Cell | None = None,
+        classifier_inputs: int | None = None,
+    ) -> None:
         super().__init__()
         self.conv = ConvBNReLU(in_channels, middle, norm=norm)
         self.drop = nn.Dropout(p=dropout) if dropout else nn.Identity()

@@ -61,9 +61,16 @@ def table_entry(table: Tensor, index: Tensor) -> Tensor:
 
 
 def create_sgd(  # noqa: PLR0913 - the keys of the section
-    network: nn.Cell, rates: np.ndarray, *, momentum: float = 0.9, weight_decay: float = 0.0005,
-    nesterov: bool = False, filter_bias_and_bn: bool = False, head_lr_mult: float = 1.0, **_of_others: Any,
-) -> nn.Optimizer:  # fmt: skip
+    network: nn.Cell,
+    rates: np.ndarray,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0005,
+    nesterov: bool = False,
+    filter_bias_and_bn: bool = False,
+    head_lr_mult: float = 1.0,
+    **_of_others: Any,
+) -> nn.Optimizer:
     """Make SGD with momentum over the trainable parameters of `network`, as PyTorch defines it.
 
     velocity = momentum * velocity + gradient + weight_decay * weight, then weight -= rate * velocity (or, with
@@ -82,23 +89,30 @@ def create_sgd(  # noqa: PLR0913 - the keys of the section
         ConfigError: the network has no heads that `head_lr_mult` could be for.
     """
     params = network.trainable_params()
-    kinds: dict[tuple[float, float], list[Parameter]] = {}
-    decays = weight_decays(params, weight_decay, filter_bias_and_bn)
-    for p, *kind in zip(params, rate_factors(network, params, head_lr_mult), decays):
-        kinds.setdefault(tuple(kind), []).append(p)
-    groups = [{"params": params}]
-    if set(kinds) != {(1.0, weight_decay)}:
-        groups = [
-            {"params": members, "weight_decay": decay, **({"lr": _as_list(factor * rates)} if factor != 1 else {})}
-            for (factor, decay), members in kinds.items()
-        ]
-        groups.append({"order_params": params})
+    factors = rate_factors(network, params, head_lr_mult)
+    groups = _groups(params, rates, factors, weight_decays(params, weight_decay, filter_bias_and_bn), weight_decay)
     options = {"learning_rate": _as_list(rates), "weight_decay": weight_decay}
     if nesterov:
         # Not nn.Momentum(use_nesterov=True): its CPU kernel takes the flag and leaves it out.
         return nn.SGD(groups, momentum=momentum, nesterov=True, **options)
     # Not nn.SGD: the same steps with one more state as large as the weights.
     return nn.Momentum(groups, momentum=momentum, **options)
+
+
+def _groups(
+    params: list[Parameter], rates: np.ndarray, factors: list[float], decays: list[float], usual_decay: float
+) -> list[dict]:
+    """Return MindSpore's groups of parameters; one, if all have the factor 1 and the usual decay."""
+    kinds: dict[tuple[float, float], list[Parameter]] = {}
+    for p, factor, decay in zip(params, factors, decays):
+        kinds.setdefault((factor, decay), []).append(p)
+    if set(kinds) == {(1.0, usual_decay)}:
+        return [{"params": params}]
+    groups = [
+        {"params": members, "weight_decay": decay, **({"lr": _as_list(factor * rates)} if factor != 1 else {})}
+        for (factor, decay), members in kinds.items()
+    ]
+    return [*groups, {"order_params": params}]
 
 
 def _as_list(rates: np.ndarray) -> list[float]:

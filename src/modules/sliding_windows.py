@@ -37,9 +37,14 @@ class SlidingWindows(nn.Cell):
     """
 
     def __init__(
-        self, network: nn.Cell, *, size: tuple[int, int], stride: tuple[int, int], batch_size: int,
+        self,
+        network: nn.Cell,
+        *,
+        size: tuple[int, int],
+        stride: tuple[int, int],
+        batch_size: int,
         padding: Sequence[float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.network, self.size, self.stride, self.batch_size = network, size, stride, batch_size
         self.padding = np.array(padding, np.float32).reshape(3, 1, 1)

@@ -42,17 +42,23 @@ class TrainOneStepCell(nn.Cell):
     """
 
     def __init__(  # noqa: PLR0913 - what a step depends on
-        self, network: nn.Cell, optimizer: nn.Optimizer, *, loss_scaler: str = "none", loss_scale: float = 1024.0,
-        scale_window: int = 2000, clip_grad_norm: float | None = None, force_update: bool = False, rank_size: int = 1,
+        self,
+        network: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        loss_scaler: str = "none",
+        loss_scale: float = 1024.0,
+        scale_window: int = 2000,
+        clip_grad_norm: float | None = None,
+        force_update: bool = False,
+        rank_size: int = 1,
         average: nn.Cell | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(auto_prefix=False)  # parameters keep the network's names
         if loss_scaler not in ("static", "dynamic", "none"):
             raise ValueError(f"loss_scaler must be static, dynamic or none, got {loss_scaler!r}")
-        self.network = network
+        self.network, self.optimizer, self.weights = network, optimizer, optimizer.parameters
         self.network.set_grad()
-        self.optimizer = optimizer
-        self.weights = optimizer.parameters
         everything = [*network.get_parameters(), *(average.copies if average is not None else ())]
         statistics = [p for p in everything if p.name.endswith(("moving_mean", "moving_variance"))]
         self.statistics = ParameterTuple(statistics)
@@ -68,8 +74,7 @@ class TrainOneStepCell(nn.Cell):
         if rank_size > 1:
             self.average = nn.DistributedGradReducer(self.weights, mean=True, degree=rank_size)
         self.dynamic, self.scale_window = loss_scaler == "dynamic", scale_window
-        self.clip_grad_norm = clip_grad_norm
-        self.force_update = force_update
+        self.clip_grad_norm, self.force_update = clip_grad_norm, force_update
         self.scaled = loss_scaler != "none"
         first_scale = 1.0 if loss_scaler == "none" else loss_scale
         self.loss_scale = Parameter(Tensor(first_scale, ms.float32), name="train_state.loss_scale", requires_grad=False)

@@ -99,9 +99,14 @@ class OnnxModel:
     """
 
     def __init__(
-        self, path: str | Path, *, device_type: str = "CPU", device_id: int = 0, num_threads: int | None = None,
+        self,
+        path: str | Path,
+        *,
+        device_type: str = "CPU",
+        device_id: int = 0,
+        num_threads: int | None = None,
         verbose: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path = Path(path)
         wanted = providers(device_type, device_id)
         self.session = self._open(wanted, num_threads or usable_threads(), WARNINGS if verbose else FATAL_ONLY)
@@ -161,9 +166,16 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX Runtime, which have no base class of their own."""
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
     names = (
-        "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel",
-        "NotImplemented", "RuntimeException",
-    )  # fmt: skip
+        "EPFail",
+        "EngineError",
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NotImplemented",
+        "RuntimeException",
+    )
     return tuple(getattr(state, name) for name in names)
 
 

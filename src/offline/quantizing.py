@@ -99,12 +99,16 @@ def spread(count: int, images: int) -> list[int]:
 
 
 def quantize(
-    model: Any, target: Path, samples: EvalSamples, *, images: int, all_operators: bool, reduce_range: bool,
+    model: Any,
+    target: Path,
+    samples: EvalSamples,
+    *,
+    images: int,
+    all_operators: bool,
+    reduce_range: bool,
     source: str | Path = "the model",
-) -> Any:  # fmt: skip
+) -> Any:
     """Write a message as a quantized model to `target` and return its message, without metadata.
-
-    Activations are uint8 and weights int8 with a scale for each output channel: the pair that x86 multiplies fastest.
 
     Args:
         model: what `onnx_model.load` returned.
@@ -124,19 +128,27 @@ def quantize(
     floating = target.with_name("float.onnx")
     kept = onnx_graph.prepare(model, OPSET, source)
     floating.write_bytes(model.SerializeToString())
+    options = {**_options(tools, all_operators), "reduce_range": reduce_range}
     reader = _reader(tools, model.graph.input[0].name, samples, spread(len(samples), images))
     with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
         try:
-            tools.quantize_static(
-                str(floating), str(target), reader, nodes_to_exclude=kept, reduce_range=reduce_range,
-                op_types_to_quantize=None if all_operators else list(CONVOLUTIONS), per_channel=True,
-                quant_format=tools.QuantFormat.QDQ, calibrate_method=tools.CalibrationMethod.MinMax,
-                activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
-            )  # fmt: skip
+            tools.quantize_static(str(floating), str(target), reader, nodes_to_exclude=kept, **options)
         except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
             reason = f"ONNX Runtime's tools cannot quantize it: {one_line(err)}"
             raise OnnxError(f"{source}: {reason}; {onnx_model.EXPORT_AGAIN}") from err
     return onnx_model.load(target)
+
+
+def _options(tools: Any, all_operators: bool) -> dict[str, Any]:
+    """Return the tools' options: uint8 activations and int8 weights, the pair that x86 multiplies fastest."""
+    return {
+        "op_types_to_quantize": None if all_operators else list(CONVOLUTIONS),
+        "per_channel": True,
+        "quant_format": tools.QuantFormat.QDQ,
+        "calibrate_method": tools.CalibrationMethod.MinMax,
+        "activation_type": tools.QuantType.QUInt8,
+        "weight_type": tools.QuantType.QInt8,
+    }
 
 
 def _reader(tools: Any, name: str, samples: EvalSamples, indices: list[int]) -> Any:

@@ -44,14 +44,16 @@ def write_dataset_report(
         splits: what could be listed, by name.
         problems: what is wrong, by split.
         palette: one RGB colour a class.
-    """  # fmt: skip
+    """
     write_page(path, "Check of a data set", _sections(tree, splits, problems, palette), subtitle=tree["dataset_dir"])
 
 
 def _sections(
-    tree: dict[str, Any], splits: Mapping[str, SplitFacts], problems: Mapping[str, Sequence[Problem]],
+    tree: dict[str, Any],
+    splits: Mapping[str, SplitFacts],
+    problems: Mapping[str, Sequence[Problem]],
     palette: np.ndarray,
-) -> Iterator[Section]:  # fmt: skip
+) -> Iterator[Section]:
     every = [(split, problem) for split, found in problems.items() for problem in found]
     for split, facts in tree["splits"].items():
         colors = ("#{:02x}{:02x}{:02x}".format(*color) for color in palette.tolist())
@@ -88,9 +90,7 @@ def _fault_records(
                 label = _label_picture(problem, codings.get(split), palette)
                 picture = thumbnails(problem.path) if label is None else png_url(label)
             kind = KINDS[problem.kind][0]
-            yield {
-                "split": split, "kind": kind, "path": problem.path, "message": problem.message, "picture": picture
-            }  # fmt: skip
+            yield {"split": split, "kind": kind, "path": problem.path, "message": problem.message, "picture": picture}
 
 
 def _label_picture(problem: Problem, coding: LabelCoding, palette: np.ndarray) -> np.ndarray | None:
@@ -136,9 +136,12 @@ class Thumbnails:
         """Return a ``data:`` URL; None if there is nothing to be seen."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, encoding="utf-8",
-            )  # fmt: skip
+                [sys.executable, str(_PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )
         answer = ""
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(path) + "\n")

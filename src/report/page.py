@@ -25,9 +25,19 @@ _HEAD = 2000  # characters in which a page says what wrote it
 _PARTS = Path(__file__).parent / "page"
 _STYLES = ("base.css", "sections.css", "pictures.css", "dataset.css")
 _SCRIPTS = (  # in the order in which they run
-    "core.js", "plain.js", "scores.js", "confusion.js", "chart.js", "curves.js", "maps.js", "viewer.js", "pictures.js",
-    "settings.js", "dataset.js", "start.js",
-)  # fmt: skip
+    "core.js",
+    "plain.js",
+    "scores.js",
+    "confusion.js",
+    "chart.js",
+    "curves.js",
+    "maps.js",
+    "viewer.js",
+    "pictures.js",
+    "settings.js",
+    "dataset.js",
+    "start.js",
+)
 _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029\x7f"}
 
 

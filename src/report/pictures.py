@@ -44,8 +44,14 @@ _WAY_OUT = "evaluate again with --report True"
 _JPEG = b"\xff\xd8\xff"  # how each one begins
 _LONGEST = 50_000_000  # bytes of the file of a picture
 _FIELDS = {
-    "index": COUNT, "name": TEXT, "width": COUNT, "height": COUNT, "miou": NUMBER, "accuracy": NUMBER, "iou": NUMBERS,
-}  # fmt: skip
+    "index": COUNT,
+    "name": TEXT,
+    "width": COUNT,
+    "height": COUNT,
+    "miou": NUMBER,
+    "accuracy": NUMBER,
+    "iou": NUMBERS,
+}
 
 
 class ReportPictures:

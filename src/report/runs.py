@@ -30,13 +30,23 @@ from src.state.checkpoint_names import FOLDER as CHECKPOINTS
 LATEST = "latest_evaluation.json"  # of a training run: scores of its latest evaluation
 _MARKS = ("metrics.jsonl", "eval.json", LATEST, "config.yml")
 _SCORES = {
-    "name": TEXT, "miou": NUMBER, "pixel_accuracy": NUMBER, "iou": NUMBERS, "protocol": MAPPING,
+    "name": TEXT,
+    "miou": NUMBER,
+    "pixel_accuracy": NUMBER,
+    "iou": NUMBERS,
+    "protocol": MAPPING,
     "confusion_matrix": ("a matrix of whole numbers", list_of(list_of(is_count))),
-}  # fmt: skip
+}
 _EVALUATION = {
-    **_SCORES, "protocols": ("a list of mappings", list_of(is_mapping)), "class_names": TEXTS, "class_colors": TEXTS,
-    "images": COUNT, "step": COUNT, "checkpoint": TEXT, "weights": TEXT,
-}  # fmt: skip
+    **_SCORES,
+    "protocols": ("a list of mappings", list_of(is_mapping)),
+    "class_names": TEXTS,
+    "class_colors": TEXTS,
+    "images": COUNT,
+    "step": COUNT,
+    "checkpoint": TEXT,
+    "weights": TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -105,9 +115,15 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         metrics, evaluations = (read_json_lines(folder / f"{each}.jsonl") for each in ("metrics", "evaluations"))
         scores = _read_scores(folder / "eval.json") or _read_scores(folder / LATEST)
         return Run(
-            name or folder.resolve().name, folder, metrics, evaluations, scores, read_settings(folder),
-            read_object(folder / environment.NAME, {}) or {}, count_pictures(folder),
-        )  # fmt: skip
+            name or folder.resolve().name,
+            folder,
+            metrics,
+            evaluations,
+            scores,
+            read_settings(folder),
+            read_object(folder / environment.NAME, {}) or {},
+            count_pictures(folder),
+        )
     except OSError as err:
         raise UserError(f"cannot read the results in {err.filename or folder}: {err.strerror or err}") from err
 

@@ -55,8 +55,10 @@ def plan_sinks(
     if size == 1:
         logger.info(
             "no data sink: with --log_interval %d and --checkpoint_interval %d it would have a single step; "
-            "where both are multiples of 10 it has 10", log_interval, checkpoint_interval,
-        )  # fmt: skip
+            "where both are multiples of 10 it has 10",
+            log_interval,
+            checkpoint_interval,
+        )
         return [Segment(first, last, 1)]
     logger.info("data sink: %d steps", size)
     for start, end, steps in segments:
@@ -85,10 +87,17 @@ def run_training(
         sink = segment.sink_size > 1
         state.feed = Feed() if sink else None
         dataset = create_train_dataset(
-            config.data, num_classes=config.num_classes, batch_size=config.batch_size, seed=config.seed,
-            start_step=passes * segment.start, total_step=passes * segment.end, rank=runtime.rank,
-            rank_size=runtime.rank_size, ranks_on_host=runtime.ranks_sharing_cores, feed=state.feed,
-        )  # fmt: skip
+            config.data,
+            num_classes=config.num_classes,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=passes * segment.start,
+            total_step=passes * segment.end,
+            rank=runtime.rank,
+            rank_size=runtime.rank_size,
+            ranks_on_host=runtime.ranks_sharing_cores,
+            feed=state.feed,
+        )
         sinks = (segment.end - segment.start) // segment.sink_size
         epochs, size = (sinks, passes * segment.sink_size) if sink else (1, -1)
         try:

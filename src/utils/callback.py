@@ -79,9 +79,15 @@ class StepLogger(Callback):
     """
 
     def __init__(
-        self, state: TrainState, rates: Sequence[float], total_batch: int, log_interval: int, metrics_path: Path | None,
-        *, head_names: Sequence[str],
-    ) -> None:  # fmt: skip
+        self,
+        state: TrainState,
+        rates: Sequence[float],
+        total_batch: int,
+        log_interval: int,
+        metrics_path: Path | None,
+        *,
+        head_names: Sequence[str],
+    ) -> None:
         super().__init__()
         self.head_names = head_names
         self.state, self.rates, self.total_batch = state, rates, total_batch
@@ -102,15 +108,13 @@ class StepLogger(Callback):
         self.window = (step, self.state.elapsed, self.state.data_wait)
         steps, per_step = step - first, (self.state.elapsed - elapsed) / (step - first)
         rate, wait_ms = self.rates[step - 1], 1000 * (self.state.data_wait - waited) / steps
-        logger.info(
-            "step %d/%d, loss: %.4f, cur_lr: %.6f, cost %.2f ms",
-            step, self.state.total_step, float(loss), rate, 1000 * per_step,
-        )  # fmt: skip
+        total, cost = self.state.total_step, 1000 * per_step
+        logger.info("step %d/%d, loss: %.4f, cur_lr: %.6f, cost %.2f ms", step, total, float(loss), rate, cost)
         record = {"step": step, "loss": float(loss)}
         record.update({f"loss_{name}": float(value) for name, value in zip(self.head_names, heads)})
         record.update(
             lr=float(rate),
-            ms_per_step=1000 * per_step,
+            ms_per_step=cost,
             images_per_s=self.total_batch / per_step,
             data_wait_ms=wait_ms,
             **compare_waits(wait_ms, self.state.others),
@@ -132,12 +136,12 @@ class StepLogger(Callback):
         self.pace = per_step if self.reports <= 2 else 0.7 * self.pace + 0.3 * per_step
         if self.reports > 1 and now - self.last_progress < PROGRESS_SECONDS:
             return
-        left = (self.state.last_step - self.state.step) * self.pace
+        done = 100 * self.state.step / self.state.total_step
+        left = format_seconds((self.state.last_step - self.state.step) * self.pace)
+        text = "%.1f %% done, about %s left, %.2f images/s, data wait %s, loss scale %g, %d overflows"
         logger.info(
-            "%.1f %% done, about %s left, %.2f images/s, data wait %s, loss scale %g, %d overflows",
-            100 * self.state.step / self.state.total_step, format_seconds(left), record["images_per_s"],
-            wait_text(record), record["loss_scale"], record["overflows"],
-        )  # fmt: skip
+            text, done, left, record["images_per_s"], wait_text(record), record["loss_scale"], record["overflows"]
+        )
         self.last_progress = now
 
 
@@ -171,9 +175,15 @@ class CheckpointSaver(Callback):
     """
 
     def __init__(
-        self, state: TrainState, train_cell: nn.Cell, folder: Path, *, interval: int, keep_max: int,
+        self,
+        state: TrainState,
+        train_cell: nn.Cell,
+        folder: Path,
+        *,
+        interval: int,
+        keep_max: int,
         run_info: Callable[[int], RunInfo],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.state, self.train_cell, self.folder = state, train_cell, folder
         self.interval, self.keep_max, self.run_info = interval, keep_max, run_info
@@ -218,9 +228,15 @@ class Evaluator(Callback):
     """
 
     def __init__(
-        self, state: TrainState, saver: CheckpointSaver, evaluate: Callable[[Callable[[], bool]], Evaluation],
-        results_path: Path, *, shared: bool = True, protocol: str = "ss",
-    ) -> None:  # fmt: skip
+        self,
+        state: TrainState,
+        saver: CheckpointSaver,
+        evaluate: Callable[[Callable[[], bool]], Evaluation],
+        results_path: Path,
+        *,
+        shared: bool = True,
+        protocol: str = "ss",
+    ) -> None:
         super().__init__()
         self.state, self.saver, self.evaluate, self.shared = state, saver, evaluate, shared
         self.results_path, self.named = results_path, {} if protocol == "ss" else {"protocol": protocol}

@@ -80,10 +80,8 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
         set_cpu_threads(threads)
     for note in early_notes():
         logger.info("%s", note)
-    logger.info(
-        "MindSpore %s, %s mode, device %s %d, %d CPU threads",
-        ms.__version__, "PyNative" if ms_mode else "graph", target, number, threads,
-    )  # fmt: skip
+    mode = "PyNative" if ms_mode else "graph"
+    logger.info("MindSpore %s, %s mode, device %s %d, %d CPU threads", ms.__version__, mode, target, number, threads)
     return Runtime(
         target, number, placement.rank, placement.rank_size, threads, *placement.local_place, placement.launcher
     )
@@ -112,7 +110,9 @@ def join_job(placement: Placement, device_target: str) -> int:
         reason = str(err).strip().splitlines()[0][:200]
         raise UserError(f"rank {placement.rank} of {placement.rank_size} cannot join the job: {reason}") from err
     ms.set_auto_parallel_context(
-        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=placement.rank_size,
+        parallel_mode=ms.ParallelMode.DATA_PARALLEL,
+        gradients_mean=True,
+        device_num=placement.rank_size,
         **(COMM_FUSION if device_target == "Ascend" else {}),
-    )  # fmt: skip
+    )
     return rank

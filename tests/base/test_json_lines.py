@@ -19,8 +19,11 @@ def test_a_record_behind_a_torn_line_begins_a_new_one(tmp_path):
     append_json(path, {"step": 3, "loss": 2.0})
     append_json(path, {"step": 4, "loss": 1.0})
     assert path.read_bytes().split(b"\n")[1:] == [
-        b'{"step": 2, "lo', b'{"step": 3, "loss": 2.0}', b'{"step": 4, "loss": 1.0}', b"",
-    ]  # fmt: skip
+        b'{"step": 2, "lo',
+        b'{"step": 3, "loss": 2.0}',
+        b'{"step": 4, "loss": 1.0}',
+        b"",
+    ]
     assert [record["step"] for record in read_json_lines(path)] == [1, 3, 4]
 
 
@@ -28,8 +31,17 @@ def test_what_is_no_record_is_left_out_and_told_once(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     path = tmp_path / "metrics.jsonl"
     good = [{"step": 5, "loss": 1.5}, {"step": 6, "loss": None}]
-    bad = [b"\xff\xfe\x00caf\xe9", b"\0" * 300, b"[1, 2]", b"17", b'{"loss": 1}', b'{"step": "6"}', b'{"step": 6, "l',
-           b'{"step": 7, "loss": [1]}', b"[" * 100_000]  # fmt: skip
+    bad = [
+        b"\xff\xfe\x00caf\xe9",
+        b"\0" * 300,
+        b"[1, 2]",
+        b"17",
+        b'{"loss": 1}',
+        b'{"step": "6"}',
+        b'{"step": 6, "l',
+        b'{"step": 7, "loss": [1]}',
+        b"[" * 100_000,
+    ]
     lines = [json.dumps(good[0]).encode(), *bad, b"", json.dumps(good[1]).encode()]
     path.write_bytes(b"\n".join(lines))
     for _ in range(3):

@@ -38,9 +38,14 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("number", "script"), [
-    (signal.SIGTERM, "train.py"), (signal.SIGINT, "export.py"), (signal.SIGHUP, "scripts/predict.py"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "script"),
+    [
+        (signal.SIGTERM, "train.py"),
+        (signal.SIGINT, "export.py"),
+        (signal.SIGHUP, "scripts/predict.py"),
+    ],
+)
 def test_a_signal_while_the_imports_run(tmp_path, number, script):
     (tmp_path / "yaml.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
     words, environment = [sys.executable, str(ROOT / script), "--help"], {**os.environ, "PYTHONPATH": str(tmp_path)}

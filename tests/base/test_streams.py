@@ -111,11 +111,17 @@ def test_what_is_read_arrives_as_it_is(unbuffered):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DEVICE_ID", "-1"), ("DEVICE_ID", "x"), ("DEVICE_ID", "4294967296"), ("DEVICE_ID", "9" * 30),
-        ("GLOG_v", "-1"), ("GLOG_v", "x"), ("GLOG_stderrthreshold", "5"), ("GLOG_logtostderr", "2"),
+        ("DEVICE_ID", "-1"),
+        ("DEVICE_ID", "x"),
+        ("DEVICE_ID", "4294967296"),
+        ("DEVICE_ID", "9" * 30),
+        ("GLOG_v", "-1"),
+        ("GLOG_v", "x"),
+        ("GLOG_stderrthreshold", "5"),
+        ("GLOG_logtostderr", "2"),
         ("GLOG_logtostderr", "0"),
     ],
-)  # fmt: skip
+)
 def test_variables_with_which_mindspore_does_not_load(name, value):
     with pytest.raises(UserError, match=f"^environment variable {name} ") as error:
         check_environment({name: value})

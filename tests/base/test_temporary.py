@@ -128,9 +128,15 @@ def test_only_files_of_the_exact_pattern_are_remains(tmp_path):
     mark = f"77-{'0123456789abcdef'}.partial"
     remains = {f".a.{mark}.ckpt", f".b.c.{mark}", f".d.{mark}.tmp"}
     kept = {
-        f"a.{mark}.ckpt", f".a.{mark}.tar.gz", f".a.{mark[:-1]}", ".a.partial.ckpt", ".a.77.tmp", f"..{mark}",
-        ".a.77-0123456789ABCDEF.partial", ".a.77-0123456789abcde.partial.ckpt",
-    }  # fmt: skip
+        f"a.{mark}.ckpt",
+        f".a.{mark}.tar.gz",
+        f".a.{mark[:-1]}",
+        ".a.partial.ckpt",
+        ".a.77.tmp",
+        f"..{mark}",
+        ".a.77-0123456789ABCDEF.partial",
+        ".a.77-0123456789abcde.partial.ckpt",
+    }
     for folder in (tmp_path, tmp_path / "checkpoints", tmp_path / "other"):
         folder.mkdir(exist_ok=True)
         for name in remains | kept:

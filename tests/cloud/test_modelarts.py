@@ -244,9 +244,13 @@ def test_a_failing_download_ends_both_ranks_with_the_reason(dataset, platform, h
     begin, processes = time.monotonic(), []
     for rank in (0, 1):
         platform.environment.update(
-            MS_ROLE="MS_WORKER", MS_WORKER_NUM="2", RANK_ID=str(rank), DEVICE_ID=str(rank),
-            MS_SCHED_HOST="127.0.0.1", MS_SCHED_PORT="8118",
-        )  # fmt: skip
+            MS_ROLE="MS_WORKER",
+            MS_WORKER_NUM="2",
+            RANK_ID=str(rank),
+            DEVICE_ID=str(rank),
+            MS_SCHED_HOST="127.0.0.1",
+            MS_SCHED_PORT="8118",
+        )
         processes.append(
             platform.start("train.py", *urls, *SETTINGS, "--transfer_timeout", limit, *options_for(dataset))
         )

@@ -154,8 +154,9 @@ def test_a_base_may_be_in_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "y.yml").write_text("__BASE__: ~/x.yml\ndata: {label_colors: ~/colors.yml}")
     home = str(tmp_path / "home")
     assert read_yaml(tmp_path / "y.yml") == {
-        "seed": 7, "data": {"label_ids": f"{home}/ids.yml", "label_colors": f"{home}/colors.yml"},
-    }  # fmt: skip
+        "seed": 7,
+        "data": {"label_ids": f"{home}/ids.yml", "label_colors": f"{home}/colors.yml"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,15 @@ from tests.run_helpers import read_metrics, tiny_options
 
 pytestmark = pytest.mark.once
 
-SECTIONS = (schema.Config, schema.Data, schema.TrainTransforms, schema.EvalTransforms, schema.Optimizer, schema.NetArgs,
-            schema.Loss)  # fmt: skip
+SECTIONS = (
+    schema.Config,
+    schema.Data,
+    schema.TrainTransforms,
+    schema.EvalTransforms,
+    schema.Optimizer,
+    schema.NetArgs,
+    schema.Loss,
+)
 OWN_MODULES = (
     config,
     builder,

@@ -73,27 +73,51 @@ def facts(name: str) -> dict[str, object]:
 
 def test_the_paper():
     assert facts("ohem") == {
-        "loss": "ohem", "steps": (150000, 1000), "batch": 4, "lr": (0.05, 0.0, 0.9), "decay": (0.0005, True),
-        "crop": (512, 1024), "scales": (2048, (0.375, 1.0), None), "evaluated": (512, 1024), "normalize": CITYSCAPES,
-        "weights": None, "classes": (19, "cityscapes"),
-    }  # fmt: skip
+        "loss": "ohem",
+        "steps": (150000, 1000),
+        "batch": 4,
+        "lr": (0.05, 0.0, 0.9),
+        "decay": (0.0005, True),
+        "crop": (512, 1024),
+        "scales": (2048, (0.375, 1.0), None),
+        "evaluated": (512, 1024),
+        "normalize": CITYSCAPES,
+        "weights": None,
+        "classes": (19, "cityscapes"),
+    }
 
 
 def test_batch_32():
     assert facts("batch32") == {
-        "loss": "ce", "steps": (160000, 1000), "batch": 8, "lr": (0.05, 0.0001, 0.9), "decay": (0.0005, False),
-        "crop": (1024, 1024), "scales": (2048, (0.5, 2.0), 0.75), "evaluated": (1024, 2048), "normalize": IMAGENET,
-        "weights": None, "classes": (19, "cityscapes"),
-    }  # fmt: skip
+        "loss": "ce",
+        "steps": (160000, 1000),
+        "batch": 8,
+        "lr": (0.05, 0.0001, 0.9),
+        "decay": (0.0005, False),
+        "crop": (1024, 1024),
+        "scales": (2048, (0.5, 2.0), 0.75),
+        "evaluated": (1024, 2048),
+        "normalize": IMAGENET,
+        "weights": None,
+        "classes": (19, "cityscapes"),
+    }
     assert recipe("batch32").sync_bn
 
 
 def test_the_public_pytorch_training():
     assert facts("imagenet_backbone") == {
-        "loss": "ohem", "steps": (150000, 1000), "batch": 8, "lr": (0.005, 0.0, 0.9), "decay": (0.0005, True),
-        "crop": (512, 1024), "scales": (2048, (0.25, 2.0), None), "evaluated": (1024, 2048), "normalize": CITYSCAPES,
-        "weights": None, "classes": (19, "cityscapes"),
-    }  # fmt: skip
+        "loss": "ohem",
+        "steps": (150000, 1000),
+        "batch": 8,
+        "lr": (0.005, 0.0, 0.9),
+        "decay": (0.0005, True),
+        "crop": (512, 1024),
+        "scales": (2048, (0.25, 2.0), None),
+        "evaluated": (1024, 2048),
+        "normalize": CITYSCAPES,
+        "weights": None,
+        "classes": (19, "cityscapes"),
+    }
     config = recipe("imagenet_backbone")
     assert (config.optimizer.head_lr_mult, config.sync_bn, config.mix) == (10, True, True)
     assert (config.net_args.inner_upsample, config.net_args.bn_epsilon) == ("nearest", 1e-5)  # that of its backbone
@@ -107,9 +131,17 @@ def test_one_card_is_the_default_with_four_passes():
 
 def test_camvid():
     assert facts("camvid") == {
-        "loss": "ce", "steps": (10000, 200), "batch": 4, "lr": (0.05, 0.0, 0.9), "decay": (0.0005, True),
-        "crop": (720, 960), "scales": (960, (0.75, 2.0), None), "evaluated": (720, 960), "normalize": CITYSCAPES,
-        "weights": None, "classes": (11, "generic"),
-    }  # fmt: skip
+        "loss": "ce",
+        "steps": (10000, 200),
+        "batch": 4,
+        "lr": (0.05, 0.0, 0.9),
+        "decay": (0.0005, True),
+        "crop": (720, 960),
+        "scales": (960, (0.75, 2.0), None),
+        "evaluated": (720, 960),
+        "normalize": CITYSCAPES,
+        "weights": None,
+        "classes": (11, "generic"),
+    }
     assert recipe("camvid").finetune_ckpt.endswith(".ckpt")
     assert len(recipe("camvid").data.label_colors) == 32

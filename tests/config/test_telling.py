@@ -50,8 +50,12 @@ def test_the_default_takes_one_line(tmp_path, capsys):
 def test_every_key_that_differs_is_told():
     words = ["--num_classes", "9", "data.name=generic", "data.map_label=null", "net_args.freeze_bn=True", "--seed", "5"]
     assert sorted(changed_keys(load_config(words, "train"), load_config([], "train"))) == [
-        "data.map_label: None", "data.name: generic", "net_args.freeze_bn: True", "num_classes: 9", "seed: 5",
-    ]  # fmt: skip
+        "data.map_label: None",
+        "data.name: generic",
+        "net_args.freeze_bn: True",
+        "num_classes: 9",
+        "seed: 5",
+    ]
 
 
 def test_long_values_are_counted_and_other_transforms_named():

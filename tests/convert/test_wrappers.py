@@ -242,8 +242,10 @@ def test_types_of_safetensors(tmp_path, save_file):
     data = path.read_bytes()
     read, _ = safetensors_files.read(path)
     assert {name: (str(value.dtype), value.tolist()) for name, value in read.items()} == {
-        SIGN: ("float32", [1.5, -2.0]), "h": ("float32", [0.5]), "n": ("int64", 7),
-    }  # fmt: skip
+        SIGN: ("float32", [1.5, -2.0]),
+        "h": ("float32", [0.5]),
+        "n": ("int64", 7),
+    }
     header = json.dumps({SIGN: {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes.fromhex("c03f00c0"))  # 1.5, -2 as bfloat16
     read, _ = safetensors_files.read(path)

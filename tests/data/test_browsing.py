@@ -145,9 +145,11 @@ def test_draws_in_words():
     drawn = {"scale": 1.25, "original": (360, 480), "size": (720, 960), "window": (12, 7), "flip": True}
     color = {"brightness": -9, "contrast": 1.204, "contrast_last": True, "saturation": 0.5, "hue": 4}
     assert draw_lines({**drawn, **color, "noise": 3, "kind": "snow"}) == [
-        "scale 1.25: 360x480 to 720x960, window at 12, 7 (top, left)", "flipped",
-        "brightness -9, contrast x1.20 (last), saturation x0.50, hue +8 degrees", "noise 3, kind snow",
-    ]  # fmt: skip
+        "scale 1.25: 360x480 to 720x960, window at 12, 7 (top, left)",
+        "flipped",
+        "brightness -9, contrast x1.20 (last), saturation x0.50, hue +8 degrees",
+        "noise 3, kind snow",
+    ]
     plain = {"brightness": 0, "contrast": 1.0, "saturation": 1.0, "hue": 0, "flip": False}
     assert draw_lines(plain) == ["not flipped", "colours kept"]
     assert draw_lines({name: drawn[name] for name in ("original", "size", "window")}) == [

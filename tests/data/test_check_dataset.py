@@ -139,8 +139,17 @@ def test_cityscapes_ids_are_counted_as_classes(tmp_path):
     values = np.stack([cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted((root / "gtFine").rglob("*.png"))])
     found = json.loads((tmp_path / "report.json").read_text())["splits"]["train"]
     pixels = {cls["name"]: cls["pixels"] for cls in found["classes"] if cls["pixels"]}
-    ids = {"road": 7, "sidewalk": 8, "building": 11, "pole": 17, "vegetation": 21, "sky": 23, "person": 24,
-           "car": 26, "bicycle": 33}  # fmt: skip
+    ids = {
+        "road": 7,
+        "sidewalk": 8,
+        "building": 11,
+        "pole": 17,
+        "vegetation": 21,
+        "sky": 23,
+        "person": 24,
+        "car": 26,
+        "bicycle": 33,
+    }
     assert pixels == {name: (values == number).sum() for name, number in ids.items()}
     assert found["ignored"]["pixels"] == np.isin(values, (0, 4)).sum()
 

@@ -245,9 +245,10 @@ def test_check_dataset_names_what_is_too_large_and_reads_the_others(root, capsys
         check_dataset.main([*given, *LIMIT])
     lines = capsys.readouterr().out.splitlines()
     assert lines[-4:] == [
-        f"{split}: {too_large(root, f'{kind}/{split}_1.png')}" for split in ("train", "val")
+        f"{split}: {too_large(root, f'{kind}/{split}_1.png')}"
+        for split in ("train", "val")
         for kind in ("images", "labels")
-    ]  # fmt: skip
+    ]
     assert "  sizes, height x width: 5 of 48x96" in lines
     assert check_dataset.main(given) == 0
 

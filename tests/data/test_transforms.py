@@ -221,8 +221,13 @@ def test_transpose_gives_contiguous_channels_first_without_copying():
 def test_the_registry_names_every_transform_by_its_class():
     assert {name: cls.__name__ for name, cls in TRANSFORMS.items()} == {name: name for name in TRANSFORMS}
     assert set(TRANSFORMS) == {
-        "Normalize", "RandomColor", "RandomFlip", "RandomResizeCrop", "Resize", "TransposeImage",
-    }  # fmt: skip
+        "Normalize",
+        "RandomColor",
+        "RandomFlip",
+        "RandomResizeCrop",
+        "Resize",
+        "TransposeImage",
+    }
 
 
 def test_factory_fills_in_the_ignore_label():

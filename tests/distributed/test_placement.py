@@ -33,8 +33,13 @@ def cluster(**more: object) -> dict[str, str]:
 
 def table(path, servers) -> str:
     """Write a rank table with the given ranks for each server."""
-    listed = [{"server_id": f"10.0.0.{i}", "device": [{"device_id": str(d), "rank_id": str(rank)}
-               for d, rank in enumerate(ranks)]} for i, ranks in enumerate(servers)]  # fmt: skip
+    listed = [
+        {
+            "server_id": f"10.0.0.{i}",
+            "device": [{"device_id": str(d), "rank_id": str(rank)} for d, rank in enumerate(ranks)],
+        }
+        for i, ranks in enumerate(servers)
+    ]
     path.write_text(json.dumps({"version": "1.0", "server_list": listed, "status": "completed"}), encoding="utf-8")
     return str(path)
 
@@ -116,7 +121,7 @@ def by_msrun(ranks: int, local_rank: int, **more: object) -> dict[str, str]:
         (None, by_msrun(16, 0, VC_TASK_INDEX=0), Placement(CLUSTER, 0, 16, 0, 8), 0),
         (None, {**by_msrun(16, 0), "MS_ROLE": "MS_SCHED", "RANK_ID": "0"}, Placement(CLUSTER), 0),
     ],
-)  # fmt: skip
+)
 def test_modelarts(tmp_path, monkeypatch, servers, environment, expected, device):
     if servers is not None:
         environment = {**environment, "RANK_TABLE_FILE": table(tmp_path / "table.json", servers)}

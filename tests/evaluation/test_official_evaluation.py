@@ -11,10 +11,26 @@ from tests.official_evaluation import official_scores
 
 # Label id and official name in the order of the train ids, written out from the data set's documentation.
 CLASSES = (
-    (7, "road"), (8, "sidewalk"), (11, "building"), (12, "wall"), (13, "fence"), (17, "pole"), (19, "traffic light"),
-    (20, "traffic sign"), (21, "vegetation"), (22, "terrain"), (23, "sky"), (24, "person"), (25, "rider"), (26, "car"),
-    (27, "truck"), (28, "bus"), (31, "train"), (32, "motorcycle"), (33, "bicycle"),
-)  # fmt: skip
+    (7, "road"),
+    (8, "sidewalk"),
+    (11, "building"),
+    (12, "wall"),
+    (13, "fence"),
+    (17, "pole"),
+    (19, "traffic light"),
+    (20, "traffic sign"),
+    (21, "vegetation"),
+    (22, "terrain"),
+    (23, "sky"),
+    (24, "person"),
+    (25, "rider"),
+    (26, "car"),
+    (27, "truck"),
+    (28, "bus"),
+    (31, "train"),
+    (32, "motorcycle"),
+    (33, "bicycle"),
+)
 CLASS_IDS = [label_id for label_id, _ in CLASSES]
 IGNORED_IDS = [0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30]
 NOWHERE, ONLY_TRUTH, ONLY_PREDICTED, PREDICTED_ON_IGNORED = 31, 27, 28, 33  # train, truck, bus, bicycle

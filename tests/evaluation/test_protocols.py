@@ -123,9 +123,12 @@ def test_several_protocols_read_each_image_once(dataset, monkeypatch, ranks):
 
     def run(others):
         return evaluator.evaluate_all(
-            [Shifted(shift, calls) for shift in (0, 5)], EvalSamples(data, num_classes=19), others=others,
-            on_prediction=lambda sample, found: first.update({sample.stem: found}), **settings,
-        )  # fmt: skip
+            [Shifted(shift, calls) for shift in (0, 5)],
+            EvalSamples(data, num_classes=19),
+            others=others,
+            on_prediction=lambda sample, found: first.update({sample.stem: found}),
+            **settings,
+        )
 
     for results in on_ranks(ranks, run):
         for result, shift in zip(results, (0, 5)):
@@ -149,9 +152,12 @@ def test_a_stop_between_images_gives_no_scores(dataset):
     answers, calls = iter([False, True]), []
     with pytest.raises(EvaluationInterruptedError):
         evaluator.evaluate_all(
-            [Shifted(0, calls), Shifted(5, calls)], EvalSamples(make_data(dataset), num_classes=19), num_classes=19,
-            ignore_label=255, should_stop=lambda: next(answers),
-        )  # fmt: skip
+            [Shifted(0, calls), Shifted(5, calls)],
+            EvalSamples(make_data(dataset), num_classes=19),
+            num_classes=19,
+            ignore_label=255,
+            should_stop=lambda: next(answers),
+        )
     assert calls == [0, 5]
 
 
@@ -212,8 +218,11 @@ def test_one_command_evaluates_all_four(dataset, weights, network, tmp_path, cap
     single = {"multi_scale": False, "img_ratios": [1.0], "flip": False, "image_size": [48, 96]}
     several_scales = single | {"multi_scale": True, "img_ratios": [0.75, 1.0], "flip": True}
     assert [entry["protocol"] for entry in several] == [
-        single | windows, single, several_scales, several_scales | windows,
-    ]  # fmt: skip
+        single | windows,
+        single,
+        several_scales,
+        several_scales | windows,
+    ]
     assert len({entry["pixel_accuracy"] for entry in several}) == 4
     assert printed.count("miou: ") == printed.count("iou array: ") == 1
     assert "protocol mscf: image size 48x96 (height x width), scales 0.75, 1.0, flip True, windows 40x64, " in printed

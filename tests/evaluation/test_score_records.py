@@ -52,9 +52,12 @@ def test_scores_with_the_matrix_row_by_row():
     result = Evaluation(2, 0.5, np.array([0.5, np.nan]), 0.75, 3.0, np.array([[3, 1], [-0, 0]]))
     text = as_text({**scores_of(result), "class_names": ["a", "b"]}).decode()
     assert json.loads(text) == {
-        "miou": 0.5, "iou": [0.5, None], "pixel_accuracy": 0.75, "confusion_matrix": [[3, 1], [0, 0]],
+        "miou": 0.5,
+        "iou": [0.5, None],
+        "pixel_accuracy": 0.75,
+        "confusion_matrix": [[3, 1], [0, 0]],
         "class_names": ["a", "b"],
-    }  # fmt: skip
+    }
     assert "    [3, 1],\n    [0, 0]\n" in text
 
 

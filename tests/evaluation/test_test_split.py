@@ -78,8 +78,15 @@ def test_predictions_are_those_of_the_same_images_with_labels(dataset, weights, 
 
     record = json.loads((tmp_path / "run" / "eval.json").read_text(encoding="utf-8"))
     assert set(record) == {
-        "split", "predictions", "images", "protocol", "checkpoint", "weights", "class_names", "class_colors",
-    }  # fmt: skip
+        "split",
+        "predictions",
+        "images",
+        "protocol",
+        "checkpoint",
+        "weights",
+        "class_names",
+        "class_colors",
+    }
     assert (record["split"], record["images"]) == ("test", 5)
     assert record["protocol"] == {"multi_scale": True, "img_ratios": [0.75, 1.0], "flip": True, "image_size": [64, 96]}
     done = run_script("eval.py", *options(dataset, weights, tmp_path, "test"), check=False)

@@ -31,8 +31,27 @@ logger = logging.getLogger(__name__)
 
 Results = dict[str, Tensor]
 
-CLASS_WEIGHTS = (0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023,
-                 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)  # fmt: skip
+CLASS_WEIGHTS = (
+    0.8373,
+    0.918,
+    0.866,
+    1.0345,
+    1.0166,
+    0.9969,
+    0.9754,
+    1.0489,
+    0.8786,
+    1.0023,
+    0.9539,
+    0.9843,
+    1.1116,
+    0.9037,
+    1.0865,
+    1.0955,
+    1.0865,
+    1.1529,
+    1.0507,
+)
 WEIGHT_SEED, LABEL_SEED, INDEX_SEED = 0, 2, 3
 SAMPLES = 2000  # values kept of a full map
 EPSILON = {"bilinear": 1e-3, "nearest": 1e-5}  # of the batch normalisation, by inner upsampling
@@ -40,12 +59,29 @@ EPSILON = {"bilinear": 1e-3, "nearest": 1e-5}  # of the batch normalisation, by 
 # switches. With these image seeds none switches by rounding that matters: errors of 1e-7 put on the image, or another
 # convolution algorithm, move no stored gradient by more than 6e-4 of its array's maximum (other seeds: up to 2e-2).
 NETWORKS = (("bilinear", 128, 256, 1), ("bilinear", 90, 120, 1), ("nearest", 128, 256, 6), ("nearest", 90, 120, 1))
-RUNNING = ("detail.S1.0.bn", "segment.S1S2.fuse.bn", "segment.S4.0.dwconv2.1", "segment.S5_5.bn", "bga.left2.1",
-           "head.conv.bn", "aux5_4.conv_out.0.1.bn")  # fmt: skip
-GRADIENTS = ("detail.S1.0.conv.weight", "segment.S1S2.left.0.conv.weight", "segment.S3.0.dwconv1.0.weight",
-             "segment.S4.0.shortcut.0.weight", "segment.S5_5.bn.weight", "segment.S5_5.conv_gap.bn.bias",
-             "bga.left1.0.weight", "bga.right2.1.weight", "head.conv_out.1.bias", "head.conv.bn.weight",
-             "aux2.conv_out.1.weight", "aux4.conv.bn.bias")  # fmt: skip
+RUNNING = (
+    "detail.S1.0.bn",
+    "segment.S1S2.fuse.bn",
+    "segment.S4.0.dwconv2.1",
+    "segment.S5_5.bn",
+    "bga.left2.1",
+    "head.conv.bn",
+    "aux5_4.conv_out.0.1.bn",
+)
+GRADIENTS = (
+    "detail.S1.0.conv.weight",
+    "segment.S1S2.left.0.conv.weight",
+    "segment.S3.0.dwconv1.0.weight",
+    "segment.S4.0.shortcut.0.weight",
+    "segment.S5_5.bn.weight",
+    "segment.S5_5.conv_gap.bn.bias",
+    "bga.left1.0.weight",
+    "bga.right2.1.weight",
+    "head.conv_out.1.bias",
+    "head.conv.bn.weight",
+    "aux2.conv_out.1.weight",
+    "aux4.conv.bn.bias",
+)
 # Ten steps at this rate stay predictable: rounding moves the total loss by up to 1e-6 of its value, a head's by 4e-6.
 SCHEDULE = {"lr_init": 0.01, "lr_end": 0.0, "lr_power": 0.9, "total_step": 40, "warmup_step": 3}
 MOMENTUM = 0.9
@@ -54,12 +90,22 @@ MOMENTUM = 0.9
 OHEM_SHAPE, OHEM_THRESH, OHEM_WEIGHTS = (2, 5, 12, 16), 0.7, (0.5, 2.0, 1.0, 1.5, 0.8)
 HARD = -np.log(OHEM_THRESH)
 OHEM_CASES = {
-    "many_hard": (0.0, 12, 0, False), "few_hard": (5.0, 12, 0, False), "many_hard_weighted": (0.0, 12, 0, True),
-    "few_hard_weighted": (5.0, 12, 0, True), "all_ignored": (0.0, 0, 0, False), "few_valid": (5.0, 1, 100, False),
-}  # fmt: skip
-TRAINED = ("detail.S1.0.conv.weight", "segment.S3.0.dwconv1.0.weight", "bga.right2.1.weight", "head.conv_out.1.bias",
-           "aux2.conv_out.1.weight", "segment.S4.0.dwconv2.1.running_mean",
-           "segment.S4.0.dwconv2.1.running_var")  # fmt: skip
+    "many_hard": (0.0, 12, 0, False),
+    "few_hard": (5.0, 12, 0, False),
+    "many_hard_weighted": (0.0, 12, 0, True),
+    "few_hard_weighted": (5.0, 12, 0, True),
+    "all_ignored": (0.0, 0, 0, False),
+    "few_valid": (5.0, 1, 100, False),
+}
+TRAINED = (
+    "detail.S1.0.conv.weight",
+    "segment.S3.0.dwconv1.0.weight",
+    "bga.right2.1.weight",
+    "head.conv_out.1.bias",
+    "aux2.conv_out.1.weight",
+    "segment.S4.0.dwconv2.1.running_mean",
+    "segment.S4.0.dwconv2.1.running_var",
+)
 
 
 def build(inner_upsample: str, dtype: torch.dtype) -> BiSeNetV2:

@@ -12,18 +12,35 @@ import re
 import sys
 
 MODULES = (
-    "mindspore.ops.operations", "mindspore.ops.auto_generate", "mindspore.ops.operations._grad_ops",
-    "mindspore.ops.operations._inner_ops", "mindspore.ops.operations.math_ops", "mindspore.ops.operations.nn_ops",
-)  # fmt: skip
+    "mindspore.ops.operations",
+    "mindspore.ops.auto_generate",
+    "mindspore.ops.operations._grad_ops",
+    "mindspore.ops.operations._inner_ops",
+    "mindspore.ops.operations.math_ops",
+    "mindspore.ops.operations.nn_ops",
+)
 # What the documentation of a primitive that has none is to be looked for under.
 OTHERS = {
-    "BatchNormGrad": "BatchNorm", "BiasAddGrad": "BiasAdd", "Conv2DBackpropFilter": "Conv2D",
-    "Conv2DBackpropInput": "Conv2D", "Divs": "Div", "DropoutGrad": "Dropout", "EqScalar": "Equal",
-    "GatherDGradV2": "GatherD", "LessScalar": "Less", "MatMulExt": "MatMul", "MaxPoolGrad": "MaxPool", "Muls": "Mul",
-    "ReluGrad": "ReLU", "ResizeBilinearGrad": "ResizeBilinearV2",
+    "BatchNormGrad": "BatchNorm",
+    "BiasAddGrad": "BiasAdd",
+    "Conv2DBackpropFilter": "Conv2D",
+    "Conv2DBackpropInput": "Conv2D",
+    "Divs": "Div",
+    "DropoutGrad": "Dropout",
+    "EqScalar": "Equal",
+    "GatherDGradV2": "GatherD",
+    "LessScalar": "Less",
+    "MatMulExt": "MatMul",
+    "MaxPoolGrad": "MaxPool",
+    "Muls": "Mul",
+    "ReluGrad": "ReLU",
+    "ResizeBilinearGrad": "ResizeBilinearV2",
     "ResizeNearestNeighborGrad": "ResizeNearestNeighbor",
-    "SigmoidGrad": "Sigmoid", "SplitWithSize": "Split", "SumExt": "ReduceSum", "SyncBatchNormGrad": "SyncBatchNorm",
-}  # fmt: skip
+    "SigmoidGrad": "Sigmoid",
+    "SplitWithSize": "Split",
+    "SumExt": "ReduceSum",
+    "SyncBatchNormGrad": "SyncBatchNorm",
+}
 PLATFORMS = re.compile(r"Supported Platforms:\s*\n\s*((?:``\w+``\s*)+)")
 REFERENCE = re.compile(r"(?:Refer to|see)\s+:(?:func|class):`(mindspore[\w.]+)`", re.IGNORECASE)
 

@@ -95,8 +95,16 @@ def test_msrun_gets_both_numbers_of_workers_and_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(launchers, "find_program", lambda name: str(program))
     job = Job(16, 2, "out", node_num=2, node_rank=1, master_addr="10.0.0.1", master_port=9000)
     words = launchers.msrun_command(job, tmp_path)
-    for option in ("worker_num=16", "local_worker_num=8", "master_addr=10.0.0.1", "master_port=9000", "node_rank=1",
-                   "join=True", f"log_dir={tmp_path}", "tail_worker_log=-2"):  # fmt: skip
+    for option in (
+        "worker_num=16",
+        "local_worker_num=8",
+        "master_addr=10.0.0.1",
+        "master_port=9000",
+        "node_rank=1",
+        "join=True",
+        f"log_dir={tmp_path}",
+        "tail_worker_log=-2",
+    ):
         assert f"--{option}" in words
     assert words[-5].endswith("train.py") or "train.py" in " ".join(words)
     program.write_text("print('usage: msrun')")
@@ -142,8 +150,13 @@ def test_each_device_of_the_rank_table_gets_a_process(monkeypatch, tmp_path):
     path = tmp_path / "table.json"
     path.write_text(json.dumps({"server_list": [{"device": other}, {"device": devices}]}))
     started = {}
-    monkeypatch.setattr(launchers, "run_together", lambda commands, variables, logs: started.update(
-        commands=commands, variables=variables, logs=[log.name for log in logs]) or 0)  # fmt: skip
+    monkeypatch.setattr(
+        launchers,
+        "run_together",
+        lambda commands, variables, logs: (
+            started.update(commands=commands, variables=variables, logs=[log.name for log in logs]) or 0
+        ),
+    )
     job = Job(4, 2, str(tmp_path / "out"), node_rank=1, options=("--mix", "True"))
     assert launchers.by_rank_table(job, {"RANK_TABLE_FILE": str(path)}) == 0
     names = ("RANK_ID", "DEVICE_ID", "RANK_SIZE")

@@ -19,13 +19,18 @@ NAMES = [name[len("start/") :] for name in GOLDEN if name.startswith("start/")]
 CASES = {
     "plain": schema.Optimizer(type="adamw", lr_init=1.0, weight_decay=0.01),
     "other": schema.Optimizer(
-        type="adamw", lr_init=1.0, betas=(0.8, 0.99), eps=1e-2, weight_decay=5.0, filter_bias_and_bn=True,
+        type="adamw",
+        lr_init=1.0,
+        betas=(0.8, 0.99),
+        eps=1e-2,
+        weight_decay=5.0,
+        filter_bias_and_bn=True,
         head_lr_mult=10.0,
     ),
     "without_first": schema.Optimizer(
         type="adamw", lr_init=1.0, betas=(0.0, 0.9), eps=1e-6, weight_decay=0.0, head_lr_mult=0.5
     ),
-}  # fmt: skip
+}
 
 
 class Weights(nn.Cell):

@@ -68,11 +68,14 @@ def test_gradient_equals_sums_by_hand(inputs, outputs, size, copied, monkeypatch
         np.testing.assert_allclose(got.asnumpy(), expected, atol=2e-6 * abs(expected).max())
 
 
-@pytest.mark.parametrize(("channels", "values", "parts"), [
-    (5, 1, ((0, 5),)),
-    (64, 2**20, ((0, 16), (16, 16), (32, 16), (48, 16))),
-    (20, 2**24, ((0, 8), (8, 8), (16, 4))),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("channels", "values", "parts"),
+    [
+        (5, 1, ((0, 5),)),
+        (64, 2**20, ((0, 16), (16, 16), (32, 16), (48, 16))),
+        (20, 2**24, ((0, 8), (8, 8), (16, 4))),
+    ],
+)
 def test_a_large_map_is_copied_in_parts(channels, values, parts):
     assert convolutions.parts(channels, values) == parts
 

@@ -52,9 +52,21 @@ def train(
 
 
 def expected(  # noqa: PLR0913 - one argument a key
-    *, init=0.05, end=0.0, power=0.9, total=10, warmup=0, momentum=0.9, decay=0.0005, nesterov=False, spare_1d=False,
-    class_weights=(1.0,) * CLASSES, loss_weight=(1.0,) * HEADS, clip=np.inf, rates=None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    *,
+    init=0.05,
+    end=0.0,
+    power=0.9,
+    total=10,
+    warmup=0,
+    momentum=0.9,
+    decay=0.0005,
+    nesterov=False,
+    spare_1d=False,
+    class_weights=(1.0,) * CLASSES,
+    loss_weight=(1.0,) * HEADS,
+    clip=np.inf,
+    rates=None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights after the steps, and the heads' losses at the first one."""
     weights, velocity, losses = START.astype(np.float64), np.zeros(START.shape), None
     counts = np.array([np.sum(c == LABEL) for c in range(CLASSES)]) * np.asarray(class_weights)
@@ -78,17 +90,21 @@ def expected(  # noqa: PLR0913 - one argument a key
 
 TABLE = {
     "optimizer.lr_init=0.3 optimizer.lr_end=0.04 optimizer.lr_power=3 --total_step=5": {
-        "init": 0.3, "end": 0.04, "power": 3, "total": 5,
+        "init": 0.3,
+        "end": 0.04,
+        "power": 3,
+        "total": 5,
     },
     "--warmup_step=3": {"warmup": 3},
     "optimizer.momentum=0.5 optimizer.weight_decay=0.2": {"momentum": 0.5, "decay": 0.2},
     "optimizer.filter_bias_and_bn=True optimizer.weight_decay=0.2": {"spare_1d": True, "decay": 0.2},
     "optimizer.nesterov=True": {"nesterov": True},
     f"data.map_label={ASCENDING} loss_weight=[1,2,3,4,5]": {
-        "class_weights": ASCENDING, "loss_weight": (1, 2, 3, 4, 5),
+        "class_weights": ASCENDING,
+        "loss_weight": (1, 2, 3, 4, 5),
     },
     "--clip_grad_norm=0.25": {"clip": 0.25},
-}  # fmt: skip
+}
 
 
 def words(line: str) -> list[str]:

@@ -138,10 +138,13 @@ class CoarseHead(nn.Cell):
 
 
 @pytest.mark.parametrize("size", [(3, 4), (6, 8), (5, 9)])
-@pytest.mark.parametrize("make", [
-    lambda **form: CrossEntropy(4, [0.5, 2.0, 1.0, 0.0], **form),
-    lambda **form: OhemCrossEntropy(4, thresh=0.2, **form),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **form: CrossEntropy(4, [0.5, 2.0, 1.0, 0.0], **form),
+        lambda **form: OhemCrossEntropy(4, thresh=0.2, **form),
+    ],
+)
 def test_gradient_computed_with_the_loss_is_that_of_the_differentiated_form(make, size):
     """The form for other devices is differentiated by MindSpore, and compared with NumPy and PyTorch above."""
     rng = np.random.default_rng(0)

@@ -53,10 +53,12 @@ def test_the_entry_is_json_that_earlier_versions_take_for_training_state(tmp_pat
         "num_classes": 3,
         "class_names": ["road", "path", "rest"],
         "normalize": {
-            "mean": [0.3257, 0.369, 0.3223], "std": [0.2112, 0.2148, 0.2115], "is_scale": True,
+            "mean": [0.3257, 0.369, 0.3223],
+            "std": [0.2112, 0.2148, 0.2115],
+            "is_scale": True,
             "norm_type": "mean_std",
         },
-    }  # fmt: skip
+    }
     assert checkpoint.is_training_state("train_state.origin")
 
 

@@ -105,8 +105,11 @@ def test_mistakes_of_the_script_that_runs_the_runner(lite, tmp_path):
 def test_a_mindir_of_2_0_0_computes_what_numpy_computes(lite, tiny_input, tmp_path):
     done = run_on_lite(lite, *common(TINY, tmp_path / "tiny", tmp_path / "results"), "--num_threads", 1)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"^runtime: MindSpore Lite\ninput: \S+, float32 1x3x8x8\noutput: \S+, float32 1x2x8x8$",
-                     done.stdout, re.MULTILINE)  # fmt: skip
+    assert re.search(
+        r"^runtime: MindSpore Lite\ninput: \S+, float32 1x3x8x8\noutput: \S+, float32 1x2x8x8$",
+        done.stdout,
+        re.MULTILINE,
+    )
     padded = np.pad(tiny_input[0].sum(0), 1)
     expected = sum(padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)).clip(0)
     result = np.fromfile(tmp_path / "results" / "a_0.bin", np.float32).reshape(2, 8, 8)
@@ -218,18 +221,33 @@ def test_get_mindspore_lite_refuses_what_it_does_not_expect(tmp_path):
     offline = {"PIP_NO_INDEX": 1, "PIP_FIND_LINKS": wheels}
     search = f"{tools}:{build_environment()['PATH']}"
     for arguments, variables, message in [
-        ([tmp_path / "new"], offline, "what pip fetched as mindspore-lite 2.0.0 has another SHA-256 than "
-         "requirements/lite.txt says; nothing was unpacked"),
-        ([tmp_path / "new"], {"PIP_NO_INDEX": 1}, "pip cannot fetch mindspore-lite 2.0.0: Could not find a version "
-         "that satisfies the requirement mindspore-lite==2.0.0 (from versions: none)"),
-        ([tmp_path / "new"], {**offline, "PATH": search}, "no package for Linux-aarch64 can be fetched; unpack "
-         "mindspore-lite-<version> for it from https://www.mindspore.cn/lite/docs/en/master/use/downloads.html and set "
-         "MS_LITE_HOME to its folder"),
-        ([tmp_path / "mine"], offline, f"{tmp_path}/mine is there and holds no MindSpore Lite 2.0.0; give another DIR, "
-         "or remove it"),
+        (
+            [tmp_path / "new"],
+            offline,
+            "what pip fetched as mindspore-lite 2.0.0 has another SHA-256 than "
+            "requirements/lite.txt says; nothing was unpacked",
+        ),
+        (
+            [tmp_path / "new"],
+            {"PIP_NO_INDEX": 1},
+            "pip cannot fetch mindspore-lite 2.0.0: Could not find a version "
+            "that satisfies the requirement mindspore-lite==2.0.0 (from versions: none)",
+        ),
+        (
+            [tmp_path / "new"],
+            {**offline, "PATH": search},
+            "no package for Linux-aarch64 can be fetched; unpack "
+            "mindspore-lite-<version> for it from https://www.mindspore.cn/lite/docs/en/master/use/downloads.html and "
+            "set MS_LITE_HOME to its folder",
+        ),
+        (
+            [tmp_path / "mine"],
+            offline,
+            f"{tmp_path}/mine is there and holds no MindSpore Lite 2.0.0; give another DIR, or remove it",
+        ),
         ([tmp_path / "file" / "new"], offline, f"cannot make the folder {tmp_path}/file"),
         (["a", "b"], offline, "Usage: bash scripts/get_mindspore_lite.sh [DIR]"),
-    ]:  # fmt: skip
+    ]:
         done = get_lite(*arguments, **variables)
         assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine", "tools", "wheels"]

@@ -146,14 +146,18 @@ def test_the_converter_of_a_package_is_called_by_the_book(model, tmp_path, where
 @pytest.mark.parametrize(
     ("last", "message"),
     [
-        ('echo "[ERROR] LITE(1,2,x):now [a.cc:1] Run] no such operator: X"; echo "[ERROR] y"; exit 1',
-         "the converter cannot convert {}: no such operator: X (GLOG_v=1 shows all it says)"),
-        (': >"$out.mindir"; echo "[ERROR] LITE(1,2,x):now [a.cc:1] Save] disk full"; exit 1',
-         "the converter cannot convert {}: disk full (GLOG_v=1 shows all it says)"),
+        (
+            'echo "[ERROR] LITE(1,2,x):now [a.cc:1] Run] no such operator: X"; echo "[ERROR] y"; exit 1',
+            "the converter cannot convert {}: no such operator: X (GLOG_v=1 shows all it says)",
+        ),
+        (
+            ': >"$out.mindir"; echo "[ERROR] LITE(1,2,x):now [a.cc:1] Save] disk full"; exit 1',
+            "the converter cannot convert {}: disk full (GLOG_v=1 shows all it says)",
+        ),
         ('touch "$out.ms"', "the converter wrote model.ms, no single MindIR; nothing was kept"),
         ("kill -SEGV $$", "the converter cannot convert {}: it ended with -11 (GLOG_v=1 shows all it says)"),
     ],
-)  # fmt: skip
+)
 def test_a_converter_that_fails_leaves_nothing(model, tmp_path, last, message):
     fake_converter(tmp_path / "home" / "tools" / "converter" / "converter", last)
     done = run_bash(SCRIPT, model, tmp_path / "out", MS_LITE_HOME=tmp_path / "home", NOTES=tmp_path / "notes")

@@ -174,8 +174,9 @@ def test_the_script_with_the_runner(dataset, models, stand_in, tmp_path):
     assert "miou: 0." in (tmp_path / "out" / "acc.log").read_text()
 
     (tmp_path / "more").mkdir()
-    done = script(models["uint8"], dataset, 1, "Ascend", "--out", tmp_path / "more",
-                  env={**environment, "STAND_IN_FAIL_AT": "2"})  # fmt: skip
+    done = script(
+        models["uint8"], dataset, 1, "Ascend", "--out", tmp_path / "more", env={**environment, "STAND_IN_FAIL_AT": "2"}
+    )
     assert done.returncode == 1
     *head, last = done.stderr.splitlines()
     assert head[0] == f"error: inference failed with exit code 1; the end of {tmp_path}/more/infer.log:"
@@ -239,8 +240,9 @@ def test_the_script_replaces_no_log_of_somebody_else(dataset, models, tmp_path):
     (tmp_path / "build.log").write_text("mine")
     done = script(models["plain"], dataset, 0, "CPU", cwd=tmp_path, env=build_environment())
     assert (done.returncode, done.stderr) == (
-        2, f"error: {tmp_path} holds build.log, not written by this script; give another --out\n",
-    )  # fmt: skip
+        2,
+        f"error: {tmp_path} holds build.log, not written by this script; give another --out\n",
+    )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("build.log", "mine")]
     for option in ("--output_path", "--mindir_path=x", "--model_path=x", "data.dataset_dir=x"):
         done = script(models["plain"], dataset, 0, "CPU", option, "x", cwd=tmp_path)

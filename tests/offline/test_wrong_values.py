@@ -19,17 +19,28 @@ from src.state.checkpoint_origin import ORIGIN, take_origin
 from tests.offline.test_onnx_model import write
 
 MANIFEST = {
-    "input": "uint8", "image_size": [4, 6], "num_classes": 2, "ignore_label": 255, "class_names": ["a", "b"],
-    "palette": [[0, 1, 2], [3, 4, 255]], "stems": ["x", "y"], "complete": True, "version": 1,
+    "input": "uint8",
+    "image_size": [4, 6],
+    "num_classes": 2,
+    "ignore_label": 255,
+    "class_names": ["a", "b"],
+    "palette": [[0, 1, 2], [3, 4, 255]],
+    "stems": ["x", "y"],
+    "complete": True,
+    "version": 1,
     "samples": [
         {"stem": "x", "image": "/x.png", "fitted": [4, 5], "label_size": [8, 10]},
         {"stem": "y", "image": "/y.png", "fitted": [4, 6], "label_size": [9, 9]},
     ],
-}  # fmt: skip
+}
 NORMALIZE = {"mean": [0.3, 0.4, 0.5], "std": [0.2, 0.2, 0.2], "is_scale": True, "norm_type": "mean_std"}
 DESCRIPTION = {
-    "input": "float32", "image_size": [4, 6], "num_classes": 3, "normalize": NORMALIZE, "class_names": ["a", "b", "c"],
-}  # fmt: skip
+    "input": "float32",
+    "image_size": [4, 6],
+    "num_classes": 3,
+    "normalize": NORMALIZE,
+    "class_names": ["a", "b", "c"],
+}
 
 
 def manifest_problem(folder, values):

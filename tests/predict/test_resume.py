@@ -190,8 +190,12 @@ def test_links_to_folders_are_followed_once(tmp_path):
     names = [file.name for file in list_inputs(tmp_path / "in")]
     assert names == ["a.png", "file.png", "link/deep/y.png", "link/x.png", "link.png"]
     assert [file.name for file in list_inputs(tmp_path / "in" / "link")] == [
-        "deep/up/a.png", "deep/up/file.png", "deep/up/link.png", "deep/y.png", "x.png",
-    ]  # fmt: skip
+        "deep/up/a.png",
+        "deep/up/file.png",
+        "deep/up/link.png",
+        "deep/y.png",
+        "x.png",
+    ]
 
 
 def video(path: Path, count: int = 40) -> Path:
@@ -222,8 +226,11 @@ def test_a_video_that_is_cut_off_ends_with_2(model, asked, tmp_path, caplog):
     assert predicted(model, source, out, "--resume", "True") == 0
     assert len(asked) == 40
     assert {path.name for path in out.iterdir()} == {
-        "drive.mp4", "drive_legend.png", "palette.txt", "prediction.json",
-    }  # fmt: skip
+        "drive.mp4",
+        "drive_legend.png",
+        "palette.txt",
+        "prediction.json",
+    }
 
 
 def announcing(path: Path, frames: int) -> Path:

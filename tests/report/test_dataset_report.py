@@ -72,8 +72,11 @@ def test_the_page_has_every_fault_with_what_can_be_seen_of_it(root, tmp_path):
     assert kinds == ["split", "faults", "table", "table"]
     faults = data["records-1"]
     assert [fault["kind"] for fault in faults] == [
-        "label with impossible values", "unreadable file", "missing file", "unreadable file",
-    ]  # fmt: skip
+        "label with impossible values",
+        "unreadable file",
+        "missing file",
+        "unreadable file",
+    ]
     assert [fault["path"] for fault in faults][:3] == [str(root / "labels" / name) for name in NAMES]
     assert [fault["picture"] is None for fault in faults] == [False, True, True, False]
     label = decoded(faults[0]["picture"])

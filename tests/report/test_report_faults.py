@@ -16,8 +16,16 @@ pytestmark = pytest.mark.once
 
 HUGE = 10**30
 OTHERS = ("a device", "a socket")
-FILES = ("eval.json", "environment.json", "config.yml", "metrics.jsonl", "evaluations.jsonl",
-         "report_files/records-0.jsonl", "report_files/000000.js", "report_files/000000.jpg")  # fmt: skip
+FILES = (
+    "eval.json",
+    "environment.json",
+    "config.yml",
+    "metrics.jsonl",
+    "evaluations.jsonl",
+    "report_files/records-0.jsonl",
+    "report_files/000000.js",
+    "report_files/000000.jpg",
+)
 
 
 @pytest.fixture(scope="module")

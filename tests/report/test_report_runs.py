@@ -76,8 +76,13 @@ def test_from_500_pictures_on_they_stay_beside_the_page(tmp_path, monkeypatch):
 def test_nested_settings_by_path_and_transforms_by_name():
     values = {"a": 1, "b": {"c": [1, 2], "t": [{"Flip": {"prob": 0.5}}, {"Crop": {"size": [1, 2]}}]}, "empty": {}}
     assert flat(values) == {
-        "a": 1, "b.c": [1, 2], "b.t": ["Flip", "Crop"], "b.t.Flip.prob": 0.5, "b.t.Crop.size": [1, 2], "empty": {},
-    }  # fmt: skip
+        "a": 1,
+        "b.c": [1, 2],
+        "b.t": ["Flip", "Crop"],
+        "b.t.Flip.prob": 0.5,
+        "b.t.Crop.size": [1, 2],
+        "empty": {},
+    }
 
 
 def test_the_latest_configuration_counts_and_the_default_is_the_scripts(tmp_path):

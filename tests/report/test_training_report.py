@@ -66,6 +66,11 @@ def test_the_latest_scores_are_kept_by_rank_0(tmp_path):
     assert record.pop("class_names")[2].startswith("汽车")
     assert len(record.pop("class_colors")) == 4
     assert record == {
-        "step": 20, "miou": 0.5, "iou": [0.7, 0.8, None, 0.6], "pixel_accuracy": 0.8,
-        "confusion_matrix": counts.tolist(), "images": 7, "protocol": protocol,
-    }  # fmt: skip
+        "step": 20,
+        "miou": 0.5,
+        "iou": [0.7, 0.8, None, 0.6],
+        "pixel_accuracy": 0.8,
+        "confusion_matrix": counts.tolist(),
+        "images": 7,
+        "protocol": protocol,
+    }

@@ -190,8 +190,9 @@ def test_the_newest_complete_checkpoint(tmp_path, caplog):
     checkpoint.write_atomically({"w": values["w"]}, paths[16])  # cut between two tensors
     assert checkpoint.newest_complete(tmp_path) == paths[8]
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".incomplete") == [
-        f"{paths[12].name}.incomplete", f"{paths[16].name}.incomplete",
-    ]  # fmt: skip
+        f"{paths[12].name}.incomplete",
+        f"{paths[16].name}.incomplete",
+    ]
     assert caplog.text.count("renamed to") == 2
     paths[8].rename(tmp_path / "elsewhere.ckpt")
     paths[4].write_bytes(paths[4].read_bytes()[:9999])

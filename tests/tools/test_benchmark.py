@@ -18,8 +18,17 @@ SCRIPT = "scripts/benchmark.py"
 
 
 def step_row(framework: str, variant: str | None, milliseconds: list[float], **more: object) -> dict:
-    return {"framework": framework, "kind": "forward", "variant": variant, "shape": [1, 3, 64, 128],
-            "precision": "float32", "device_target": "CPU", "ms": milliseconds, "peak_mb": 321.4, **more}  # fmt: skip
+    return {
+        "framework": framework,
+        "kind": "forward",
+        "variant": variant,
+        "shape": [1, 3, 64, 128],
+        "precision": "float32",
+        "device_target": "CPU",
+        "ms": milliseconds,
+        "peak_mb": 321.4,
+        **more,
+    }
 
 
 def test_ratios_compare_the_same_work():
@@ -38,9 +47,12 @@ def test_ratios_compare_the_same_work():
 def test_training_steps_of_both_layouts_compare_with_mindspores():
     rows = [
         {**step_row(framework, variant, [milliseconds]), "kind": "train"}
-        for framework, variant, milliseconds in
-        (("MindSpore", None, 300.0), ("PyTorch", None, 200.0), ("PyTorch", "channels last", 100.0))
-    ]  # fmt: skip
+        for framework, variant, milliseconds in (
+            ("MindSpore", None, 300.0),
+            ("PyTorch", None, 200.0),
+            ("PyTorch", "channels last", 100.0),
+        )
+    ]
     lines = report.steps_table(rows, "some step").splitlines()[3:]
     assert [line.split()[-1] for line in lines] == ["321", "1.50", "3.00"]
 

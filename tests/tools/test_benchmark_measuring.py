@@ -54,15 +54,24 @@ V3 = "onednn_verbose,v1,primitive,exec,cpu,{},jit:avx2,{},src:f32:a:blocked:aBcd
         (V2.format("forward_training", "mb1_ic3oc16_ih8oh4kh3sh2", "21.769"), "dense convolution, forward", 21.769),
         (V2.format("backward_data", "mb2_g16ic16oc96_ih8oh8", "0.5"), "grouped convolution, backward, data", 0.5),
         (V2.format("forward_training", "mb2_g1ic16oc16_ih8oh8", "1e-3"), "dense convolution, forward", 0.001),
-        (V3.format("convolution", "backward_weights", "alg:direct,g128mb2_ic128oc128_ih16oh16", "7.85"),
-         "grouped convolution, backward, weights", 7.85),
-        (V3.format("convolution", "forward_inference", "alg:direct,mb2_ic128oc128_ih16oh16", "1"),
-         "dense convolution, forward", 1.0),
+        (
+            V3.format("convolution", "backward_weights", "alg:direct,g128mb2_ic128oc128_ih16oh16", "7.85"),
+            "grouped convolution, backward, weights",
+            7.85,
+        ),
+        (
+            V3.format("convolution", "forward_inference", "alg:direct,mb2_ic128oc128_ih16oh16", "1"),
+            "dense convolution, forward",
+            1.0,
+        ),
         (V3.format("reorder", "undef", ",16x32x3x3", "0.004"), "reorder", 0.004),
-        ("dnnl_verbose,exec,cpu,batch_normalization,ncsp_bnorm:any,backward,data_f32::blocked:abcd:f0,,flags:S,mb2ic1,2\n",
-         "batch normalization, backward", 2.0),
+        (
+            "dnnl_verbose,exec,cpu,batch_normalization,ncsp_bnorm:any,backward,data_f32::blocked:abcd:f0,,flags:S,mb2ic1,2\n",
+            "batch normalization, backward",
+            2.0,
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_line_of_onednn(line, kind, milliseconds):
     assert parse_line(line) == (kind, milliseconds)
 
@@ -118,19 +127,43 @@ def test_a_convolution_that_does_not_run_is_not_forgotten():
 
 def macs_on_paper(pixels: int, *, aux_heads: bool) -> int:
     """Add up the layers as the paper lists them: inputs a group, outputs, kernel side, log2 of the output's stride."""
-    detail = [(3, 64, 3, 1), (64, 64, 3, 1), (64, 64, 3, 2), (64, 64, 3, 2), (64, 64, 3, 2), (64, 128, 3, 3),
-              (128, 128, 3, 3), (128, 128, 3, 3)]  # fmt: skip
+    detail = [
+        (3, 64, 3, 1),
+        (64, 64, 3, 1),
+        (64, 64, 3, 2),
+        (64, 64, 3, 2),
+        (64, 64, 3, 2),
+        (64, 128, 3, 3),
+        (128, 128, 3, 3),
+        (128, 128, 3, 3),
+    ]
     stem = [(3, 16, 3, 1), (16, 8, 1, 1), (8, 16, 3, 2), (32, 16, 3, 2)]
     semantic = []
     for inputs, outputs, stride, repeats in ((16, 32, 3, 1), (32, 64, 4, 1), (64, 128, 5, 3)):
         wide = 6 * inputs
-        semantic += [(inputs, inputs, 3, stride - 1), (1, wide, 3, stride), (1, wide, 3, stride),
-                     (wide, outputs, 1, stride), (1, inputs, 3, stride), (inputs, outputs, 1, stride)]  # fmt: skip
-        semantic += repeats * [(outputs, outputs, 3, stride), (1, 6 * outputs, 3, stride),
-                               (6 * outputs, outputs, 1, stride)]  # fmt: skip
+        semantic += [
+            (inputs, inputs, 3, stride - 1),
+            (1, wide, 3, stride),
+            (1, wide, 3, stride),
+            (wide, outputs, 1, stride),
+            (1, inputs, 3, stride),
+            (inputs, outputs, 1, stride),
+        ]
+        semantic += repeats * [
+            (outputs, outputs, 3, stride),
+            (1, 6 * outputs, 3, stride),
+            (6 * outputs, outputs, 1, stride),
+        ]
     embedding = [(128, 128, 3, 5)]
-    aggregation = [(1, 128, 3, 3), (128, 128, 1, 3), (128, 128, 3, 4), (128, 128, 3, 5), (1, 128, 3, 5),
-                   (128, 128, 1, 5), (128, 128, 3, 3)]  # fmt: skip
+    aggregation = [
+        (1, 128, 3, 3),
+        (128, 128, 1, 3),
+        (128, 128, 3, 4),
+        (128, 128, 3, 5),
+        (1, 128, 3, 5),
+        (128, 128, 1, 5),
+        (128, 128, 3, 3),
+    ]
     head = [(128, 1024, 3, 3), (1024, 19, 1, 3)]
     layers = [*detail, *stem, *semantic, *embedding, *aggregation, *head]
     for inputs, stride in ((16, 2), (32, 3), (64, 4), (128, 5)) if aux_heads else ():

@@ -74,8 +74,10 @@ def cells(rows: list[dict]) -> list[list[str]]:
 def test_every_shape_has_its_figures_the_smaller_ones_first():
     rows = measure("python")
     assert [(row["framework"], row["variant"]) for row in rows[::3]] == [
-        ("MindSpore", None), ("PyTorch", None), ("PyTorch", "channels last")
-    ]  # fmt: skip
+        ("MindSpore", None),
+        ("PyTorch", None),
+        ("PyTorch", "channels last"),
+    ]
     expected = [
         ["2 of 500x500", "5100", "600", "4500", "9000"],
         ["4 of 500x500", "9100", "600", "8500", "8500", "8000"],

@@ -44,9 +44,14 @@ def test_what_is_here_has_rows_and_what_is_not_is_said_once(packages, caplog):
 @pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize(
     ("options", "count"),
-    [([], 3), (["--only", "train"], 0), (["--mix"], 0), (["--device_target", "Ascend"], 0),
-     (["--device_target", "CPU"], 3)],
-)  # fmt: skip
+    [
+        ([], 3),
+        (["--only", "train"], 0),
+        (["--mix"], 0),
+        (["--device_target", "Ascend"], 0),
+        (["--device_target", "CPU"], 3),
+    ],
+)
 def test_runtimes_of_the_cpu_run_beside_mindspore_on_the_cpu(monkeypatch, options, count):
     monkeypatch.setenv("MS_LITE_HOME", "x")
     settings = benchmark.make_settings(benchmark.parse_args(options))

@@ -137,8 +137,16 @@ def test_a_temporary_folder_stays_for_its_log_alone(monkeypatch, tmp_path, code,
 
 
 def test_the_table_says_what_failed():
-    record = {"number": 2, "figure": 0.5, "bound": 0.1, "seconds": 3.0, "oracle": "PyTorch", "advice": "do this",
-              "passed": False, "details": {"a": 1, "b": {"c": [0.123456, None]}}}  # fmt: skip
+    record = {
+        "number": 2,
+        "figure": 0.5,
+        "bound": 0.1,
+        "seconds": 3.0,
+        "oracle": "PyTorch",
+        "advice": "do this",
+        "passed": False,
+        "details": {"a": 1, "b": {"c": [0.123456, None]}},
+    }
     header, line, failure = table([record]).splitlines()
     assert line.split() == ["2", "forward", "pass", "0.5", "0.1", "3", "FAILED", "PyTorch"]
     assert header.split() == ["check", "figure", "bound", "s", "result", "oracle"]

@@ -22,8 +22,27 @@ STEPS = 20
 EXACT = ("loss", "loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4", "lr", "loss_scale", "overflows")
 SETTINGS = ["--total_step", STEPS, "--log_interval", 1, "--checkpoint_interval", 10]
 # by train id, as the official evaluation spells them
-NAMES = ("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
-         "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # fmt: skip
+NAMES = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
 
 OWN = re.compile(r"getName\(\) is deprecated")  # MindSpore's, in what it does when the process ends
 

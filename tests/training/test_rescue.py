@@ -118,9 +118,14 @@ def test_on_a_full_disk_the_oldest_checkpoints_make_room(tmp_path, monkeypatch, 
     assert (tmp_path / "BiSeNetV2_best.ckpt").exists()
 
 
-@pytest.mark.parametrize(("steps", "keep", "number"), [
-    ((3,), 1, errno.ENOSPC), ((2, 3), 5, errno.ENOSPC), ((1, 2, 3), 3, errno.EACCES),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("steps", "keep", "number"),
+    [
+        ((3,), 1, errno.ENOSPC),
+        ((2, 3), 5, errno.ENOSPC),
+        ((1, 2, 3), 3, errno.EACCES),
+    ],
+)
 def test_none_is_removed_that_would_stay_or_where_room_is_no_help(tmp_path, monkeypatch, steps, keep, number):
     full_once(monkeypatch, number)
     with pytest.raises(CheckpointError):
@@ -180,9 +185,13 @@ def own_recipe(folder: Path) -> tuple[Path, Path]:
     steps = {"train": [crop, *tail], "eval": [{"Resize": {"target_size": [48, 96]}}, *tail]}
     transforms = {f"{name}_transforms": {"item_transforms": chain} for name, chain in steps.items()}
     values = {
-        "net": "TwoHeads", "num_classes": 3, "loss_weight": [1.0, 0.5], "loss": {"type": "doubled"}, "warmup_step": 0,
+        "net": "TwoHeads",
+        "num_classes": 3,
+        "loss_weight": [1.0, 0.5],
+        "loss": {"type": "doubled"},
+        "warmup_step": 0,
         "data": {"dataset_dir": str(data), "name": "park", **transforms},
-    }  # fmt: skip
+    }
     (folder / "own.yml").write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
     return data, folder / "own.yml"
 

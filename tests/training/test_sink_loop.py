@@ -35,15 +35,24 @@ ADVICE = "steps {} to {}: {}, compiled once more; {} would avoid it"
         (35, 165, (30, 90), [(35, 165, 5)], ["data sink: 5 steps"]),
         (5, 160, (10, 2000), [(5, 160, 5)], ["data sink: 5 steps"]),
         (
-            0, 164, (10, 2000), [(0, 160, 10), (160, 164, 4)],
+            0,
+            164,
+            (10, 2000),
+            [(0, 160, 10), (160, 164, 4)],
             ["data sink: 10 steps", ADVICE.format(161, 164, "a sink of 4", "--total_step 170")],
         ),
         (
-            20, 41, (10, 20), [(20, 40, 10), (40, 41, 1)],
+            20,
+            41,
+            (10, 20),
+            [(20, 40, 10), (40, 41, 1)],
             ["data sink: 10 steps", ADVICE.format(41, 41, "no sink", "--total_step 50")],
         ),
         (
-            3, 25, (10, 20), [(3, 10, 7), (10, 20, 10), (20, 25, 5)],
+            3,
+            25,
+            (10, 20),
+            [(3, 10, 7), (10, 20, 10), (20, 25, 5)],
             [
                 "data sink: 10 steps",
                 ADVICE.format(4, 10, "a sink of 7", "resuming at a multiple of 10"),
@@ -53,12 +62,17 @@ ADVICE = "steps {} to {}: {}, compiled once more; {} would avoid it"
         (0, 8, (10, 20), [(0, 8, 8)], ["data sink: 8 steps"]),
         (0, 12, (4, 6), [(0, 12, 2)], ["data sink: 2 steps"]),
         (
-            7, 100, (1, 20), [(7, 100, 1)],
-            ["no data sink: with --log_interval 1 and --checkpoint_interval 20 it would have a single step; "
-             "where both are multiples of 10 it has 10"],
+            7,
+            100,
+            (1, 20),
+            [(7, 100, 1)],
+            [
+                "no data sink: with --log_interval 1 and --checkpoint_interval 20 it would have a single step; "
+                "where both are multiples of 10 it has 10"
+            ],
         ),
     ],
-)  # fmt: skip
+)
 def test_how_steps_are_cut_into_sinks(caplog, first, last, intervals, expected, said):
     caplog.set_level("INFO")
     assert loop.plan_sinks(first, last, *intervals) == expected

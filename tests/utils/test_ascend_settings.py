@@ -108,8 +108,17 @@ def test_deterministic_kernels(ascend, version, value):
 
 def test_other_devices_say_so(ascend, caplog):
     ascend((2, 8, 0), "")
-    apply("--deterministic", "True", "--precision_mode", "force_fp16", "--jit_level", "O1",
-          "--conv_allow_hf32", "False", device="CPU")  # fmt: skip
+    apply(
+        "--deterministic",
+        "True",
+        "--precision_mode",
+        "force_fp16",
+        "--jit_level",
+        "O1",
+        "--conv_allow_hf32",
+        "False",
+        device="CPU",
+    )
     assert ascend.calls == []
     named = ["jit_level", "precision_mode", "conv_allow_hf32", "deterministic"]
     assert [record.message.split(":")[0] for record in caplog.records] == named

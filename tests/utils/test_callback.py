@@ -38,8 +38,10 @@ class RunContext:
         values = {"loss": 2.5, "scale": 8.0, "overflows": 0, "streak": 0, **outputs}
         heads = Tensor([0.1, 0.2, 0.3, 0.4, 1.5], ms.float32)
         tensors = [Tensor(values["loss"], ms.float32), heads]
-        tensors += [Tensor(values[name], kind) for name, kind in
-                    (("scale", ms.float32), ("overflows", ms.int32), ("streak", ms.int32))]  # fmt: skip
+        tensors += [
+            Tensor(values[name], kind)
+            for name, kind in (("scale", ms.float32), ("overflows", ms.int32), ("streak", ms.int32))
+        ]
         self.arguments = SimpleNamespace(cur_step_num=step, net_outputs=tuple(tensors))
         self.stopped = False
 
@@ -81,9 +83,20 @@ def test_metrics_file(tmp_path):
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [r["step"] for r in records] == [60, 80, 100]
     assert list(records[0]) == [
-        "step", "loss", "loss_main", "loss_aux2", "loss_aux3", "loss_aux4", "loss_aux5_4", "lr", "ms_per_step",
-        "images_per_s", "data_wait_ms", "loss_scale", "overflows",
-    ]  # fmt: skip
+        "step",
+        "loss",
+        "loss_main",
+        "loss_aux2",
+        "loss_aux3",
+        "loss_aux4",
+        "loss_aux5_4",
+        "lr",
+        "ms_per_step",
+        "images_per_s",
+        "data_wait_ms",
+        "loss_scale",
+        "overflows",
+    ]
     first = records[0]
     assert (first["loss"], first["loss_scale"], first["overflows"]) == (2.5, 8.0, 3)
     assert first["loss_aux5_4"] == 1.5

@@ -31,9 +31,13 @@ def train(ranks: Communicator, folder: Path, evaluate: Callable, *, shared: bool
     cell = ms.nn.BatchNorm2d(2)
     cell.dynamic, cell.statistics = False, [cell.moving_mean, cell.moving_variance]
     saver = callback.CheckpointSaver(
-        state, cell, folder / str(ranks.rank), interval=INTERVAL, keep_max=9,
+        state,
+        cell,
+        folder / str(ranks.rank),
+        interval=INTERVAL,
+        keep_max=9,
         run_info=lambda step: checkpoint.RunInfo(step, 20, 8, 1),
-    )  # fmt: skip
+    )
     callbacks = [callback.StepCounter(state), saver, callback.StepEnd(state, saver)]
     if shared or ranks.rank == 0:
         evaluator = callback.Evaluator(

@@ -16,8 +16,17 @@ from src.distributed.placement import CLUSTER, MPIRUN, SINGLE, Placement
 from src.utils import local_adapter, runtime
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHER_VARIABLES = ("DEVICE_ID", "ASCEND_DEVICE_ID", "RANK_ID", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM",
-                      "MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH")  # fmt: skip
+LAUNCHER_VARIABLES = (
+    "DEVICE_ID",
+    "ASCEND_DEVICE_ID",
+    "RANK_ID",
+    "RANK_SIZE",
+    "OMPI_COMM_WORLD_SIZE",
+    "MS_WORKER_NUM",
+    "MS_ROLE",
+    "RANK_TABLE_FILE",
+    "MINDSPORE_HCCL_CONFIG_PATH",
+)
 
 
 @pytest.fixture(autouse=True)

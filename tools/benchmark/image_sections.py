@@ -79,10 +79,12 @@ def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]
                 for name in ("pipeline", "decoding"):
                     row[name].append(worker.ask(name, batches=settings.batches))
             yield {
-                **row, "batch_size": config.batch_size,
+                **row,
+                "batch_size": config.batch_size,
                 "crop_size": config.data.train_transforms.item_transforms[0].crop_size,
-                "image_size": None if settings.dataset_dir else settings.eval_size, **worker.ask("peak"),
-            }  # fmt: skip
+                "image_size": None if settings.dataset_dir else settings.eval_size,
+                **worker.ask("peak"),
+            }
 
 
 def evaluation_options(settings: Settings, root: Path) -> list[str]:

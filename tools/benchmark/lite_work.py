@@ -39,8 +39,20 @@ def build(*, runner: Sequence[str], path: str, threads: int, shape: Sequence[int
 
     def sample(base: str) -> float:
         with tempfile.TemporaryDirectory(dir=base) as results:
-            words = ["--mindir_path", path, "--dataset_path", str(inputs), "--result_path", f"{results}/result_Files",
-                     "--device_type", "CPU", "--warmup", str(WARMUP), "--num_threads", str(threads)]  # fmt: skip
+            words = [
+                "--mindir_path",
+                path,
+                "--dataset_path",
+                str(inputs),
+                "--result_path",
+                f"{results}/result_Files",
+                "--device_type",
+                "CPU",
+                "--warmup",
+                str(WARMUP),
+                "--num_threads",
+                str(threads),
+            ]
             return run_once([*runner, *words])
 
     return {}, {"run": run, "peak": peak}

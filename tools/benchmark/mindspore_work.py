@@ -190,9 +190,14 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
 
 
 WORK = {
-    "forward": forward, "exported": exported, "files": files, "train": train_step, "evaluation": evaluation,
-    "pipeline": pipeline, "model": model,
-}  # fmt: skip
+    "forward": forward,
+    "exported": exported,
+    "files": files,
+    "train": train_step,
+    "evaluation": evaluation,
+    "pipeline": pipeline,
+    "model": model,
+}
 
 if __name__ == "__main__":
     serve(build)

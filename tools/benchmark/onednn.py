@@ -17,8 +17,13 @@ from typing import NamedTuple
 # Older versions know only the second name. Read when the library loads.
 VERBOSE = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}
 _GROUPS = re.compile(r"(?:^|_)g(\d+)")
-_SHORT = {"forward_training": "forward", "forward_inference": "forward", "backward_data": "backward, data",
-          "backward_weights": "backward, weights", "undef": ""}  # fmt: skip
+_SHORT = {
+    "forward_training": "forward",
+    "forward_inference": "forward",
+    "backward_data": "backward, data",
+    "backward_weights": "backward, weights",
+    "undef": "",
+}
 
 
 class Primitive(NamedTuple):

@@ -51,9 +51,13 @@ def build(*, kind: str, path: str, threads: int, shape: Sequence[int]) -> tuple[
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "int8.onnx"
             quantizing.quantize(
-                onnx_model.load(Path(path)), target, RandomPictures(shape), images=CALIBRATION, all_operators=False,
+                onnx_model.load(Path(path)),
+                target,
+                RandomPictures(shape),
+                images=CALIBRATION,
+                all_operators=False,
                 reduce_range=quantizing.reduced_range(),
-            )  # fmt: skip
+            )
             model = OnnxModel(target, num_threads=threads)
     image = random_image(shape)
     return {}, step_commands(lambda: model(image))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from tools.benchmark.samples import median_by_kind, ratio_of_medians, summarize
+from tools.benchmark.tables import shape_text, size_text, spread, table
 
 EVALUATION_NETWORK = "evaluation network without auxiliary heads"
 TRAIN_STEP = "five heads, loss, backward, SGD"
@@ -62,32 +63,6 @@ def machine_lines(results: dict) -> str:
     return "\n".join(text)
 
 
-def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out rows of text below their heads, the first column left-aligned and the others right-aligned."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
-    return "\n".join([title, *text[:1], "-" * len(text[0]), *text[1:]])
-
-
-def spread(samples: Sequence[float], digits: int | None = None) -> str:
-    """Write samples as their median and range; `digits` behind the point, by default none from 100 on."""
-    summary = summarize(samples)
-    if digits is None:
-        digits = 0 if summary.median >= 100 else 1
-    return f"{summary.median:.{digits}f} ({summary.low:.{digits}f} .. {summary.high:.{digits}f})"
-
-
-def size_text(size: Sequence[int]) -> str:
-    """Write (height, width)."""
-    return "x".join(map(str, size))
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """Write (N, 3, H, W) as images and size."""
-    return f"{shape[0]} of {size_text(shape[2:])}"
-
-
 def label(row: dict) -> str:
     """Name framework and variant of a step."""
     return " ".join(filter(None, (row["framework"], row["variant"])))
@@ -98,9 +73,17 @@ def steps_table(rows: Sequence[dict], what: str) -> str:
     lines = []
     for row in rows:
         ratio = ratio_of_medians(counterpart(row, rows)["ms"], row["ms"])
-        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]),
-                      str(len(row["ms"])), f"{row['peak_mb']:.0f}",
-                      f"{ratio:.2f}" if row["framework"] == "PyTorch" else ""])  # fmt: skip
+        lines.append(
+            [
+                label(row),
+                shape_text(row["shape"]),
+                row["precision"],
+                spread(row["ms"]),
+                str(len(row["ms"])),
+                f"{row['peak_mb']:.0f}",
+                f"{ratio:.2f}" if row["framework"] == "PyTorch" else "",
+            ]
+        )
     head = ["", "images", "precision", "ms", "samples", "peak MB", "MindSpore / this"]
     title = "Forward pass" if rows[0]["kind"] == "forward" else "Training step"
     return table(f"{title}, ms ({what})", head, lines)
@@ -118,15 +101,35 @@ def exported_table(rows: Sequence[dict]) -> str:
     """Show exported models, each compared with what returns the same: PyTorch's network, the former MindIR."""
     lines = []
     for row in rows:
-        same = [other for other in rows if other["framework"] == "PyTorch" and other["shape"] == row["shape"]
-                and other["variant"] == row["variant"].partition(",")[0]]  # fmt: skip
-        former = [other for other in rows if other["variant"] == FORMER and other["shape"] == row["shape"]
-                  and row["variant"].startswith("class map") and other is not row]  # fmt: skip
+        same = [
+            other
+            for other in rows
+            if other["framework"] == "PyTorch"
+            and other["shape"] == row["shape"]
+            and other["variant"] == row["variant"].partition(",")[0]
+        ]
+        former = [
+            other
+            for other in rows
+            if other["variant"] == FORMER
+            and other["shape"] == row["shape"]
+            and row["variant"].startswith("class map")
+            and other is not row
+        ]
         own = row["framework"] == "PyTorch"
-        ratios = [ratio_of_medians(row["ms"], others[0]["ms"]) if others else None
-                  for others in ([] if own else same, former)]  # fmt: skip
-        lines.append([label(row), shape_text(row["shape"]), row["precision"], spread(row["ms"]), str(len(row["ms"])),
-                      *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])  # fmt: skip
+        ratios = [
+            ratio_of_medians(row["ms"], others[0]["ms"]) if others else None for others in ([] if own else same, former)
+        ]
+        lines.append(
+            [
+                label(row),
+                shape_text(row["shape"]),
+                row["precision"],
+                spread(row["ms"]),
+                str(len(row["ms"])),
+                *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+            ]
+        )
     head = ["", "images", "precision", "ms", "samples", "this / PyTorch", "this / interpolated"]
     text = table("Exported model, ms (MindSpore runs a MindIR; PyTorch runs its network eagerly)", head, lines)
     notes = [INTERPOLATED_NOTE] if any(row["variant"] == FORMER for row in rows) else []
@@ -142,8 +145,17 @@ def pipeline_table(rows: Sequence[dict]) -> str:
         what = f"{row['batch_size']} of {images}, crop {size_text(row['crop_size'])}"
         rates = [[sample["rate"] for sample in row[name]] for name in ("pipeline", "decoding")]
         cpu = [summarize([sample["cpu_ms"] for sample in row[name]]).median for name in ("pipeline", "decoding")]
-        lines.append([str(row["workers"]), what, spread(rates[0], 1), f"{cpu[0]:.1f}", spread(rates[1], 1),
-                      f"{cpu[1]:.1f}", str(len(rates[0]))])  # fmt: skip
+        lines.append(
+            [
+                str(row["workers"]),
+                what,
+                spread(rates[0], 1),
+                f"{cpu[0]:.1f}",
+                spread(rates[1], 1),
+                f"{cpu[1]:.1f}",
+                str(len(rates[0])),
+            ]
+        )
     head = ["workers", "batch", "images/s", "CPU ms/image", "decoding alone, images/s", "CPU ms/image", "samples"]
     return table("Reading training images, images/s", head, lines)
 
@@ -162,9 +174,19 @@ def evaluation_table(rows: Sequence[dict]) -> str:
         what = protocol_text(protocol)
         passes = sum(mirrored * summarize(samples).median for samples in alone["ms"])
         image = summarize(row["ms"]).median
-        lines.append([what, f"1 of {size_text(protocol['image_size'])}", row["precision"], spread(row["ms"]),
-                      f"{1000 / image:.2f}", str(len(row["ms"])), f"{mirrored * len(alone['ms'])}", f"{passes:.0f}",
-                      f"{image / passes:.2f}"])  # fmt: skip
+        lines.append(
+            [
+                what,
+                f"1 of {size_text(protocol['image_size'])}",
+                row["precision"],
+                spread(row["ms"]),
+                f"{1000 / image:.2f}",
+                str(len(row["ms"])),
+                f"{mirrored * len(alone['ms'])}",
+                f"{passes:.0f}",
+                f"{image / passes:.2f}",
+            ]
+        )
     head = ["", "images", "precision", "ms/image", "images/s", "samples", "passes", "passes alone, ms", "ratio"]
     return table("Evaluation, reading and scoring included (MindSpore)", head, lines)
 
@@ -174,8 +196,15 @@ def startup_table(rows: Sequence[dict]) -> str:
     lines = []
     for row in rows:
         compiling = (row["first_ms"] - summarize(row["ms"]).median) / 1000
-        lines.append([f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"],
-                      f"{row['start_seconds']:.1f}", f"{compiling:.1f}"])  # fmt: skip
+        lines.append(
+            [
+                f"{label(row)}, {row['kind']}",
+                shape_text(row["shape"]),
+                row["precision"],
+                f"{row['start_seconds']:.1f}",
+                f"{compiling:.1f}",
+            ]
+        )
     head = ["", "images", "precision", "until the network is built, s", "first call - median, s"]
     text = table("Start-up (from the start of the process; the first call compiles the graph)", head, lines)
     groups: dict[str, list[float]] = {}
@@ -186,8 +215,10 @@ def startup_table(rows: Sequence[dict]) -> str:
 
 def memory_rows(results: dict) -> list[list[str]]:
     """Return work, images, precision and largest resident set of each process."""
-    lines = [[f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"], f"{row['peak_mb']:.0f}"]
-             for row in results.get("steps", [])]  # fmt: skip
+    lines = [
+        [f"{label(row)}, {row['kind']}", shape_text(row["shape"]), row["precision"], f"{row['peak_mb']:.0f}"]
+        for row in results.get("steps", [])
+    ]
     for row in results.get("evaluation", []):
         what = protocol_text(row["protocol"])
         images = f"1 of {size_text(row['protocol']['image_size'])}"
@@ -235,8 +266,16 @@ def megapixels(shape: Sequence[int]) -> float:
 
 def model_table(rows: Sequence[dict]) -> str:
     """Show parameters and multiply-adds."""
-    lines = [[row["framework"], "yes" if row["aux_heads"] else "no", size_text(row["size"]),
-              f"{row['parameters']:,}", f"{row['macs'] / 1e9:.3f}"] for row in rows]  # fmt: skip
+    lines = [
+        [
+            row["framework"],
+            "yes" if row["aux_heads"] else "no",
+            size_text(row["size"]),
+            f"{row['parameters']:,}",
+            f"{row['macs'] / 1e9:.3f}",
+        ]
+        for row in rows
+    ]
     text = table("Model", ["", "auxiliary heads", "image", "parameters", "10^9 multiply-adds"], lines)
     return f"{text}\n{MACS_NOTE}"
 

@@ -125,8 +125,12 @@ def torch_training(settings: Settings) -> dict:
     config = load_config(settings.options, TRAIN)
     weights = config.data.map_label or (1.0,) * config.num_classes
     optimizer = config.optimizer
-    sgd = {"lr": optimizer.lr_init / max(1, config.warmup_step), "momentum": optimizer.momentum,
-           "weight_decay": optimizer.weight_decay, "nesterov": optimizer.nesterov}  # fmt: skip
+    sgd = {
+        "lr": optimizer.lr_init / max(1, config.warmup_step),
+        "momentum": optimizer.momentum,
+        "weight_decay": optimizer.weight_decay,
+        "nesterov": optimizer.nesterov,
+    }
     return {"class_weights": list(weights), "loss_weight": list(config.loss_weight), "sgd": sgd}
 
 
@@ -195,10 +199,15 @@ def describe(settings: Settings, step: Step, worker: Worker) -> dict:
     precisions = {MINDSPORE: settings.precision, runtimes.ONNX_INT8: "int8 convolutions"}
     precision = precisions.get(step.framework, "float32")
     return {
-        "framework": step.framework, "kind": step.kind, "variant": step.variant, "shape": list(step.shape),
-        "precision": precision, "device_target": worker.built.get("device_target", "CPU"),
-        "start_seconds": worker.start_seconds, "ms": [],
-    }  # fmt: skip
+        "framework": step.framework,
+        "kind": step.kind,
+        "variant": step.variant,
+        "shape": list(step.shape),
+        "precision": precision,
+        "device_target": worker.built.get("device_target", "CPU"),
+        "start_seconds": worker.start_seconds,
+        "ms": [],
+    }
 
 
 def profile_steps(settings: Settings) -> list[dict]:

@@ -8,8 +8,9 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from src.base.memory import free_memory_mb
-from tools.benchmark.report import megapixels, shape_text
+from tools.benchmark.report import megapixels
 from tools.benchmark.sections import MINDSPORE, TORCH, Settings, Step, start
+from tools.benchmark.tables import shape_text
 from tools.benchmark.worker import ChildError, Worker
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,13 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
         for images, *size in sorted(settings.memory_shapes, key=math.prod):
             step = Step(framework, "train", (images, 3, *size), variant)
             reason = reason or too_large(step.shape, measured)
-            row = {"framework": framework, "kind": "train", "variant": variant, "shape": list(step.shape),
-                   "precision": settings.precision if framework == MINDSPORE else "float32"}  # fmt: skip
+            row = {
+                "framework": framework,
+                "kind": "train",
+                "variant": variant,
+                "shape": list(step.shape),
+                "precision": settings.precision if framework == MINDSPORE else "float32",
+            }
             if not reason:
                 try:
                     measured.append({**row, **measure_step(settings, step)})

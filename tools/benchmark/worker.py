@@ -58,10 +58,15 @@ class Worker:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         start = time.perf_counter()
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=for_modules({**os.environ, **(environment or {})}), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            command,
+            cwd=ROOT,
+            env=for_modules({**os.environ, **(environment or {})}),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
-        )  # fmt: skip
+        )
         try:
             self.built = self.ask("build", **spec)
         except BaseException:

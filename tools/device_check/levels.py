@@ -42,10 +42,12 @@ def check_speed(settings: Settings) -> Result:
     details = {name: value if isinstance(value, str) else round(value, 1) for name, value in figures.items()}
     details["take"] = " ".join(chosen)
     return Result(
-        nearest_to_bound(parts), 1.0, "the forward pass, and the profiler, parts of the bounds",
+        nearest_to_bound(parts),
+        1.0,
+        "the forward pass, and the profiler, parts of the bounds",
         "an operator without a kernel for the device: the details or train.py --run_profiler True name it; report it",
         details,
-    )  # fmt: skip
+    )
 
 
 def other_levels(settings: Settings, own: str) -> tuple[str, ...]:

@@ -65,20 +65,26 @@ def check_settings(settings: Settings) -> Result:
     scale = float(cell.loss_scale.asnumpy())
     rows = {
         "device": (ms.get_context("device_target"), settings.device_target),
-        "precision": (None if on_cpu else config.precision_mode or default_precision_mode(),
-                      config.precision_mode or precision),
+        "precision": (
+            None if on_cpu else config.precision_mode or default_precision_mode(),
+            config.precision_mode or precision,
+        ),
         "overflow by register": (isinstance(cell.overflow, FiniteByRegister), register),
         "loss scale": (scale, max(scale, least_scale)),
         "level": (effective_level(config), expected_level(config, levels)),
-    }  # fmt: skip
+    }
     wrong = [name for name, (found, expected) in rows.items() if found != expected]
-    details = {name: found if found == expected else f"{found}, expected {expected}"
-               for name, (found, expected) in rows.items()}  # fmt: skip
+    details = {
+        name: found if found == expected else f"{found}, expected {expected}"
+        for name, (found, expected) in rows.items()
+    }
     return Result(
-        float(len(wrong)), 0.0, "a table of the chips",
+        float(len(wrong)),
+        0.0,
+        "a table of the chips",
         "run again with ms_loss_scaler=static, jit_level=... or precision_mode=..., and train with the same",
         {"MindSpore": ms.__version__, "chip": chip, "float16": settings.half, "HF32": settings.tensor_float, **details},
-    )  # fmt: skip
+    )
 
 
 def expected_level(config: schema.Config, levels: tuple[str, str]) -> str:
@@ -110,9 +116,11 @@ def check_forward(settings: Settings) -> Result:
     expected = golden()["logits"]
     error = np.abs(logits[seeded.places(logits.size, expected.size)] - expected).max() / np.abs(expected).max()
     return Result(
-        float(error), settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2), "values computed with PyTorch",
+        float(error),
+        settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2),
+        "values computed with PyTorch",
         "run again with net_args.depthwise_expand=repeat, then with ms_mode=1 (PyNative mode)",
-    )  # fmt: skip
+    )
 
 
 def gradients(settings: Settings, *scales: float) -> Iterator[list[np.ndarray]]:
@@ -169,10 +177,13 @@ def check_gradients(settings: Settings) -> Result:
     details = {name: {"figure": float(figure), "bound": bound} for name, (figure, bound) in parts.items()}
     details["scale 1"] = {"median error": float(np.median(bare)), "most zeros": float(bare_zeros.max())}
     return Result(
-        nearest_to_bound(parts), 1.0, "values computed with PyTorch, parts of the bounds",
+        nearest_to_bound(parts),
+        1.0,
+        "values computed with PyTorch, parts of the bounds",
         "zeros: gradients leave float16's range, run again with ms_loss_scaler=static ms_loss_scaler_value=8192; else "
-        "see check 3", details,
-    )  # fmt: skip
+        "see check 3",
+        details,
+    )
 
 
 def check_overflow(settings: Settings) -> Result:
@@ -187,9 +198,12 @@ def check_overflow(settings: Settings) -> Result:
     moved = changed_weights(before, cell)
     figures = {"clean steps flagged": skipped, "flagged then": after_overflow - skipped, "weights changed": moved}
     return Result(
-        float(skipped + abs(after_overflow - skipped - 1) + moved), 0.0, "0 flagged, then exactly 1, no weight changed",
-        "unset MS_ASCEND_CHECK_OVERFLOW_MODE; clean steps flagged: the register counts the forward pass, too", figures,
-    )  # fmt: skip
+        float(skipped + abs(after_overflow - skipped - 1) + moved),
+        0.0,
+        "0 flagged, then exactly 1, no weight changed",
+        "unset MS_ASCEND_CHECK_OVERFLOW_MODE; clean steps flagged: the register counts the forward pass, too",
+        figures,
+    )
 
 
 def changed_weights(before: list[np.ndarray], cell: TrainOneStepCell) -> int:

@@ -96,8 +96,10 @@ def check_operators(settings: Settings) -> Result:
     others = {f"{name}, for information": attempt(form) for name, form in forms.items()}
     worst = max(errors.values(), key=lambda value: (np.isnan(value), value))
     return Result(
-        worst, settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2), "NumPy",
+        worst,
+        settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2),
+        "NumPy",
         "grouped wrong: run again with net_args.depthwise_expand=repeat; others: report the operator with MindSpore's "
         "and CANN's versions",
         {**errors, **others},
-    )  # fmt: skip
+    )

@@ -22,6 +22,10 @@ def probe(settings: Settings) -> dict[str, object]:
     half = has_float16_convolutions(config)
     tensor_float = not half and config.conv_allow_hf32 is not False and chip.startswith(HF32_CHIPS)
     return {
-        "MindSpore": ms.__version__, "Python": sys.version.split()[0], "system": platform.platform(), "chip": chip,
-        "half": half, "tensor_float": tensor_float,
-    }  # fmt: skip
+        "MindSpore": ms.__version__,
+        "Python": sys.version.split()[0],
+        "system": platform.platform(),
+        "chip": chip,
+        "half": half,
+        "tensor_float": tensor_float,
+    }

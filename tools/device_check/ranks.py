@@ -67,9 +67,12 @@ def check_ranks(settings: Settings) -> Result:
         if nearest_to_bound(parts) > 1:
             break
     return Result(
-        nearest_to_bound(parts), 1.0, "one rank with all images, parts of the bounds",
-        "see ranks2.log, which names a rank that cannot be reached; unset HCCL_OP_EXPANSION_MODE", details,
-    )  # fmt: skip
+        nearest_to_bound(parts),
+        1.0,
+        "one rank with all images, parts of the bounds",
+        "see ranks2.log, which names a rank that cannot be reached; unset HCCL_OP_EXPANSION_MODE",
+        details,
+    )
 
 
 def compare_ranks(settings: Settings, ranks: int) -> tuple[dict[str, tuple[float, float]], list[int]]:
@@ -86,11 +89,15 @@ def compare_ranks(settings: Settings, ranks: int) -> tuple[dict[str, tuple[float
     found = {
         "exchange": (float(wrong_exchanges(together, ranks)), 0.5),
         "digests": (float(wrong_digests(together, ranks)), 0.5),
-        "loss": (difference(losses(together).get(SINK), losses(alone).get(SINK)),
-                 settings.bound(float32=1e-4, hf32=1e-2, float16=1e-2)),
-        "momentum": (vector_difference(momentum(together), momentum(alone)),
-                     settings.bound(float32=1e-4, hf32=0.1, float16=0.1)),
-    }  # fmt: skip
+        "loss": (
+            difference(losses(together).get(SINK), losses(alone).get(SINK)),
+            settings.bound(float32=1e-4, hf32=1e-2, float16=1e-2),
+        ),
+        "momentum": (
+            vector_difference(momentum(together), momentum(alone)),
+            settings.bound(float32=1e-4, hf32=0.1, float16=0.1),
+        ),
+    }
     return found, codes
 
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 
 NAMES = {
-    1: "settings", 2: "forward pass", 3: "operators", 4: "gradients", 5: "overflow", 6: "data sink", 7: "SIGTERM",
-    8: "resume", 9: "speed", 10: "memory", 11: "feed", 12: "ranks", 13: "evaluation", 14: "export",
-}  # fmt: skip
+    1: "settings",
+    2: "forward pass",
+    3: "operators",
+    4: "gradients",
+    5: "overflow",
+    6: "data sink",
+    7: "SIGTERM",
+    8: "resume",
+    9: "speed",
+    10: "memory",
+    11: "feed",
+    12: "ranks",
+    13: "evaluation",
+    14: "export",
+}
 
 
 def plain(value: object) -> object:
@@ -24,8 +36,10 @@ def plain(value: object) -> object:
 def shown(value: object) -> str:
     """Return details on one line, numbers with four digits."""
     if isinstance(value, dict):
-        entries = [f"{name} ({shown(entry)})" if isinstance(entry, dict) else f"{name}: {shown(entry)}"
-                   for name, entry in value.items()]  # fmt: skip
+        entries = [
+            f"{name} ({shown(entry)})" if isinstance(entry, dict) else f"{name}: {shown(entry)}"
+            for name, entry in value.items()
+        ]
         return ", ".join(entries)
     if isinstance(value, list):
         return "[" + ", ".join(map(shown, value)) + "]"

@@ -66,10 +66,9 @@ def run(settings: Settings, words: list[str], name: str, *, lite: Mapping[str, s
 
 def training(settings: Settings, save_dir: Path, *options: object) -> list[str]:
     """Return the command of a short training with logs and checkpoints every SINK steps."""
-    return command(
-        settings, "train.py", "--save_dir", save_dir, "--run_eval", False, "--log_interval", SINK,
-        "--checkpoint_interval", SINK, "--batch_size", 2, *options,
-    )  # fmt: skip
+    intervals = ("--log_interval", SINK, "--checkpoint_interval", SINK)
+    usual = ("--save_dir", save_dir, "--run_eval", False, "--batch_size", 2)
+    return command(settings, "train.py", *usual, *intervals, *options)
 
 
 def losses(save_dir: Path) -> dict[int, float | None]:
@@ -104,13 +103,14 @@ def check_signal(settings: Settings) -> Result:
             process.kill()
     saved = [step for step, _ in list_checkpoints(save_dir / "checkpoints")]
     counted = stopped_after((settings.folder / "signal.log").read_text(encoding="utf-8", errors="replace"))
-    wrong = [
-        code != 128 + signal.SIGTERM, counted is None or counted < 2 * SINK, not saved or saved[-1] != counted,
-    ]  # fmt: skip
+    wrong = [code != 128 + signal.SIGTERM, counted is None or counted < 2 * SINK, not saved or saved[-1] != counted]
     return Result(
-        float(sum(wrong)), 0.0, "exit code 143, a checkpoint of the last step counted", "see signal.log in --folder",
+        float(sum(wrong)),
+        0.0,
+        "exit code 143, a checkpoint of the last step counted",
+        "see signal.log in --folder",
         {"exit code": code, "steps counted": counted, "checkpoints": saved},
-    )  # fmt: skip
+    )
 
 
 def stopped_after(log: str) -> int | None:
@@ -145,9 +145,11 @@ def check_resume(settings: Settings) -> Result:
     details = {f"loss after {step} steps": [found.get(step), expected.get(step)] for step in steps}
     return Result(
         max(difference(found.get(step), expected.get(step)) for step in steps),
-        settings.bound(float32=1e-4, hf32=1e-2, float16=1e-2), "the undisturbed run",
-        "run again with deterministic=True; see trained.log, resumed.log", {**details, "exit codes": codes},
-    )  # fmt: skip
+        settings.bound(float32=1e-4, hf32=1e-2, float16=1e-2),
+        "the undisturbed run",
+        "run again with deterministic=True; see trained.log, resumed.log",
+        {**details, "exit codes": codes},
+    )
 
 
 def evaluate(settings: Settings, device: str, name: str) -> float | None:
@@ -165,9 +167,12 @@ def check_evaluation(settings: Settings) -> Result:
     expected = evaluate(settings, "CPU", "eval_cpu")
     figure = float("inf") if found is None or expected is None else abs(found - expected)
     return Result(
-        figure, 1e-3, "a process on the CPU", "see trained.log, eval_device.log, eval_cpu.log; check 2 first",
+        figure,
+        1e-3,
+        "a process on the CPU",
+        "see trained.log, eval_device.log, eval_cpu.log; check 2 first",
         {"device": found, "CPU": expected},
-    )  # fmt: skip
+    )
 
 
 def check_export(settings: Settings) -> Result:
@@ -179,27 +184,35 @@ def check_export(settings: Settings) -> Result:
     checkpoint, model = last_checkpoint(trained(settings)), settings.folder / "model.mindir"
     inputs, expected = settings.folder / "inputs", settings.folder / "expected"
     tiny = ["--config", ROOT / "config/bisenetv2_tiny.yml", *settings.options]
+    data = f"data.dataset_dir={data_set(settings)}"
     steps = {
         "export": command(settings, "export.py", "--checkpoint_file", checkpoint, "--file_name", model.with_suffix("")),
-        "inputs": [ROOT / "preprocess.py", *tiny, f"data.dataset_dir={data_set(settings)}", "--model_path", model,
-                   "--output_path", inputs],
+        "inputs": [ROOT / "preprocess.py", *tiny, data, "--model_path", model, "--output_path", inputs],
         "expected": ["-m", "tools.device_check.predict", checkpoint, inputs / "image", expected, *settings.options],
-    }  # fmt: skip
+    }
     steps["inputs"], steps["expected"] = ([sys.executable, *map(str, steps[name])] for name in ("inputs", "expected"))
     runtimes = {"MindSpore": {}}
     if lite_home():
         runtimes["runner"] = {name: os.environ[name] for name in LITE_HOMES if name in os.environ}
     for name in runtimes:
-        words = [ROOT / "scripts/infer_model.py", "--model_path", model, "--dataset_path", inputs / "image",
-                 "--result_path", settings.folder / name / "results", "--device_type", settings.device_target,
-                 "--device_id", settings.device_id, *PRECISION[settings.half]]  # fmt: skip
+        words = inference(settings, model, inputs / "image", settings.folder / name / "results")
         steps[name] = [sys.executable, *map(str, words)]
     codes = {name: run(settings, words, name, lite=runtimes.get(name)) for name, words in steps.items()}
     shares = {name: differing_share(settings.folder / name / "results", expected) for name in runtimes}
     return Result(
-        max(shares.values()), 1e-3, "the network on the CPU", "see the logs of what did not end with 0, else check 2",
+        max(shares.values()),
+        1e-3,
+        "the network on the CPU",
+        "see the logs of what did not end with 0, else check 2",
         {**shares, "exit codes": codes},
-    )  # fmt: skip
+    )
+
+
+def inference(settings: Settings, model: Path, images: Path, results: Path) -> list[object]:
+    """Return scripts/infer_model.py and its options for a model on the device."""
+    paths = ["--model_path", model, "--dataset_path", images, "--result_path", results]
+    device = ["--device_type", settings.device_target, "--device_id", settings.device_id]
+    return [ROOT / "scripts/infer_model.py", *paths, *device, *PRECISION[settings.half]]
 
 
 def differing_share(results: Path, expected: Path) -> float:

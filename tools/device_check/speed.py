@@ -89,9 +89,12 @@ def check_sink(settings: Settings) -> Result:
         errors = [abs(loss - direct[step - 1]) / abs(direct[step - 1]) for step, loss in found.items()]
         worst["none" if size < 0 else f"sink {size}"] = max(errors) if complete else float("inf")
     return Result(
-        max(worst.values()), settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2), "the step called directly",
-        "run again with ms_mode=1, and train so; report the losses", worst,
-    )  # fmt: skip
+        max(worst.values()),
+        settings.bound(float32=1e-4, hf32=1e-3, float16=2e-2),
+        "the step called directly",
+        "run again with ms_mode=1, and train so; report the losses",
+        worst,
+    )
 
 
 def milliseconds(function: Callable[[], object]) -> float:
@@ -190,9 +193,16 @@ def feed(settings: Settings) -> float:
     words += [f"data.class_names=[{','.join(CLASS_NAMES)}]", "data.map_label=null"]
     config = load_config([*words, *settings.options, f"data.dataset_dir={pictures(settings)}"], TRAIN)
     dataset = create_train_dataset(
-        config.data, num_classes=config.num_classes, batch_size=2, start_step=0, total_step=BATCHES, seed=1,
-        rank=0, rank_size=1, ranks_on_host=max(1, settings.ranks),
-    )  # fmt: skip
+        config.data,
+        num_classes=config.num_classes,
+        batch_size=2,
+        start_step=0,
+        total_step=BATCHES,
+        seed=1,
+        rank=0,
+        rank_size=1,
+        ranks_on_host=max(1, settings.ranks),
+    )
     start = time.perf_counter()
     count = sum(len(batch[0]) for batch in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True))
     return count / (time.perf_counter() - start)
@@ -205,6 +215,9 @@ def check_feed(settings: Settings) -> Result:
     if records:
         details["waiting for data in the training of check 8, ms a step"] = records[-1]["data_wait_ms"]
     return Result(
-        1 / rate if rate else float("inf"), 1 / NEEDED, "2.7 images/s, what a rank of the published run takes",
-        "more cores for each rank, images on a local disk", details,
-    )  # fmt: skip
+        1 / rate if rate else float("inf"),
+        1 / NEEDED,
+        "2.7 images/s, what a rank of the published run takes",
+        "more cores for each rank, images on a local disk",
+        details,
+    )

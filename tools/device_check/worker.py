@@ -66,9 +66,14 @@ def in_process(name: str, settings: Settings, label: str = "") -> tuple[int, dic
 def run_here(words: Sequence[str], output: IO[str], environment: Mapping[str, str] | None = None) -> int:
     """Run a command in the root of the project, never longer than this process lives; return its exit code."""
     return subprocess.run(
-        words, cwd=ROOT, stdout=output, stderr=output, env=for_modules(environment or os.environ), check=False,
+        words,
+        cwd=ROOT,
+        stdout=output,
+        stderr=output,
+        env=for_modules(environment or os.environ),
+        check=False,
         preexec_fn=lambda: end_with_parent(signal.SIGTERM),
-    ).returncode  # fmt: skip
+    ).returncode
 
 
 def main(name: str, task: Path, answer: Path) -> int:

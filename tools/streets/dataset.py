@@ -117,8 +117,11 @@ def _check_folder(root: Path, options: DemoOptions) -> None:
 
 def _refuse_strangers(root: Path, own: set[Path]) -> None:
     """Raise a DataError if a picture in the folder would be taken for one of the data set."""
-    found = [path for part, suffix in ((IMAGE_ROOT, IMAGE_SUFFIX), (LABEL_ROOT, LABEL_SUFFIX))
-             for path in (root / part).glob(f"*/*/*{suffix}")]  # fmt: skip
+    found = [
+        path
+        for part, suffix in ((IMAGE_ROOT, IMAGE_SUFFIX), (LABEL_ROOT, LABEL_SUFFIX))
+        for path in (root / part).glob(f"*/*/*{suffix}")
+    ]
     strangers = sorted(path for path in set(found) - own if not is_hidden(path.relative_to(root)))
     if strangers:
         raise DataError(f"{strangers[0]} is not part of the demonstration data set; move it, or take another folder")

@@ -50,8 +50,10 @@ def _walker(figure: Sprite, rng: np.random.Generator, tall: float, view: tuple[f
     waist = shoulders * 0.85
     left_half = [(-waist / 2, hem), (-shoulders / 2, neck - 0.06), (-0.08, neck)]
     figure.shape([*left_half, *((-x, y) for x, y in reversed(left_half))], coat)
-    figure.shape([(0.3 * waist, hem), (0.3 * shoulders, neck - 0.06), (shoulders / 2, neck - 0.06), (waist / 2, hem)],
-                 dim(coat, 0.82))  # fmt: skip
+    figure.shape(
+        [(0.3 * waist, hem), (0.3 * shoulders, neck - 0.06), (shoulders / 2, neck - 0.06), (waist / 2, hem)],
+        dim(coat, 0.82),
+    )
     if from_side and rng.random() < 0.3:
         figure.shape(circle((-shoulders / 2 - 0.06, neck - 0.25), (0.13, 0.24)), lacquer(rng))  # a backpack
     _arm(figure, (shoulders / 2 - 0.03, neck - 0.09), (shoulders / 2 + swing * from_side, hip), (coat, skin_color))

@@ -56,9 +56,13 @@ class CrossEntropy(nn.Cell):
     over_ranks = True  # what `from_weights` divides by is to be the mean over the ranks
 
     def __init__(
-        self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255, *,
+        self,
+        num_classes: int,
+        class_weights: Sequence[float] | None = None,
+        ignore_label: int = 255,
+        *,
         one_hot: bool | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         weights = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
         if weights.shape != (num_classes,):

@@ -55,9 +55,15 @@ class OhemCrossEntropy(CrossEntropy):
     over_ranks = False
 
     def __init__(
-        self, num_classes: int, class_weights: Sequence[float] | None = None, ignore_label: int = 255, *,
-        thresh: float = 0.7, min_kept: int | None = None, one_hot: bool | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_classes: int,
+        class_weights: Sequence[float] | None = None,
+        ignore_label: int = 255,
+        *,
+        thresh: float = 0.7,
+        min_kept: int | None = None,
+        one_hot: bool | None = None,
+    ) -> None:
         super().__init__(num_classes, class_weights, ignore_label, one_hot=one_hot)
         if not 0 < thresh < 1:
             raise ValueError(f"thresh must lie between 0 and 1, got {thresh}")
