@@ -39,7 +39,7 @@ from src.report.runs import find_runs, run_of_checkpoint
 from src.report.sections import write_report
 from src.state import checkpoint
 from src.state.run_folder import claimed, dated_folder
-from src.utils.common import configure, start
+from src.utils.common import configure, set_up_run
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation, class_table
 
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
     config = configure(argv, EVAL)
-    config, runtime, others = start(config, claimed_folder)
+    config, runtime, communicator = set_up_run(config, claimed_folder)
     if runtime.local_rank == 0:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     chosen = [with_protocol(config.data, name) for name in config.protocols or ()] or [config.data]
     transforms = [data.eval_transforms for data in chosen]
-    results = run_split(create_infers(network, transforms), config, others if config.eval_parallel else None)
+    results = run_split(create_infers(network, transforms), config, communicator if config.eval_parallel else None)
     if runtime.rank == 0:
         report(results, [evaluation_protocol(used) for used in transforms], config)
         if config.report:
@@ -77,28 +77,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_split(
-    infers: Sequence[MultiScaleInfer], config: schema.Config, others: Communicator | None
+    infers: Sequence[MultiScaleInfer], config: schema.Config, communicator: Communicator | None
 ) -> list[Evaluation] | list[Unscored]:
-    """Predict this rank's images of the configured split, or all of them without `others`, and score them.
+    """Predict this rank's images of the configured split, or all of them without `communicator`, and score them.
 
     Where there are several of `infers`, one for each protocol, predictions are written of the first.
     """
     samples = EvalSamples(config.data, num_classes=config.num_classes, split=config.split, labelled=is_scored(config))
-    write = picture_writers(config, samples, others)
+    write = picture_writers(config, samples, communicator)
     if not is_scored(config):
-        return [predict_unlabelled(infer, samples, write, others) for infer in infers]
+        return [predict_unlabelled(infer, samples, write, communicator) for infer in infers]
     return evaluate_all(
         infers,
         samples,
         num_classes=config.num_classes,
         ignore_label=config.data.ignore_label,
         on_prediction=write,
-        others=others,
+        communicator=communicator,
     )
 
 
 def is_scored(config: schema.Config) -> bool:
-    """Tell whether there are scores; no label of the test split is read, even where there is one."""
+    """Return whether there are scores; no label of the test split is read, even where there is one."""
     return config.split != "test"
 
 

@@ -23,7 +23,7 @@ from src.offline import exporting, onnx_export
 from src.offline.descriptions import description_path, publish
 from src.state import checkpoint
 from src.utils import local_adapter
-from src.utils.common import configure, start
+from src.utils.common import configure, set_up_run
 from src.utils.entry import run_entry
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("--checkpoint_file: required")
     target = exporting.claimed_target(config)
     values = checkpoint.read_checkpoint(config.checkpoint_file)
-    config, runtime, _ = start(config, job_folder if config.train_url else None)
+    config, runtime, _ = set_up_run(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
 
     compare_origin(config, values, config.checkpoint_file)

@@ -43,7 +43,7 @@ from src.training.passes import AtUpdates
 from src.training.profiling import ProfileSteps
 from src.training.rescue import saving_what_is_done, way_on
 from src.utils import callback
-from src.utils.common import configure, start
+from src.utils.common import configure, set_up_run
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation
 from src.utils.runtime import Runtime
@@ -55,9 +55,9 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
-    config, runtime, others = start(config, claimed_training_folder)
+    config, runtime, communicator = set_up_run(config, claimed_training_folder)
     write_stacks_when_asked(config.save_dir, runtime.rank)
-    config = continue_run(config, others)
+    config = continue_run(config, communicator)
     if has_finished(config):
         return 0
     save_dir = Path(config.save_dir)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     train_cell = create_train_cell(network, config, runtime.rank_size, rates)
     done = restore(network, train_cell, config, runtime)
-    state = TrainState(done, config.total_step, others, last_step(config), config.accumulate_steps)
+    state = TrainState(done, config.total_step, communicator, last_step(config), config.accumulate_steps)
     if runtime.rank == 0:
         write_config(config, save_dir)
         write_environment(save_dir, device=config.device_target, ranks=runtime.rank_size)
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with catch_signals(state), saving_what_is_done(state, saver, save_dir):
         run_training(train_cell, state, callbacks, config, runtime)
     code = finish(state, save_dir)
-    others.wait_for_all()  # a rank that ends early may end the job, and with it a checkpoint being written
+    communicator.barrier()  # a rank that ends early may end the job, and with it a checkpoint being written
     return code
 
 
@@ -104,12 +104,12 @@ def tell_batch(config: schema.Config, rank_size: int) -> None:
     logger.info("batch: %d images a device, %d devices, %s%d in total", config.batch_size, rank_size, passes, total)
 
 
-def continue_run(config: schema.Config, others: Communicator) -> schema.Config:
+def continue_run(config: schema.Config, communicator: Communicator) -> schema.Config:
     """Resume from the newest complete checkpoint in `save_dir` where that is asked for and there is one."""
     if not resumes_itself(config):
         return config
-    own = checkpoint.newest_complete(checkpoint_folder(config)) if others.rank == 0 else None
-    newest = others.text_of_rank_0(str(own or ""))
+    own = checkpoint.newest_complete(checkpoint_folder(config)) if communicator.rank == 0 else None
+    newest = communicator.broadcast_text(str(own or ""))
     if not newest:
         logger.info("auto_resume: no checkpoint in %s, a new run", checkpoint_folder(config))
         return config
@@ -120,7 +120,7 @@ def continue_run(config: schema.Config, others: Communicator) -> schema.Config:
 
 
 def has_finished(config: schema.Config) -> bool:
-    """Tell whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
+    """Return whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
     if not (resumes_itself(config) and config.resume_ckpt):
         return False
     path = Path(config.resume_ckpt)
@@ -132,7 +132,7 @@ def has_finished(config: schema.Config) -> bool:
 
 
 def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
-    """Tell whether batch normalisation takes its statistics over all devices: if asked for, and where MindSpore can."""
+    """Return whether batch normalisation takes its statistics over all devices: if asked for and possible."""
     possible = runtime.device_target == "Ascend" and runtime.rank_size > 1
     if config.sync_bn and not possible:
         logger.info("sync_bn: plain batch normalisation here; synchronised it needs several Ascend devices")
@@ -193,9 +193,9 @@ def create_callbacks(
     config: schema.Config,
 ) -> list:
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
-    save_dir, first = Path(config.save_dir), state.others.rank == 0
-    heart = Heart(save_dir, state.others.rank)
-    images = total_batch(config, state.others.rank_size)
+    save_dir, first = Path(config.save_dir), state.communicator.rank == 0
+    heart = Heart(save_dir, state.communicator.rank)
+    images = total_batch(config, state.communicator.rank_size)
     metrics = save_dir / "metrics.jsonl" if first else None
     step_logger = callback.StepLogger(state, rates, images, config.log_interval, metrics, head_names=network.head_names)
     saver = callback.CheckpointSaver(
@@ -211,7 +211,7 @@ def create_callbacks(
     callbacks.append(PeakMemory(state, saver))  # before rank 0 may evaluate alone: all ranks take part
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
-        run = make_evaluation(network, train_cell, config, state.others if config.eval_parallel else None)
+        run = make_evaluation(network, train_cell, config, state.communicator if config.eval_parallel else None)
         run = keeping_scores(run, config, state, evaluation_protocol(quick_transforms(config)))
         callbacks.append(
             callback.Evaluator(
@@ -233,7 +233,7 @@ def quick_transforms(config: schema.Config) -> schema.EvalTransforms:
 
 
 def make_evaluation(
-    network: Network, train_cell: TrainOneStepCell, config: schema.Config, others: Communicator | None
+    network: Network, train_cell: TrainOneStepCell, config: schema.Config, communicator: Communicator | None
 ) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return a function that evaluates as ``eval.py --protocols`` with `eval_protocol` does.
 
@@ -243,7 +243,11 @@ def make_evaluation(
     quick = quick_transforms(config)
     infer = create_infer(averaged or network, quick)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
-    settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label, "others": others}
+    settings = {
+        "num_classes": config.num_classes,
+        "ignore_label": config.data.ignore_label,
+        "communicator": communicator,
+    }
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:
         if averaged:
@@ -252,7 +256,7 @@ def make_evaluation(
         infer.set_train(False)
         try:
             result = evaluate(infer, samples, should_stop=should_stop, **settings)
-            if others is None or others.rank == 0:
+            if communicator is None or communicator.rank == 0:
                 log_scores(result, evaluation_protocol(quick))
             return result
         finally:

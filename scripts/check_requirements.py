@@ -41,7 +41,7 @@ def installed_version(name: str) -> str | None:
 
 
 def satisfies(version: str, specifier: str) -> bool:
-    """Tell whether `version` meets a specifier such as '>=8.0,<10'."""
+    """Return whether `version` meets a specifier such as '>=8.0,<10'."""
     for part in filter(None, (part.strip() for part in specifier.split(","))):
         sign, wanted = re.match(r"(==|>=|<=|<|>)\s*(.+)", part).groups()
         if not COMPARE[sign](version_tuple(version), version_tuple(wanted)):

@@ -31,7 +31,7 @@ from src.predict.predictor import MULTIPLE, Predictor, checkpoint_predictor, mod
 from src.predict.record import check_record, make_record, missing_results, write_record
 from src.predict.settings import load_settings
 from src.predict.video import is_done, predict_video
-from src.utils.common import start
+from src.utils.common import set_up_run
 from src.utils.config import Parser, boolean, positive_number, whole_number
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
@@ -94,7 +94,7 @@ def make_predictor(config: schema.Config, args: argparse.Namespace) -> Predictor
     if args.model and check_suffix(args.model) == ".onnx":  # MindSpore's devices do not matter
         setup_logging(None)
         return model_predictor(config, args.model, config.device_target or "CPU", config.device_id or 0)
-    config, _, _ = start(config, None)
+    config, _, _ = set_up_run(config, None)
     if args.model:
         return model_predictor(config, args.model)
     return checkpoint_predictor(config, args.checkpoint_path, args.image_size)

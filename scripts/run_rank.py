@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     if log:
         note_end(log.parent, place()[0], code)
     if code not in (0, *STOP_CODES):
-        sys.stderr.write(obituary(code, log))
+        sys.stderr.write(failure_report(code, log))
         sys.stderr.flush()
     return code
 
@@ -129,7 +129,7 @@ def place() -> tuple[int, int]:
     return placement.rank, placement.rank_size
 
 
-def obituary(code: int, log: Path | None) -> str:
+def failure_report(code: int, log: Path | None) -> str:
     """Say which rank ended how, with the end of its log."""
     how = f"with exit code {code}"
     if code > 128:

@@ -36,7 +36,7 @@ WITHOUT_MINDSPORE = (
     "test_check_dataset",
     "test_check_requirements",
     "test_claims",
-    "test_telling",
+    "test_summary",
     "test_cityscapes",
     "test_cloud",
     "test_config",

@@ -12,7 +12,7 @@ def codes(picture):
 
 
 def is_in(part, picture):
-    """Tell whether `picture` shows `part` somewhere, pixel for pixel."""
+    """Return whether `picture` shows `part` somewhere, pixel for pixel."""
     wanted, found = codes(part), codes(picture)
     colors, counts = np.unique(found, return_counts=True)
     frequency = dict(zip(colors.tolist(), counts.tolist()))

@@ -15,7 +15,7 @@ struct TensorInfo {
 
   // Returns e.g. "float32 1x3x1024x2048", with ? for a length that is not known yet.
   std::string Shape() const;
-  // Tells whether all lengths are known.
+  // Whether all lengths are known.
   bool IsKnown() const;
 };
 

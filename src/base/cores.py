@@ -14,7 +14,7 @@ _cores_are_divided = False
 
 
 def cpu_has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the CPU has AVX-512; False where that cannot be read."""
+    """Return whether the CPU has AVX-512; False where that cannot be read."""
     try:
         return "avx512f" in cpuinfo.read_text(encoding="utf-8", errors="replace").split()
     except OSError:

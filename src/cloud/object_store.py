@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def is_remote(url: str) -> bool:
-    """Tell whether a URL belongs to an object store; anything else is a path."""
+    """Return whether a URL belongs to an object store; anything else is a path."""
     return url.startswith(SCHEMES)
 
 
@@ -95,11 +95,11 @@ class ObjectStore:
         raise AssertionError("unreachable")
 
     def exists(self, url: str) -> bool:
-        """Tell whether there is a file or a folder."""
+        """Return whether there is a file or a folder."""
         return self._try(f"look for {url}", self._file.exists, url)
 
     def is_folder(self, url: str) -> bool:
-        """Tell whether there is a folder."""
+        """Return whether there is a folder."""
         return self._try(f"look at {url}", self._file.is_directory, url)
 
     def names(self, url: str) -> list[str]:

@@ -18,7 +18,7 @@ from src.config.registry import TRANSFORMS
 from src.config.schema_base import field_problems, refuse
 from src.config.yaml_loader import Text, read_text
 
-MOST_TOLD = 20  # problems that are told of one configuration; the others are counted
+MOST_SHOWN = 20  # problems that are told of one configuration; the others are counted
 LONGEST_LINE = 1000  # letters of one
 
 
@@ -46,8 +46,8 @@ def build_section(section: type, values: Any, where: str, problems: list[str]) -
     fields = {f.name: f for f in dataclasses.fields(section)}
     hints = typing.get_type_hints(section)
     unknown = [str(name) for name in values if name not in fields]
-    problems += [f"{prefix}{name}: unknown key{nearest(name, list(fields))}" for name in unknown[:MOST_TOLD]]
-    problems += [f"{prefix}{name}: unknown key" for name in unknown[MOST_TOLD:]]
+    problems += [f"{prefix}{name}: unknown key{nearest(name, list(fields))}" for name in unknown[:MOST_SHOWN]]
+    problems += [f"{prefix}{name}: unknown key" for name in unknown[MOST_SHOWN:]]
     before = len(problems)
     required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
     problems += [f"{prefix}{name}: required" for name in required if name not in values]
@@ -200,8 +200,8 @@ def build_config(values: dict) -> schema.Config:
 
 def shown(problems: list[str]) -> list[str]:
     """Return the first twenty of many problems, no line of which is longer than a screen, and how many there are."""
-    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in problems[:MOST_TOLD]]
-    return lines if len(problems) <= MOST_TOLD else [*lines, f"and {len(problems) - MOST_TOLD} more"]
+    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in problems[:MOST_SHOWN]]
+    return lines if len(problems) <= MOST_SHOWN else [*lines, f"and {len(problems) - MOST_SHOWN} more"]
 
 
 def replace_evaluation(config: schema.Config, **values: Any) -> schema.Config:

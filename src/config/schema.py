@@ -24,7 +24,7 @@ from src.config.schema_base import (
     between,
     key,
     not_empty,
-    require,
+    problem_unless,
 )
 from src.config.schema_cloud import CloudJob
 from src.config.schema_data import (  # noqa: F401 - one name for all sections
@@ -231,38 +231,40 @@ class Config(CloudJob):
 
     def problems(self) -> list[str]:
         data, classes = self.data, self.num_classes
-        problems = data.label_map_problems(classes) + require(
+        problems = data.label_map_problems(classes) + problem_unless(
             data.ignore_label >= classes,
             "data.ignore_label",
             f"{data.ignore_label} is one of the {classes} classes; take a value outside 0..{classes - 1}, e.g. 255",
         )
         dataset = DATASETS[data.name]
-        problems += require(
+        problems += problem_unless(
             len(dataset.classes) in (0, classes),
             "num_classes",
             f"{dataset.title} has {len(dataset.classes)}, got {classes}; other data: data.name=generic",
         )
         for name in ("map_label", "class_names"):
             values = getattr(data, name)
-            problems += require(
+            problems += problem_unless(
                 values is None or len(values) == classes, f"data.{name}", f"needs num_classes = {classes} entries"
             )
-        problems += require(
+        problems += problem_unless(
             self.batch_size >= 2 or self.net_args.freeze_bn,
             "batch_size",
             "must be at least 2: the context embedding normalises over one value an image and channel; got 1",
         )
         for name in ("data_url", "train_url", "checkpoint_url"):
-            problems += require(self.modelarts or getattr(self, name) is None, name, "needs --modelarts True")
-        problems += require(
+            problems += problem_unless(self.modelarts or getattr(self, name) is None, name, "needs --modelarts True")
+        problems += problem_unless(
             self.split == "val" or self.save_predictions is not None,
             "save_predictions",
             "required with --split test: the folder for the predicted label-id PNGs",
         )
         problems += self._protocol_problems()
         end, last = self.stop_step, self.total_step
-        problems += require(end is None or end <= last, "stop_step", f"must not exceed total_step = {last}, got {end}")
-        return problems + require(
+        problems += problem_unless(
+            end is None or end <= last, "stop_step", f"must not exceed total_step = {last}, got {end}"
+        )
+        return problems + problem_unless(
             not (self.resume_ckpt and self.finetune_ckpt),
             "resume_ckpt",
             "excludes finetune_ckpt: continue or start anew",
@@ -272,9 +274,11 @@ class Config(CloudJob):
         names = self.protocols
         if names is None:
             return []
-        problems = require(len(names) > 0, "protocols", "needs at least one name")
-        problems += require(len(set(names)) == len(names), "protocols", f"names one twice: {', '.join(names)}")
-        problems += require(not self.single_scale, "protocols", "excludes single_scale: ss and ssc are single-scale")
-        return problems + require(
+        problems = problem_unless(len(names) > 0, "protocols", "needs at least one name")
+        problems += problem_unless(len(set(names)) == len(names), "protocols", f"names one twice: {', '.join(names)}")
+        problems += problem_unless(
+            not self.single_scale, "protocols", "excludes single_scale: ss and ssc are single-scale"
+        )
+        return problems + problem_unless(
             self.split != "test" or len(names) < 2, "protocols", "must be one with --split test, which has no scores"
         )

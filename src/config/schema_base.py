@@ -102,7 +102,7 @@ def _show(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def require(condition: bool, key_name: str, message: str) -> list[str]:
+def problem_unless(condition: bool, key_name: str, message: str) -> list[str]:
     """Return the problem ``key_name: message`` unless `condition` holds."""
     return [] if condition else [f"{key_name}: {message}"]
 
@@ -124,7 +124,7 @@ def field_problems(section: type, values: Mapping[str, Any]) -> list[str]:
         if wrong:
             problems.append(f"{field.name}: must be one of {', '.join(map(str, choices))}; got {wrong[0]!r}")
         complaint = check(value) if check else ""
-        problems += require(not complaint, field.name, complaint)
+        problems += problem_unless(not complaint, field.name, complaint)
     return problems
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Optional
 from src.base.errors import ConfigError
 from src.config.label_maps import parse_colors, parse_ids
 from src.config.registry import DATASETS
-from src.config.schema_base import Section, at_least, between, key, not_empty, require, weights
+from src.config.schema_base import Section, at_least, between, key, not_empty, problem_unless, weights
 
 MAX_PIXELS = 200_000_000
 
@@ -31,13 +31,13 @@ def transform_order_problems(transforms: tuple[Transform, ...], first: str, plac
         place: what a transform that has a place here says of itself: "in_training" or "in_evaluation".
     """
     names = [type(t).__name__ for t in transforms]
-    problems = require(
+    problems = problem_unless(
         names[-2:] == ["Normalize", "TransposeImage"], "item_transforms", "must end in Normalize, TransposeImage"
     )
-    problems += require(len(set(names)) == len(names), "item_transforms", f"names a transform twice: {names}")
-    problems += require(first in names[:1], "item_transforms", f"must begin with {first}")
+    problems += problem_unless(len(set(names)) == len(names), "item_transforms", f"names a transform twice: {names}")
+    problems += problem_unless(first in names[:1], "item_transforms", f"must begin with {first}")
     for cls in dict.fromkeys(map(type, transforms)):
-        problems += require(getattr(cls, place), "item_transforms", f"{cls.__name__} has no place here")
+        problems += problem_unless(getattr(cls, place), "item_transforms", f"{cls.__name__} has no place here")
     return problems
 
 
@@ -73,11 +73,13 @@ class EvalTransforms(Section):
     crop_batch: int = key(2, "windows that the network takes at a time", check=at_least(1))
 
     def problems(self) -> list[str]:
-        problems = require(len(self.img_ratios) > 0, "img_ratios", "needs at least one ratio")
+        problems = problem_unless(len(self.img_ratios) > 0, "img_ratios", "needs at least one ratio")
         size, stride = self.crop_size, self.crop_stride
-        problems += require(size is not None or stride is None, "crop_stride", "needs crop_size, the windows' size")
+        problems += problem_unless(
+            size is not None or stride is None, "crop_stride", "needs crop_size, the windows' size"
+        )
         if size and stride:
-            problems += require(
+            problems += problem_unless(
                 all(step <= length for step, length in zip(stride, size)),
                 "crop_stride",
                 f"must be at most crop_size {list(size)}, got {list(stride)}: pixels would lie in no window",
@@ -133,7 +135,7 @@ class Data(Section):
         for part in ("train_transforms", "eval_transforms"):
             for transform in getattr(self, part).item_transforms:
                 value = getattr(transform, "ignore_label", None)
-                problems += require(
+                problems += problem_unless(
                     value in (None, self.ignore_label),
                     f"{part}.item_transforms.{type(transform).__name__}.ignore_label",
                     f"is {value} but data.ignore_label is {self.ignore_label}; set it to null",
@@ -142,14 +144,14 @@ class Data(Section):
 
     def label_map_problems(self, num_classes: int) -> list[str]:
         """Return what is wrong with the maps of labels for so many classes."""
-        problems = require(
+        problems = problem_unless(
             self.label_ids is None or self.label_colors is None, "data.label_colors", "excludes data.label_ids"
         )
         for name, parse in (("label_ids", parse_ids), ("label_colors", parse_colors)):
             entries = getattr(self, name)
             if entries is None:
                 continue
-            problems += require(not DATASETS[self.name].classes, f"data.{name}", "needs data.name=generic")
+            problems += problem_unless(not DATASETS[self.name].classes, f"data.{name}", "needs data.name=generic")
             try:
                 parse(entries, num_classes, self.ignore_label)
             except ConfigError as err:

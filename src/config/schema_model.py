@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from src.config.registry import LOSSES, OPTIMIZERS
-from src.config.schema_base import Section, at_least, between, inside, key, positive, require
+from src.config.schema_base import Section, at_least, between, inside, key, positive, problem_unless
 
 THRESH = 0.7  # of the published PyTorch training
 UNUSED = "does nothing without loss.type=ohem"
@@ -31,8 +31,8 @@ class Loss(Section):
 
     def problems(self) -> list[str]:
         idle = self.type != "ohem"
-        problems = require(not (idle and self.ohem_thresh != THRESH), "ohem_thresh", UNUSED)
-        return problems + require(not idle or self.ohem_min_kept is None, "ohem_min_kept", UNUSED)
+        problems = problem_unless(not (idle and self.ohem_thresh != THRESH), "ohem_thresh", UNUSED)
+        return problems + problem_unless(not idle or self.ohem_min_kept is None, "ohem_min_kept", UNUSED)
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Optimizer(Section):
     def problems(self) -> list[str]:
         if self.lr_init is None:
             return [f"lr_init: required with adamw: {LR_INIT} is made for sgd; PyTorch's own is 0.001"]
-        problems = require(
+        problems = problem_unless(
             self.lr_end <= self.lr_init, "lr_end", f"must not exceed lr_init = {self.lr_init}, got {self.lr_end}"
-        ) + require(self.momentum > 0 or not self.nesterov, "nesterov", "needs a momentum above 0")
+        ) + problem_unless(self.momentum > 0 or not self.nesterov, "nesterov", "needs a momentum above 0")
         usual = type(self).__dataclass_fields__
         for owner, names in (("sgd", ("momentum", "nesterov")), ("adamw", ("betas", "eps"))):
             other = {"sgd": "adamw", "adamw": "sgd"}[owner]
             for name in names:
                 idle = self.type == other and getattr(self, name) != usual[name].default
-                problems += require(not idle, name, f"does nothing with optimizer.type={other}")
+                problems += problem_unless(not idle, name, f"does nothing with optimizer.type={other}")
         return problems
 
 

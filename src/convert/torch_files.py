@@ -146,7 +146,7 @@ def _tensors_below(value: Any) -> dict[str, Any]:
 
 
 def _is_swapped(content: Any) -> bool:
-    """Tell whether a file is MMEngine's, which saves the averaged weights as state_dict and the others as ema_..."""
+    """Return whether a file is MMEngine's, which saves the averaged weights as state_dict and the others as ema_..."""
     return isinstance(content, dict) and "message_hub" in content and "ema_state_dict" in content
 
 

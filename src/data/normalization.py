@@ -62,7 +62,7 @@ def _levels(settings: Mapping[str, Any]) -> np.ndarray:
 
 
 def same_normalization(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two Normalize, as mappings of their arguments, do the same to a picture."""
+    """Return whether two Normalize, as mappings of their arguments, do the same to a picture."""
     if not (one.keys() >= KEYS and other.keys() >= KEYS):
         return False
     return bool(np.allclose(_levels(one), _levels(other), rtol=0, atol=TOLERANCE))

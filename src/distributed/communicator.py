@@ -50,7 +50,7 @@ class Communicator:
         summed = self.sum_floats(pieces).astype(np.int64)
         return sum(piece << shift for piece, shift in zip(summed, range(0, 64, _BITS)))
 
-    def of_all(self, value: int) -> np.ndarray:
+    def all_gather(self, value: int) -> np.ndarray:
         """Return the non-negative number of every rank, (rank_size,) int64."""
         values = np.zeros(self.rank_size, np.int64)
         values[self.rank] = value
@@ -58,13 +58,13 @@ class Communicator:
 
     def largest(self, value: int) -> int:
         """Return the largest of the ranks' non-negative numbers."""
-        return int(self.of_all(value).max())
+        return int(self.all_gather(value).max())
 
-    def wait_for_all(self) -> None:
+    def barrier(self) -> None:
         """Return when every rank has come this far."""
         self.sum_floats(np.zeros(1))
 
-    def text_of_rank_0(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """Return the text that rank 0 gives, up to 4096 bytes of UTF-8."""
         data = np.frombuffer(text.encode(), np.uint8)
         if len(data) > _TEXT_BYTES:

@@ -90,7 +90,7 @@ def start_scheduler(
 
 
 def _listens(host: str, port: int) -> bool:
-    """Tell whether somebody listens there, without a connection: one that is gone at once disturbs MindSpore 2.0."""
+    """Return whether somebody listens there, without a connection: one that is gone at once disturbs MindSpore 2.0."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or it could keep the scheduler from the port
         try:

@@ -51,7 +51,7 @@ def evaluate(
     ignore_label: int,
     on_prediction: Callable[[EvalSample, np.ndarray], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    others: Communicator | None = None,
+    communicator: Communicator | None = None,
 ) -> Evaluation:
     """Run `infer` over `samples` and score it; the arguments are those of `evaluate_all`."""
     (result,) = evaluate_all(
@@ -61,7 +61,7 @@ def evaluate(
         ignore_label=ignore_label,
         on_prediction=on_prediction,
         should_stop=should_stop,
-        others=others,
+        communicator=communicator,
     )
     return result
 
@@ -74,7 +74,7 @@ def evaluate_all(
     ignore_label: int,
     on_prediction: Callable[[EvalSample, np.ndarray], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    others: Communicator | None = None,
+    communicator: Communicator | None = None,
 ) -> list[Evaluation]:
     """Run each of `infers` over `samples` and count a confusion matrix for each, each image at its label's own size.
 
@@ -88,12 +88,12 @@ def evaluate_all(
         ignore_label: label of pixels that do not count.
         on_prediction: called with each sample and the first one's class map (h, w) uint8 at the label's size.
         should_stop: asked before each image.
-        others: the ranks to share the images with; None for none.
+        communicator: the ranks to share the images with; None for none.
 
     Raises:
         EvaluationInterruptedError: `should_stop` said so.
     """
-    others = others or Communicator()
+    communicator = communicator or Communicator()
     matrices = [ConfusionMatrix(num_classes, ignore_label) for _ in infers]
 
     def count(sample: EvalSample, predictions: Sequence[np.ndarray]) -> None:
@@ -102,8 +102,8 @@ def evaluate_all(
         if on_prediction:
             on_prediction(sample, predictions[0])
 
-    images, rates = _predict(infers, samples, count, "evaluated", should_stop=should_stop, others=others)
-    return [_scored(images, others.sum_integers(matrix.counts), rate) for matrix, rate in zip(matrices, rates)]
+    images, rates = _predict(infers, samples, count, "evaluated", should_stop=should_stop, communicator=communicator)
+    return [_scored(images, communicator.sum_integers(matrix.counts), rate) for matrix, rate in zip(matrices, rates)]
 
 
 def _scored(images: int, counts: np.ndarray, rate: float) -> Evaluation:
@@ -115,7 +115,7 @@ def predict_unlabelled(
     infer: nn.Cell,
     samples: EvalSamples,
     on_prediction: Callable[[EvalSample, np.ndarray], None],
-    others: Communicator,
+    communicator: Communicator,
 ) -> Unscored:
     """Run `infer` over `samples` without labels.
 
@@ -125,7 +125,7 @@ def predict_unlabelled(
         infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
         samples: what to predict.
         on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
-        others: the ranks to share the images with.
+        communicator: the ranks to share the images with.
     """
     images, (rate,) = _predict(
         [infer],
@@ -133,7 +133,7 @@ def predict_unlabelled(
         lambda sample, predictions: on_prediction(sample, predictions[0]),
         "predicted",
         should_stop=lambda: False,
-        others=others,
+        communicator=communicator,
     )
     return Unscored(images, rate)
 
@@ -145,7 +145,7 @@ def _predict(
     what: str,
     *,
     should_stop: Callable[[], bool],
-    others: Communicator,
+    communicator: Communicator,
 ) -> tuple[int, list[float]]:
     """Predict this rank's share of the samples by each of `infers`.
 
@@ -153,7 +153,7 @@ def _predict(
         The images, and the images a second of each of `infers`, of all ranks. One alone counts all of the time;
         several count what each took by itself, the first image left out where there are more.
     """
-    own = range(others.rank, len(samples), others.rank_size)
+    own = range(communicator.rank, len(samples), communicator.rank_size)
     progress, stopped = Progress(len(own), what), False
     seconds: list[list[float]] = [[] for _ in infers]
     with progress:
@@ -168,10 +168,10 @@ def _predict(
                 predictions.append(restore_class_map(class_map, sample.fitted, sample.original))
             on_predictions(sample, predictions)
             progress.advance()
-    if others.largest(int(stopped)):  # on any rank
+    if communicator.largest(int(stopped)):  # on any rank
         raise EvaluationInterruptedError
     rates = [progress.rate()] if len(infers) == 1 else [_rate(times) for times in seconds]
-    return int(others.sum_integers(progress.done)), [float(others.sum_floats(rate)) for rate in rates]
+    return int(communicator.sum_integers(progress.done)), [float(communicator.sum_floats(rate)) for rate in rates]
 
 
 def _rate(seconds: Sequence[float]) -> float:

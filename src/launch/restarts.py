@@ -78,9 +78,9 @@ def _run_once(
 
 def job_code(code: int, codes: list[int]) -> int:
     """Return the job's exit code: what a rank said of a user's mistake or of a hang, else the launcher's `code`."""
-    for telling in (USER_ERROR, HANG_CODE):
-        if code and telling in codes:
-            return telling
+    for decisive in (USER_ERROR, HANG_CODE):
+        if code and decisive in codes:
+            return decisive
     return code
 
 

@@ -131,7 +131,7 @@ def to_mixed_precision(network: nn.Cell) -> None:
             cell.to_float(ms.float32)
 
 
-def scaled_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
+def inference_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
     """Return `size` times `ratio`, rounded, at least 32 each, as multi-scale inference uses it."""
     return max(32, round(ratio * size[0])), max(32, round(ratio * size[1]))
 
@@ -170,9 +170,9 @@ class MultiScaleInfer(nn.Cell):
         if self.plain:
             return self.class_map(image)
         size = image.shape[2:]
-        totals = [self.add_probabilities(x, size) for x in self.inputs(image, scaled_size(size, self.ratios[0]))]
+        totals = [self.add_probabilities(x, size) for x in self.inputs(image, inference_size(size, self.ratios[0]))]
         for ratio in self.ratios[1:]:
-            inputs = self.inputs(image, scaled_size(size, ratio))
+            inputs = self.inputs(image, inference_size(size, ratio))
             totals = [self.add_probabilities(inputs[i], size, totals[i]) for i in range(len(inputs))]
         return self.largest(*totals)
 

@@ -23,7 +23,7 @@ from src.modules.base_modules import (
     conv2d,
 )
 from src.modules.heads import DoubledConvBNReLU, SegmentHead
-from src.modules.tensor_ops import Resize
+from src.modules.tensor_ops import TrainableResize
 
 EXPANSION = 6
 CLASSIFIER_STD = 0.01
@@ -155,7 +155,7 @@ class BilateralGuidedAggregation(nn.Cell):
 
     def __init__(self, channels: int, norm: NormFactory, inner_upsample: str, pointwise_bias: bool) -> None:
         super().__init__()
-        self.resize = Resize(inner_upsample)
+        self.resize = TrainableResize(inner_upsample)
         self.left1 = self._separable(channels, norm, pointwise_bias)
         self.left2 = nn.SequentialCell(
             [conv2d(channels, channels, 3, stride=2), norm(channels), AvgPoolPadded(channels)]

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.ops.operations.array_ops import Col2Im
 
 from src.modules.base_modules import ConvBNReLU, NormFactory, conv2d
-from src.modules.tensor_ops import Resize
+from src.modules.tensor_ops import TrainableResize
 from src.utils.local_adapter import on_cpu
 
 
@@ -16,7 +16,7 @@ class DoubleSize(nn.Cell):
 
     def __init__(self, mode: str) -> None:
         super().__init__()
-        self.resize = Resize(mode)
+        self.resize = TrainableResize(mode)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
@@ -77,7 +77,7 @@ class SegmentHead(nn.Cell):
         self.drop = nn.Dropout(p=dropout) if dropout else nn.Identity()
         classifier = conv2d(classifier_inputs or middle, num_classes, 1, has_bias=True)
         self.conv_out = nn.SequentialCell([before_classifier or nn.Identity(), classifier])
-        self.resize = Resize()
+        self.resize = TrainableResize()
 
     def construct(self, feature: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         logits = ops.cast(self.conv_out(self.drop(self.conv(feature))), ms.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.modules.base_modules import MultiScaleInfer
-from src.modules.tensor_ops import Resize, ResizeByProducts
+from src.modules.tensor_ops import ResizeByProducts, TrainableResize
 
 OUTPUTS = ("argmax", "logits")
 
@@ -37,7 +37,7 @@ class NormalizeRGB(nn.Cell):
 
 
 def resize_by_products(network: nn.Cell, dtype: ms.Type = ms.float32) -> int:
-    """Give every `Resize` of `network` its form for exported models, in place; return how many there were.
+    """Give every `TrainableResize` of `network` its form for exported models, in place; return how many there were.
 
     Args:
         network: a network for inference.
@@ -46,7 +46,7 @@ def resize_by_products(network: nn.Cell, dtype: ms.Type = ms.float32) -> int:
     count = 0
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
-            if isinstance(child, Resize):
+            if isinstance(child, TrainableResize):
                 setattr(cell, name, ResizeByProducts(child.mode, dtype))
                 count += 1
     return count

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.modules.base_modules import MultiScaleInfer, inference_size
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -116,7 +116,7 @@ class SlidingMultiScaleInfer(MultiScaleInfer):
             return self.class_map(Tensor(self.windows(image)[0]))
         size, totals = image.shape[2:], []
         for ratio in self.ratios:
-            logits = self.windows(*self.inputs(image, scaled_size(size, ratio)))
+            logits = self.windows(*self.inputs(image, inference_size(size, ratio)))
             before = [(total,) for total in totals] or [()] * len(logits)
             totals = [self.add_probabilities(Tensor(x), size, *total) for x, total in zip(logits, before)]
         return self.largest(*totals)

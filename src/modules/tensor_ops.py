@@ -63,7 +63,7 @@ class _BilinearMatrixGradient(nn.Cell):
         return ops.cast(bilinear_gradient(dout, x.shape[2:]), x.dtype), 0, 0
 
 
-class Resize(nn.Cell):
+class TrainableResize(nn.Cell):
     """`resize` as part of a network that is trained.
 
     Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
@@ -85,7 +85,7 @@ class Resize(nn.Cell):
 
 
 class ResizeByProducts(nn.Cell):
-    """`Resize` in the form that every runtime of an exported model takes: products with two constant matrices.
+    """`TrainableResize` in the form that every runtime of an exported model takes: products with two constant matrices.
 
     MindSpore Lite has no operator for a bilinear resize with half-pixel centres, and its converter gets a nearest one
     from ONNX wrong; matrix products are right everywhere. Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).

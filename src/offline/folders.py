@@ -72,5 +72,5 @@ def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
 
 
 def _is_remains(path: Path) -> bool:
-    """Tell whether a file is a half-written one of a run, or of the C++ runner, that was killed."""
+    """Return whether a file is a half-written one of a run, or of the C++ runner, that was killed."""
     return not path.is_symlink() and (is_temporary(path.name) or _EARLIER_REMAINS.fullmatch(path.name) is not None)

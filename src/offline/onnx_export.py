@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def check_packages() -> None:
     """Raise a ConfigError where a package that the export needs is missing."""
     for name in PACKAGES:
-        onnx_model.require(name)
+        onnx_model.import_extra(name)
 
 
 def write(graph: nn.Cell, image: Tensor, path: Path) -> None:
@@ -39,7 +39,7 @@ def complete(path: Path, record: dict) -> None:
     Raises:
         UserError: it is no valid ONNX.
     """
-    onnx = onnx_model.require("onnx")
+    onnx = onnx_model.import_extra("onnx")
     model = onnx_model.load(path)
     (output,) = model.graph.output
     rename_output(model, output.name, NAMES[record["output"]])

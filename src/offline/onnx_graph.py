@@ -9,14 +9,14 @@ import numpy as np
 
 from src.base.errors import one_line
 from src.offline import onnx_model
-from src.offline.onnx_model import EXPORT_AGAIN, OnnxError, require
+from src.offline.onnx_model import EXPORT_AGAIN, OnnxError, import_extra
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _CONSTANT = ("Constant", "Identity")
 
 
 def is_quantized(model: Any) -> bool:
-    """Tell whether a message holds 8-bit operators."""
+    """Return whether a message holds 8-bit operators."""
     return any(
         node.op_type in (_QUANTIZE, _DEQUANTIZE) or node.op_type.startswith("QLinear") for node in model.graph.node
     )
@@ -36,9 +36,9 @@ def prepare(model: Any, opset: int, source: str | Path = "the model") -> list[st
     Raises:
         OnnxError: it cannot be converted.
     """
-    onnx = require("onnx")
+    onnx = import_extra("onnx")
     if onnx_model.opset(model) < opset:
-        converter = require("onnx.version_converter")
+        converter = import_extra("onnx.version_converter")
         try:
             converted = converter.convert_version(model, opset)
         except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:

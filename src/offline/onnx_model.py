@@ -38,7 +38,7 @@ class OnnxError(ModelError):
     wanted = "an ONNX model"
 
 
-def require(name: str) -> ModuleType:
+def import_extra(name: str) -> ModuleType:
     """Import `onnx`, `onnxruntime` or a part of theirs.
 
     Raises:
@@ -63,7 +63,7 @@ def providers(device_type: str, device_id: int) -> list:
             "a .onnx does not run on Ascend; bash scripts/convert_to_lite.sh MODEL.onnx OUT "
             "--optimize=ascend_oriented makes a MindIR that does"
         )
-    found = require("onnxruntime").get_available_providers()
+    found = import_extra("onnxruntime").get_available_providers()
     if "CUDAExecutionProvider" not in found:
         raise ConfigError("this ONNX Runtime has no CUDA: python -m pip install onnxruntime-gpu, or take device CPU")
     return [("CUDAExecutionProvider", {"device_id": device_id})]
@@ -123,7 +123,7 @@ class OnnxModel:
             return _decode(self.session.get_modelmeta().custom_metadata_map)
 
     def _open(self, wanted: list, num_threads: int, severity: int) -> Any:
-        runtime = require("onnxruntime")
+        runtime = import_extra("onnxruntime")
         self.runtime = f"ONNX Runtime {runtime.__version__}"
         options = runtime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -164,7 +164,7 @@ class OnnxModel:
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX Runtime, which have no base class of their own."""
-    state = require("onnxruntime.capi.onnxruntime_pybind11_state")
+    state = import_extra("onnxruntime.capi.onnxruntime_pybind11_state")
     names = (
         "EPFail",
         "EngineError",
@@ -182,9 +182,9 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
 def graph_errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX and ONNX Runtime about a graph, which have no base class of their own either."""
     return (
-        require("onnx.shape_inference").InferenceError,
-        require("onnx.version_converter").ConvertError,
-        require("onnx.checker").ValidationError,
+        import_extra("onnx.shape_inference").InferenceError,
+        import_extra("onnx.version_converter").ConvertError,
+        import_extra("onnx.checker").ValidationError,
         LookupError,  # of older versions, where an operator is not known
         *_runtime_errors(),
     )
@@ -197,7 +197,7 @@ def load(path: Path) -> Any:
         OnnxError: it is missing or damaged.
         ConfigError: the package onnx is not installed.
     """
-    onnx, protobuf = require("onnx"), require("google.protobuf.message")
+    onnx, protobuf = import_extra("onnx"), import_extra("google.protobuf.message")
     data = read_model(path, OnnxError)
     try:
         with names_in_utf8(path):
@@ -231,7 +231,7 @@ def opset(model: Any) -> int | None:
 
 def set_metadata(model: Any, record: dict) -> None:
     """Write a description into the metadata of an ONNX message, a JSON value for each key."""
-    require("onnx").helper.set_model_props(model, {name: json.dumps(value) for name, value in record.items()})
+    import_extra("onnx").helper.set_model_props(model, {name: json.dumps(value) for name, value in record.items()})
 
 
 def metadata(model: Any) -> dict:

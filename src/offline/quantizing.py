@@ -48,7 +48,7 @@ class Score:
 
 
 def reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether weights should have 7 bits because this CPU adds up products of 8 bits in 16, which overflow.
+    """Return whether weights should have 7 bits because this CPU adds up products of 8 bits in 16, which overflow.
 
     x86 does that but for VNNI; a CPU that does not tell is taken for one without.
     """
@@ -123,8 +123,8 @@ def quantize(
         OnnxError: the tools cannot convert the model.
         DataError: a picture cannot be read.
     """
-    tools = onnx_model.require("onnxruntime.quantization")
-    onnx_model.require("onnxruntime").set_default_logger_severity(3)  # errors
+    tools = onnx_model.import_extra("onnxruntime.quantization")
+    onnx_model.import_extra("onnxruntime").set_default_logger_severity(3)  # errors
     floating = target.with_name("float.onnx")
     kept = onnx_graph.prepare(model, OPSET, source)
     floating.write_bytes(model.SerializeToString())
@@ -220,7 +220,7 @@ def quantization_record(
         "per_channel": True,
         "reduce_range": reduce_range,
         "operators": "all" if all_operators else "Conv",
-        "onnxruntime": onnx_model.require("onnxruntime").__version__,
+        "onnxruntime": onnx_model.import_extra("onnxruntime").__version__,
         "miou_float": miou["float"],
         "miou_int8": miou["int8"],
     }

@@ -112,12 +112,12 @@ class ReportPictures:
 
 
 def picture_writers(
-    config: schema.Config, samples: EvalSamples, others: Communicator | None
+    config: schema.Config, samples: EvalSamples, communicator: Communicator | None
 ) -> Callable[[EvalSample, np.ndarray], None]:
     """Return what writes the pictures of a sample and its prediction that were asked for."""
     writers: list[Callable[[EvalSample, np.ndarray], None]] = [PredictionWriter(config)]
     if config.report:
-        writers.append(ReportPictures(config, samples.stems, others.rank if others else 0))
+        writers.append(ReportPictures(config, samples.stems, communicator.rank if communicator else 0))
 
     def write(sample: EvalSample, prediction: np.ndarray) -> None:
         for each in writers:

@@ -41,7 +41,7 @@ def keeping_scores(
 
     def run_and_keep(should_stop: Callable[[], bool]) -> Evaluation:
         result = run(should_stop)
-        if state.others.rank == 0:
+        if state.communicator.rank == 0:
             record = {"step": state.step, **scores_of(result), **classes_of(config)}
             with side_file(path):
                 write_whole(path, as_text({**record, "images": result.images, "protocol": protocol}))

@@ -127,16 +127,16 @@ def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndar
     return {**(info.origin.entry() if info.origin else {}), **values}
 
 
-def average_statistics(statistics: Sequence[Parameter], others: Communicator) -> None:
+def average_statistics(statistics: Sequence[Parameter], communicator: Communicator) -> None:
     """Set the running statistics of every rank to their mean over all ranks."""
     values = [p.asnumpy() for p in statistics]
-    mean = others.sum_floats(np.concatenate([value.ravel() for value in values])) / others.rank_size
+    mean = communicator.sum_floats(np.concatenate([value.ravel() for value in values])) / communicator.rank_size
     ends = np.cumsum([value.size for value in values])
     for p, value in zip(statistics, np.split(mean, ends[:-1])):
         _set(p, value.reshape(p.shape))
 
 
-def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, step: int) -> None:
+def check_equal_weights(parameters: Iterable[Parameter], communicator: Communicator, step: int) -> None:
     """Compare a digest of everything that is saved over the ranks, and log it.
 
     Raises:
@@ -147,7 +147,7 @@ def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, s
         digest.update(p.asnumpy().tobytes())
     logger.info("digest of the weights after step %d: %s", step, digest.hexdigest())
     own = int(digest.hexdigest()[:12], 16)
-    digests = others.of_all(own)
+    digests = communicator.all_gather(own)
     if set(digests.tolist()) != {own}:
         raise TrainingError(
             f"step {step}: the ranks have different weights: {digests.tolist()}; resume the last checkpoint; a "
@@ -156,7 +156,7 @@ def check_equal_weights(parameters: Iterable[Parameter], others: Communicator, s
 
 
 def is_training_state(name: str) -> bool:
-    """Tell whether a checkpoint entry belongs to the training run rather than to the network."""
+    """Return whether a checkpoint entry belongs to the training run rather than to the network."""
     return name.startswith((STATE_PREFIX, PREFIX, *MOMENTUM_PREFIXES)) or name in OPTIMIZER_NAMES
 
 

@@ -56,18 +56,18 @@ class Feed:
         return min(blocked, end - begin - len(times) * per_step)
 
 
-def compare_waits(wait_ms: float, others: Communicator) -> dict[str, float]:
+def compare_waits(wait_ms: float, communicator: Communicator) -> dict[str, float]:
     """Return the shortest and the longest wait of all ranks and the rank of the longest; nothing for a single rank.
 
     All ranks wait for the slowest one, whose host may lack cores or read from a slow disk.
 
     Args:
         wait_ms: milliseconds that this rank waited for a batch.
-        others: the ranks, all of which call this.
+        communicator: the ranks, all of which call this.
     """
-    if others.rank_size == 1:
+    if communicator.rank_size == 1:
         return {}
-    waits = others.of_all(round(1000 * wait_ms))  # whole microseconds
+    waits = communicator.all_gather(round(1000 * wait_ms))  # whole microseconds
     longest = int(waits.argmax())
     return {
         "data_wait_ms_min": int(waits.min()) / 1000,

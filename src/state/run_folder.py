@@ -88,5 +88,5 @@ def training_folder(config: schema.Config) -> Path:
 
 
 def resumes_itself(config: schema.Config) -> bool:
-    """Tell whether a run goes on from the newest checkpoint in its own folder; cloud jobs do by default."""
+    """Return whether a run goes on from the newest checkpoint in its own folder; cloud jobs do by default."""
     return config.modelarts if config.auto_resume is None else config.auto_resume

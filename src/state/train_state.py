@@ -33,7 +33,7 @@ class TrainState:
 
     step: int
     total_step: int  # of the schedule
-    others: Communicator = field(default_factory=Communicator)
+    communicator: Communicator = field(default_factory=Communicator)
     last_step: int = 0  # where this run ends; 0 for total_step
     accumulate_steps: int = 1  # passes a step
     segment_start: int = 0
@@ -53,17 +53,17 @@ class TrainState:
     @property
     def stopping(self) -> bool:
         """True once a signal asked the run to stop; of several ranks, once all of them know."""
-        return self.agreed if self.others.rank_size > 1 else self.asked_to_stop()
+        return self.agreed if self.communicator.rank_size > 1 else self.asked_to_stop()
 
     def agree(self) -> None:
         """Let all ranks know whether one of them was asked to stop: they have to stop after the same step."""
-        if self.others.rank_size > 1:
-            number = self.others.largest(self.signal_number or 0 if self.asked_to_stop() else 0)
+        if self.communicator.rank_size > 1:
+            number = self.communicator.largest(self.signal_number or 0 if self.asked_to_stop() else 0)
             self.agreed = number > 0
             self.signal_number = self.signal_number or number or None
 
     def asked_to_stop(self) -> bool:
-        """Tell whether a signal asked this process to stop, see `catch_signals`."""
+        """Return whether a signal asked this process to stop, see `catch_signals`."""
         if self.signal_number is None and signal.SIGINT in signal.sigpending():
             signal.sigwait({signal.SIGINT})
             self.note_signal(signal.SIGINT)

@@ -30,18 +30,18 @@ def device_peak_mb() -> float | None:
     return None
 
 
-def memory_text(others: Communicator, host: float, device: float | None) -> str:
+def memory_text(communicator: Communicator, host: float, device: float | None) -> str:
     """Say the peaks of this process and, of several ranks, the largest ones; all ranks call it together.
 
     Args:
-        others: the ranks.
+        communicator: the ranks.
         host: the largest resident set, MB.
         device: the most memory of the device, MB; None where it is not told.
     """
     text = _peaks(host, device)
-    if others.rank_size > 1:
-        largest = [None if peak is None else others.largest(round(peak)) for peak in (host, device)]
-        text += f"; of all {others.rank_size} ranks at most {_peaks(*largest)}"
+    if communicator.rank_size > 1:
+        largest = [None if peak is None else communicator.largest(round(peak)) for peak in (host, device)]
+        text += f"; of all {communicator.rank_size} ranks at most {_peaks(*largest)}"
     if device is None and ms.get_context("device_target") != "CPU":
         text += f"; MindSpore {ms.__version__} does not tell the device's"
     return text
@@ -67,4 +67,4 @@ class PeakMemory(Callback):
         if self.is_said or self.saver.saved_step != self.state.step:
             return
         self.is_said = True
-        logger.info("peak memory so far: %s", memory_text(self.state.others, peak_memory_mb(), device_peak_mb()))
+        logger.info("peak memory so far: %s", memory_text(self.state.communicator, peak_memory_mb(), device_peak_mb()))

@@ -40,7 +40,7 @@ def saving_what_is_done(state: TrainState, saver: CheckpointSaver, save_dir: Pat
         told = explained(err)
         if told is None:
             raise
-        if state.others.rank_size == 1:
+        if state.communicator.rank_size == 1:
             _save(state, saver)
         kind = type(err) if isinstance(err, UserError) else UserError
         raise kind(f"{told[1]}; {way_on(save_dir, state.step)}") from err

@@ -117,7 +117,7 @@ class StepLogger(Callback):
             ms_per_step=cost,
             images_per_s=self.total_batch / per_step,
             data_wait_ms=wait_ms,
-            **compare_waits(wait_ms, self.state.others),
+            **compare_waits(wait_ms, self.state.communicator),
             loss_scale=float(scale),
             overflows=int(overflows),
         )
@@ -190,7 +190,7 @@ class CheckpointSaver(Callback):
         self.saved_step: int | None = None
 
     def due(self) -> bool:
-        """Tell whether a checkpoint belongs after this step."""
+        """Return whether a checkpoint belongs after this step."""
         step = self.state.step
         return step % self.interval == 0 or step == self.state.last_step or self.state.stopping
 
@@ -203,12 +203,12 @@ class CheckpointSaver(Callback):
 
         First the running statistics, which every rank takes from its own images, are averaged over the ranks.
         """
-        step, others = self.state.step, self.state.others
-        if others.rank_size > 1:
-            average_statistics(self.train_cell.statistics, others)
-            check_equal_weights(self.train_cell.get_parameters(), others, step)
+        step, communicator = self.state.step, self.state.communicator
+        if communicator.rank_size > 1:
+            average_statistics(self.train_cell.statistics, communicator)
+            check_equal_weights(self.train_cell.get_parameters(), communicator, step)
         self.saved_step = step
-        if others.rank > 0:
+        if communicator.rank > 0:
             return
         path = self.folder / checkpoint_name(step)
         save_and_prune(training_parameters(self.train_cell, self.run_info(step)), path, self.keep_max)
@@ -255,7 +255,7 @@ class Evaluator(Callback):
             if self.shared:
                 self.state.agree()
             return
-        if self.state.others.rank > 0:
+        if self.state.communicator.rank > 0:
             return
         miou = None if math.isnan(result.miou) else result.miou
         with side_file(self.results_path):

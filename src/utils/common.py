@@ -13,7 +13,7 @@ import mindspore as ms
 from src.base.errors import UserError
 from src.base.files import make_folder
 from src.config import schema
-from src.config.telling import tell_configuration
+from src.config.summary import log_configuration
 from src.distributed.communicator import Communicator
 from src.utils.ascend_settings import apply_settings
 from src.utils.config import DEFAULT_CONFIG, load_config
@@ -38,7 +38,7 @@ def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
     return modelarts.begin(config, script)
 
 
-def start(
+def set_up_run(
     config: schema.Config, choose_folder: Callable[[schema.Config], Path] | None
 ) -> tuple[schema.Config, Runtime, Communicator]:
     """Set up folder, log, device and seeds; return the resolved configuration, the runtime and the way to other ranks.
@@ -61,23 +61,23 @@ def start(
     apply_settings(config, runtime.device_target)
     if not alone:
         runtime = dataclasses.replace(runtime, rank=join_job(placement, runtime.device_target))
-    others = Communicator(runtime.rank, runtime.rank_size)
+    communicator = Communicator(runtime.rank, runtime.rank_size)
     if not alone and choose_folder:
-        save_dir = Path(others.text_of_rank_0(str(choose_folder(config)) if runtime.rank == 0 else ""))
+        save_dir = Path(communicator.broadcast_text(str(choose_folder(config)) if runtime.rank == 0 else ""))
         if runtime.local_rank == 0:
             make_folder(save_dir)
-        others.wait_for_all()
+        communicator.barrier()
         _open_log(save_dir, runtime.rank)
-        logger.info("rank %d of %d on %s, by %s", *others.place, platform.node(), runtime.launcher)
+        logger.info("rank %d of %d on %s, by %s", *communicator.place, platform.node(), runtime.launcher)
     if config.modelarts:
         from src.utils import modelarts
 
-        modelarts.watch(runtime.local_rank, others.text_of_rank_0(platform.node()) == platform.node())
+        modelarts.watch(runtime.local_rank, communicator.broadcast_text(platform.node()) == platform.node())
     ms.set_seed(config.seed)
     found = {"device_target": runtime.device_target, "device_id": runtime.device_id}
     config = dataclasses.replace(config, **found, save_dir=save_dir and str(save_dir))
-    tell_configuration(config, DEFAULT_CONFIG)
-    return config, runtime, others
+    log_configuration(config, DEFAULT_CONFIG)
+    return config, runtime, communicator
 
 
 def _open_log(save_dir: Path | None, rank: int) -> None:

@@ -19,7 +19,7 @@ from src.config import schema
 from src.config.builder import Text, build_config, nearest, shown, to_bool
 from src.config.registry import NETWORKS, TRANSFORMS
 from src.config.saved import nested_keys
-from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, refuse, require
+from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, problem_unless, refuse
 from src.config.yaml_files import read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _head_problems(config: schema.Config) -> list[str]:
     if config.net == usual["net"].default and len(config.loss_weight) == len(usual["loss_weight"].default):
         return []  # MindSpore, which the network needs, stays out of it
     heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
-    return require(
+    return problem_unless(
         len(weights) == len(heads), "loss_weight", f"expected {len(heads)} values, {', '.join(heads)}; got {weights}"
     )
 

@@ -63,19 +63,19 @@ def early_notes() -> list[str]:
 
 
 def onednn_capped_here() -> bool:
-    """Tell whether `prepare_environment`, and not the user, has capped oneDNN's instruction set."""
+    """Return whether `prepare_environment`, and not the user, has capped oneDNN's instruction set."""
     return any(note.startswith(ONEDNN_ISA) for note in _notes)
 
 
 def on_cpu() -> bool:
-    """Tell whether networks made now will run on the CPU."""
+    """Return whether networks made now will run on the CPU."""
     import mindspore as ms
 
     return ms.get_context("device_target") == "CPU"
 
 
 def writes_lasting_casts() -> bool:
-    """Tell whether later versions can run a Cast in front of other operators in the MindIR written here; 2.0: no."""
+    """Return whether later versions can run a Cast in front of other operators in the MindIR written here; 2.0: no."""
     return mindspore_version() >= (2, 1)
 
 
@@ -87,14 +87,14 @@ def onnx_exporter() -> Callable[..., None]:
 
 
 def custom_gradients_stay_right() -> bool:
-    """Tell whether a cell's own `bprop` is right in every step; MindSpore 2.0's is in the first alone, in PyNative."""
+    """Return whether a cell's own `bprop` is right in every step; in MindSpore 2.0 with PyNative only in the first."""
     import mindspore as ms
 
     return mindspore_version() >= (2, 1) or ms.get_context("mode") == ms.GRAPH_MODE
 
 
 def recomputes_in_order() -> bool:
-    """Tell whether recomputed operators run before what needs all gradients; some do not in MindSpore 2.0."""
+    """Return whether recomputed operators run before what needs all gradients; some do not in MindSpore 2.0."""
     return mindspore_version() >= (2, 1)
 
 
@@ -153,7 +153,7 @@ def clusters_on_ascend() -> bool:
 
 
 def saturates() -> bool:
-    """Tell whether networks made now run on a chip that computes the largest number where others compute infinity.
+    """Return whether networks made now run on a chip that computes the largest number where others compute infinity.
 
     The Ascend 910 (A1) always does, the 910B and later ones where MS_ASCEND_CHECK_OVERFLOW_MODE asks for it. MindSpore
     2.0 does not know that variable and asks the chip's register on every Ascend.
@@ -167,7 +167,7 @@ def saturates() -> bool:
 
 
 def is_scheduler() -> bool:
-    """Tell whether this process is the scheduler of a job, which trains nothing."""
+    """Return whether this process is the scheduler of a job, which trains nothing."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 

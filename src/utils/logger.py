@@ -74,5 +74,5 @@ def _replay(root: logging.Logger, handlers: list[logging.Handler], had_console: 
 
 
 def has_logging() -> bool:
-    """Tell whether `setup_logging` was called."""
+    """Return whether `setup_logging` was called."""
     return any(handler.get_name() == _OWN for handler in logging.getLogger().handlers)

@@ -30,22 +30,22 @@ def test_as_many_ranks_as_are_promised():
 
 
 def test_text_and_numbers_of_all():
-    assert on_ranks(3, lambda ranks: ranks.text_of_rank_0("läufe/1" if ranks.rank == 0 else "")) == 3 * ["läufe/1"]
+    assert on_ranks(3, lambda ranks: ranks.broadcast_text("läufe/1" if ranks.rank == 0 else "")) == 3 * ["läufe/1"]
     assert on_ranks(3, lambda ranks: ranks.largest(ranks.rank * 10)) == [20, 20, 20]
-    assert on_ranks(3, lambda ranks: ranks.of_all(2**48 - ranks.rank).tolist()) == 3 * [
+    assert on_ranks(3, lambda ranks: ranks.all_gather(2**48 - ranks.rank).tolist()) == 3 * [
         [2**48, 2**48 - 1, 2**48 - 2],
     ]
     with pytest.raises(ValueError, match="at most 4096"):
-        Communicator().text_of_rank_0("x" * 5000)
+        Communicator().broadcast_text("x" * 5000)
 
 
 def test_one_rank_alone_sends_nothing():
     alone = Communicator()
     assert alone.sum_integers(5) == 5
     assert alone.sum_floats(2.5) == 2.5
-    assert alone.text_of_rank_0("runs/x") == "runs/x"
+    assert alone.broadcast_text("runs/x") == "runs/x"
     assert alone.largest(3) == 3
-    alone.wait_for_all()
+    alone.barrier()
 
 
 def test_a_signal_of_one_rank_stops_all():

@@ -121,11 +121,11 @@ def test_several_protocols_read_each_image_once(dataset, monkeypatch, ranks):
     monkeypatch.setattr(EvalSamples, "__getitem__", lambda self, index: read.append(index) or plain(self, index))
     settings = {"num_classes": 19, "ignore_label": 255}
 
-    def run(others):
+    def run(communicator):
         return evaluator.evaluate_all(
             [Shifted(shift, calls) for shift in (0, 5)],
             EvalSamples(data, num_classes=19),
-            others=others,
+            communicator=communicator,
             on_prediction=lambda sample, found: first.update({sample.stem: found}),
             **settings,
         )

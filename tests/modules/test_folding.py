@@ -11,7 +11,7 @@ from src.modules.base_modules import ConvBNReLU
 from src.modules.bisenetv2 import BiSeNetV2, ContextEmbedding
 from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import InferenceGraph, NormalizeRGB, resize_by_products
-from src.modules.tensor_ops import Resize
+from src.modules.tensor_ops import TrainableResize
 from tests.dataset_helpers import MEAN, STD
 from tests.golden_weights import load_seeded
 from tests.modules.test_golden import assert_map, read
@@ -33,7 +33,7 @@ def test_logits_stay_those_of_pytorch(variant, epsilon, depthwise_expand, size):
     assert fold_batch_norm(network) == len(norms) == 54
     assert not any(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names())
     assert resize_by_products(network) == 2  # in the aggregation, for both branches, and in the head
-    assert not any(isinstance(cell, Resize) for _, cell in network.cells_and_names())
+    assert not any(isinstance(cell, TrainableResize) for _, cell in network.cells_and_names())
     names = [p.name for p in network.get_parameters()]
     assert len(names) == len(set(names))
     # gamma, beta, mean and variance of each channel give way to one bias, except where a bias serves two of them

@@ -13,8 +13,8 @@ from src.modules.base_modules import (
     MultiScaleInfer,
     RepeatedDepthwiseConv,
     conv2d,
+    inference_size,
     resize,
-    scaled_size,
     to_mixed_precision,
 )
 from src.modules.bisenetv2 import BiSeNetV2
@@ -216,10 +216,10 @@ def test_mixed_precision_computes_convolutions_in_float16_only():
     assert 0 < error < 0.02  # float16 has 11 bits: 0.0005 an operation
 
 
-def test_scaled_size():
-    assert scaled_size((1024, 2048), 0.75) == (768, 1536)
-    assert scaled_size((360, 480), 1.25) == (450, 600)
-    assert scaled_size((33, 47), 0.5) == (32, 32)
+def test_inference_size():
+    assert inference_size((1024, 2048), 0.75) == (768, 1536)
+    assert inference_size((360, 480), 1.25) == (450, 600)
+    assert inference_size((33, 47), 0.5) == (32, 32)
 
 
 class PixelScores(nn.Cell):

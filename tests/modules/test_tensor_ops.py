@@ -8,7 +8,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from src.modules import tensor_ops
-from src.modules.tensor_ops import OverChannels, Resize, ResizeByProducts, pad_one
+from src.modules.tensor_ops import OverChannels, ResizeByProducts, TrainableResize, pad_one
 
 
 @pytest.fixture(params=["CPU form", "plain form"])
@@ -64,11 +64,11 @@ def test_gradient_of_the_sum_reaches_every_channel(form):
 
 
 class ResizeTo(nn.Cell):
-    """`Resize` to one size."""
+    """`TrainableResize` to one size."""
 
     def __init__(self, mode: str, size: tuple[int, int]) -> None:
         super().__init__()
-        self.resize = Resize(mode)
+        self.resize = TrainableResize(mode)
         self.size = size
 
     def construct(self, x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def test_logits_are_nearly_those_of_the_float_model(models, data, tmp_path):
 
 
 def test_calibration_sees_training_pictures_as_the_evaluation_would(models, data, tmp_path, monkeypatch):
-    tools, seen = onnx_model.require("onnxruntime.quantization"), []
+    tools, seen = onnx_model.import_extra("onnxruntime.quantization"), []
     original = tools.quantize_static
 
     def spy(source, target, reader, **options):
@@ -164,7 +164,7 @@ def test_a_cpu_without_vnni_is_told_from_its_flags(monkeypatch, tmp_path, machin
 def largest_weight(path):
     message = onnx_model.load(path)
     nodes = {node.output[0]: node for node in message.graph.node}
-    arrays = {t.name: onnx_model.require("onnx").numpy_helper.to_array(t) for t in message.graph.initializer}
+    arrays = {t.name: onnx_model.import_extra("onnx").numpy_helper.to_array(t) for t in message.graph.initializer}
     weights = [nodes[node.input[1]].input[0] for node in message.graph.node if node.op_type == "Conv"]
     return max(int(np.abs(arrays[name].astype(int)).max()) for name in weights)
 
@@ -194,7 +194,7 @@ def test_the_description_is_kept_and_says_what_was_done(models, quantized):
     done = inside.pop("quantization")
     assert inside == onnx_model.metadata(onnx_model.load(model))
     assert (done["images"], done["operators"], done["per_channel"]) == (3, "Conv", True)
-    assert done["onnxruntime"] == onnx_model.require("onnxruntime").__version__
+    assert done["onnxruntime"] == onnx_model.import_extra("onnxruntime").__version__
     lines = output.getvalue().splitlines()
     lines = lines[[line.split()[0] for line in lines].index("mIoU") :]  # log lines stand before it
     for line, name in zip(lines[1:3], ("float", "int8")):

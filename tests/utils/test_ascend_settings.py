@@ -240,7 +240,7 @@ def test_the_device_comes_first_then_settings_then_the_other_ranks(monkeypatch):
     monkeypatch.setattr(common, "setup_logging", lambda *where: None)
     mode = ms.get_context("mode")
     with pytest.raises(InterruptedError):
-        common.start(load_config([], "train"), None)
+        common.set_up_run(load_config([], "train"), None)
     ms.set_context(mode=mode)
     assert order == [("device", "Ascend", 1), ("settings", "Ascend"), ("join",), ("talk", 0, 2)]
 

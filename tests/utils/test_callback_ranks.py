@@ -47,7 +47,7 @@ def train(ranks: Communicator, folder: Path, evaluate: Callable, *, shared: bool
     context, streak = RunContext(), Tensor(0, ms.int32)
     context.arguments.net_outputs = (0, 0, 0, 0, streak)
     while not context.stop and state.step < state.total_step:
-        ranks.wait_for_all()  # as the gradients do
+        ranks.barrier()  # as the gradients do
         context.arguments.cur_step_num += 1
         for item in callbacks:
             item.on_train_step_begin(context)
@@ -62,11 +62,11 @@ def test_all_ranks_stop_after_the_same_step_for_a_signal_while_evaluating(tmp_pa
     """What rank 0 evaluates by itself the others know nothing of: they are in the next step already."""
 
     def interrupted(state: TrainState, should_stop: Callable[[], bool]) -> Evaluation:
-        if state.others.rank == 0:
+        if state.communicator.rank == 0:
             state.note_signal(signal.SIGTERM)
             assert should_stop()
         if shared:
-            state.others.largest(int(should_stop()))
+            state.communicator.largest(int(should_stop()))
         raise EvaluationInterruptedError
 
     found = on_ranks(rank_size, lambda ranks: train(ranks, tmp_path, interrupted, shared=shared))

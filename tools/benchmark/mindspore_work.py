@@ -21,7 +21,7 @@ from src.config.schema_base import TRAIN
 from src.data.eval_samples import EvalSamples
 from src.evaluation.evaluator import evaluate
 from src.evaluation.inference import evaluation_protocol
-from src.modules.base_modules import MultiScaleInfer, scaled_size
+from src.modules.base_modules import MultiScaleInfer, inference_size
 from src.modules.factory import create_network, create_train_cell
 from src.modules.folding import fold_batch_norm
 from src.modules.heads import DoubledConvBNReLU
@@ -125,7 +125,7 @@ def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Comma
         return {"ms": [(end - begin) * 1000 for begin, end in zip(marks, marks[1:])], "protocol": protocol}
 
     def alone(times: int) -> dict:
-        sizes = [scaled_size(tuple(protocol["image_size"]), ratio) for ratio in protocol["img_ratios"]]
+        sizes = [inference_size(tuple(protocol["image_size"]), ratio) for ratio in protocol["img_ratios"]]
         return {"sizes": sizes, "ms": [passes_alone(network, size, times) for size in sizes]}
 
     return {"run": run, "alone": alone}

@@ -45,7 +45,7 @@ def formats(frameworks: Sequence[str]) -> tuple[str, ...]:
 
 
 def lite_reads_mindir() -> bool:
-    """Tell whether MindSpore Lite 2.0 reads the MindIR of the installed MindSpore."""
+    """Return whether MindSpore Lite 2.0 reads the MindIR of the installed MindSpore."""
     return local_adapter.mindspore_version()[:2] == LITE_READS
 
 

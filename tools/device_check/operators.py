@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.modules.base_modules import AvgPoolPadded, MaxPoolPadded, RepeatedDepthwiseConv, conv2d
-from src.modules.tensor_ops import Resize
+from src.modules.tensor_ops import TrainableResize
 from tools.device_check.network import configuration
 from tools.device_check.result import Result, Settings, attempt
 
@@ -52,7 +52,7 @@ def depthwise_error(cell: nn.Cell, x: np.ndarray) -> float:
 def resize_errors(x: np.ndarray) -> tuple[float, float]:
     """Return the errors of the eightfold bilinear resize and of its gradient."""
     rows, columns = axis_weights(x.shape[2]), axis_weights(x.shape[3])
-    cell, size = Resize(), (x.shape[2] * UP, x.shape[3] * UP)
+    cell, size = TrainableResize(), (x.shape[2] * UP, x.shape[3] * UP)
     forward = error(cell(Tensor(x), size), rows @ x @ columns.T)
     dout = np.random.default_rng(2).standard_normal((*x.shape[:2], *size)).astype(np.float32)
     grad = ops.GradOperation(sens_param=True)(_ToSize(cell, size))(Tensor(x), Tensor(dout))

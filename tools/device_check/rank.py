@@ -22,18 +22,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = train.main(words)
     from mindspore.communication import get_group_size, get_rank
 
-    others = Communicator(get_rank(), get_group_size())
+    communicator = Communicator(get_rank(), get_group_size())
     save_dir = Path(words[words.index("--save_dir") + 1])
-    write_whole(save_dir / f"exchange_{others.rank}.json", json.dumps(exchange(others)).encode())
-    others.wait_for_all()
+    write_whole(save_dir / f"exchange_{communicator.rank}.json", json.dumps(exchange(communicator)).encode())
+    communicator.barrier()
     return code
 
 
-def exchange(others: Communicator) -> dict[str, object]:
+def exchange(communicator: Communicator) -> dict[str, object]:
     """Return the text of rank 0, the sums over the ranks, and the ranks' own numbers."""
-    text = others.text_of_rank_0(TEXT if others.rank == 0 else "")
-    sums = others.sum_integers([number + others.rank for number in NUMBERS])
-    return {"text": text, "sums": sums.tolist(), "ranks": others.of_all(others.rank).tolist()}
+    text = communicator.broadcast_text(TEXT if communicator.rank == 0 else "")
+    sums = communicator.sum_integers([number + communicator.rank for number in NUMBERS])
+    return {"text": text, "sums": sums.tolist(), "ranks": communicator.all_gather(communicator.rank).tolist()}
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def rectangle(u: float, s: float, width: float, length: float) -> np.ndarray:
 
 
 def visible(camera: Camera, u: float, s: float) -> bool:
-    """Tell whether the camera sees the ground at u, s, and not only as a fragment at the edge."""
+    """Return whether the camera sees the ground at u, s, and not only as a fragment at the edge."""
     return s > 4.5 and abs(camera.sideways(u, s)) < 0.92 * camera.half_view(s)
 
 

@@ -67,7 +67,7 @@ class Street:
         return max(2, round(2 * self.half / 3.3))
 
     def is_open(self, s: float, margin: float) -> bool:
-        """Tell whether `s` lies in the side road."""
+        """Return whether `s` lies in the side road."""
         return self.junction is not None and self.junction[0] - margin < s < self.junction[1] + margin
 
 

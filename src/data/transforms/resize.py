@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from src.config.schema import Transform
-from src.config.schema_base import at_least, key, require, scale_interval, share
+from src.config.schema_base import at_least, key, problem_unless, scale_interval, share
 from src.config.schema_data import MAX_PIXELS
 from src.data.draws import note
 
@@ -59,9 +59,11 @@ class RandomResizeCrop(Transform):
 
     def problems(self) -> list[str]:
         usual = type(self).scale_factor
-        return require(
+        return problem_unless(
             self.scale_range is None or self.multi_scale, "scale_range", "does nothing with multi_scale False"
-        ) + require(self.scale_range is None or self.scale_factor == usual, "scale_factor", "excludes scale_range")
+        ) + problem_unless(
+            self.scale_range is None or self.scale_factor == usual, "scale_factor", "excludes scale_range"
+        )
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         original = label.shape

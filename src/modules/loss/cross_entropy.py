@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.modules.tensor_ops import OverChannels, Resize, ResizeByProducts, bilinear_gradient, resize
+from src.modules.tensor_ops import OverChannels, ResizeByProducts, TrainableResize, bilinear_gradient, resize
 from src.utils.local_adapter import custom_gradients_stay_right
 
 _DIFFERENTIATED = ("pixel_losses", "from_weights")
@@ -73,7 +73,7 @@ class CrossEntropy(nn.Cell):
         self.one_hot = not self.over_channels.fast if one_hot is None else one_hot
         self.classes = Tensor(np.arange(num_classes).reshape(1, num_classes, 1, 1), ms.int32)
         self.sum = ops.ReduceSum()
-        self.resize = Resize()
+        self.resize = TrainableResize()
         # The own gradient is that of the two methods below; a loss with others of its own is differentiated.
         own = any(getattr(type(self), name) is not getattr(CrossEntropy, name) for name in _DIFFERENTIATED)
         by_hand = self.over_channels.fast and not self.one_hot and not own

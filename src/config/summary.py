@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 LONGEST = 8  # list that is shown whole
 
 
-def tell_configuration(config: schema.Config, default: Path) -> None:
+def log_configuration(config: schema.Config, default: Path) -> None:
     """Log a configuration, and for the console what is not as in the file `default`."""
     changes = changed_keys(config, build_config(read_yaml(default)))
     but = "".join(f"\n  {line}" for line in changes)

@@ -10,7 +10,7 @@ import yaml
 from src.base.errors import count_names
 from src.config.builder import build_config
 from src.config.saved import to_dict
-from src.config.telling import changed_keys, tell_configuration
+from src.config.summary import changed_keys, log_configuration
 from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.logger import setup_logging
 
@@ -31,7 +31,7 @@ def no_handlers_stay():
 def test_the_console_gets_what_differs_and_the_file_everything(tmp_path, capsys):
     config = load_config(["--total_step", "7", f"{CROP}=[64,96]", "optimizer.lr_init=0.02"], "train")
     setup_logging(tmp_path)
-    tell_configuration(config, DEFAULT_CONFIG)
+    log_configuration(config, DEFAULT_CONFIG)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.endswith("[INFO] configuration as in bisenetv2_cityscapes.yml, but for")
     assert lines == [f"  {CROP}: [64, 96]", "  optimizer.lr_init: 0.02", "  total_step: 7"]
@@ -42,7 +42,7 @@ def test_the_console_gets_what_differs_and_the_file_everything(tmp_path, capsys)
 
 def test_the_default_takes_one_line(tmp_path, capsys):
     setup_logging(None)
-    tell_configuration(load_config([], "train"), DEFAULT_CONFIG)
+    log_configuration(load_config([], "train"), DEFAULT_CONFIG)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("[INFO] configuration as in bisenetv2_cityscapes.yml")
 
