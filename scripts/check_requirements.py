@@ -64,6 +64,12 @@ def unmet(path: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     files = [Path(name) for name in sys.argv[1:] if name != "--missing"]
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__.strip())
+        sys.exit(0)
+    if wrong := [str(path) for path in files if not path.is_file()]:
+        sys.stderr.write(f"error: {wrong[0]}: no such file; --help says how to call this\n")
+        sys.exit(2)
     missing = {line: problem for path in files for line, problem in unmet(path).items()}
     if "--missing" in sys.argv[1:]:
         for line in missing:

@@ -4,6 +4,10 @@
 # repository, 485 MB): runtime/ as in Lite's own packages, the converter for Python 3.7 in tools/converter/python.
 # Needs a Python with pip, no MindSpore. The last line says what to set: MS_LITE_HOME=DIR
 set -euo pipefail
+if [[ ${1-} == --help || ${1-} == -h ]]; then
+  sed -n '2,5s/^# //p' "$0"
+  exit
+fi
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -le 1 && ${1-} != -* ]] || fail "$(sed -n '2s/^# //p' "$0")"

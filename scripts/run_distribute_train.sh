@@ -3,10 +3,10 @@
 # Trains data-parallel on DEVICE_NUM devices with BATCH_SIZE images each; a published run: 4 devices x 4, or 8 x 2.
 # LAUNCHER=mpirun|msrun|ranktable|cluster chooses how; `python scripts/launch_ranks.py --help` explains all options.
 set -euo pipefail
+# shellcheck source=scripts/setup_env.sh
+. "$(dirname "$0")/setup_env.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 [[ $# -ge 3 ]] || fail "$(sed -n '2s/^# //p' "$0")"
-# shellcheck source=scripts/setup_env.sh
-. "$(dirname "$0")/setup_env.sh"
 find_python requirements.txt
 exec "$PYTHON" "$repo_root/scripts/launch_ranks.py" "$@" ${DEVICE_TARGET:+--device_target "$DEVICE_TARGET"}

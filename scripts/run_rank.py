@@ -36,6 +36,9 @@ STACKS_SECONDS = 5.0  # from asking for the stacks to the end; more than the run
 def main(argv: Sequence[str]) -> int:
     """Run the rank to its end; return its exit code, 128 + number if a signal ended it."""
     hang_seconds = math.inf
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0 if argv else 2
     if argv[:1] == ["--hang_minutes"]:
         hang_seconds, argv = 60 * float(argv[1]), argv[2:]
     end_with_parent(signal.SIGTERM)  # msrun leaves its workers behind when it is told to stop

@@ -7,6 +7,13 @@
 # The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
 # its own MindSpore, as Ascend images do, that one is seen through it.
 
+if [[ ${1-} == --help || ${1-} == -h ]]; then # of the script that sources this: its first lines
+  # From scripts/ if the script has gone to another folder, so that its relative name leads nowhere.
+  [[ -f $0 ]] && caller=$0 || caller=$(dirname "${BASH_SOURCE[0]}")/${0##*/}
+  sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$caller"
+  exit 0
+fi
+
 # Before all else, and this file before all else in the others: bash 3.2, which macOS has, lacks much of what they use.
 if [[ $(uname -s) != Linux ]]; then
   echo "error: this runs on Linux (x86-64 or aarch64; on Windows in WSL2), not on $(uname -s)" >&2

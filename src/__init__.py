@@ -10,6 +10,7 @@ if sys.platform == "win32":  # no UserError: what could show one does not load t
 
 from src.base.environment import check_environment
 from src.base.errors import UserError
+from src.base.missing_packages import explain_missing_packages
 from src.base.stops import end_by_signals
 from src.base.streams import drop_lost_output
 from src.utils.local_adapter import prepare_environment
@@ -18,6 +19,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
 if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while MindSpore loads gets its line, too
     end_by_signals()
+    explain_missing_packages(_ROOT)
     drop_lost_output()
     try:
         check_environment(os.environ)
