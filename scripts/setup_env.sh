@@ -112,6 +112,10 @@ _find_version() { # Python version: prints an interpreter of it, from PATH, pyen
   return 1
 }
 
+_bounds() { # requirements files: what they ask for, but for MindSpore, of which the machine may bring another one
+  sed '/^ *\(#\|$\)/d; /^mindspore/d' "$@"
+}
+
 setup_version() { # MindSpore version, requirements files relative to the repository; sets PYTHON
   local version=$1 files=("${@:2}") wanted pythons base='' missing pins=() venv="$repo_root/.venv-$1"
   files=("${files[@]/#/$repo_root/}")
@@ -132,8 +136,8 @@ setup_version() { # MindSpore version, requirements files relative to the reposi
   [[ ${#missing[@]} -gt 0 ]] || return 0
   [[ $version != 2.0.* ]] || pins=(--constraint "$repo_root/requirements/pins-2.0.txt")
   echo "installing: ${missing[*]}"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check ${pins[@]+"${pins[@]}"} "${missing[@]}" ||
-    _fail "pip install failed, see above"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint <(_bounds "${files[@]}") \
+    ${pins[@]+"${pins[@]}"} "${missing[@]}" || _fail "pip install failed, see above"
 }
 
 setup_torch() { # makes .venv-torch with PyTorch and nothing of this repository, for the tests that compare with it
@@ -181,5 +185,7 @@ setup_python() { # requirements files, relative to the repository
   mapfile -t missing < <("$PYTHON" "$repo_root/scripts/check_requirements.py" --missing "${files[@]}")
   [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "installing: ${missing[*]}"
-  with_me "$PYTHON" -m pip install --quiet --disable-pip-version-check "${missing[@]}" || _fail "pip install failed, see above"
+  # What is there already stays within its bounds, too: a package for the tests would bring NumPy 2 along.
+  with_me "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint <(_bounds "${files[@]}") \
+    "${missing[@]}" || _fail "pip install failed, see above"
 }

@@ -75,3 +75,28 @@ def test_where_the_interpreter_is_found(bare, place):
     assert done.returncode == 2  # the stand-in makes no virtual environment
     where = {"PATH": "python3.9", "pyenv": "3.9.18/bin/python", "uv": "elsewhere/python"}[place]
     assert f"{where} -m venv {bare / 'repo' / '.venv-2.0.0'}" in done.stderr
+
+
+# A Python of this version that has MindSpore and NumPy alone, and writes down what pip is asked to do.
+WITH_NUMPY = """case "$*" in
+  *check_requirements.py*--missing*) echo 'pytest>=8.0'; echo 'onnx>=1.12' ;;
+  *check_requirements.py*) exit 1 ;;
+  *child_process.py*) shift 2; exec "$@" ;;
+  *"-m venv"*) mkdir -p "${@: -1}/bin"; cp "$0" "${@: -1}/bin/python" ;;
+  *"pip install"*) while [[ $# -gt 0 && $1 != --constraint ]]; do shift; done; echo "asked: ${*:3}" >&2; cat "$2" >&2 ;;
+  *"sys.version_info[:2] <= (3, 12)"*) ;;
+  *) exit 1 ;;
+esac"""
+
+
+def test_what_is_installed_later_leaves_the_earlier_within_its_bounds(bare):
+    """An environment that the demo made, and then a package of the tests' that would take NumPy 2."""
+    for name in ("mkdir", "cp"):
+        (bare / "bin" / name).symlink_to(shutil.which(name))
+    program(bare / "bin" / "python", WITH_NUMPY)
+    done = run(bare, "tests")
+    lines = done.stderr.splitlines()
+    assert "asked: pytest>=8.0 onnx>=1.12" in lines
+    assert "numpy>=1.21,<2" in lines
+    assert "ruff==0.17.6" in lines
+    assert not [line for line in lines if line.startswith(("mindspore", "#"))]
