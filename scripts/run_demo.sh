@@ -68,8 +68,10 @@ for format in "${formats[@]}"; do
 done
 
 offline() { awk '/^miou: / { printf "%.4f", $2 }' "${folders[$1]}/acc.log"; }
-onnx="not exported; python -m pip install -r requirements/onnx.txt brings what it takes"
+onnx="not exported; $PYTHON -m pip install -r requirements/onnx.txt brings what it takes"
 [[ ${#formats[@]} -eq 1 ]] || onnx="$(offline onnx) single scale, in ONNX Runtime"
+activate=
+[[ $PYTHON != "$repo/.venv/bin/python" ]] || activate="; for commands of your own: source $repo/.venv/bin/activate"
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
 
 with_me "$PYTHON" "$repo/scripts/report.py" "$run/eval_single_scale" "$run/eval_multi_scale" "$run/train" \
@@ -85,4 +87,5 @@ learning curves: $run/train/curves.png
 all in one page: $run/report.html
 checkpoint:      $checkpoint
 logs, scores:    $run
-data set:        $out/data"
+data set:        $out/data
+Python:          $PYTHON$activate"

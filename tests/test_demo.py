@@ -81,6 +81,7 @@ def test_the_whole_demo(out, tmp_path):
     for path in (overlays[0].parent, run / "train" / "curves.png", run / "train" / "checkpoints", data):
         assert str(path) in done.stdout
     assert str(run / "report.html") in done.stdout
+    assert "\nPython:          /" in done.stdout  # the one to go on with
     check_report(run, scores)
 
 
