@@ -37,13 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         job = dataclasses.replace(job, hostfile=job.hostfile or os.environ.get("HOSTFILE") or None)
     check_job(job, launcher, os.environ)
     print(
-        f"launcher: {launcher}, {job.device_num} devices on {job.node_num} machines, "
+        f"launcher: {launcher}, {job.device_num} devices on {machines_text(job)}, "
         f"{job.batch_size} images a device, {job.device_num * job.batch_size} in total",
         flush=True,
     )
     goes_on = any(word.lstrip("-").startswith(("auto_resume", "modelarts")) for word in job.options)
     claims.hold_launch(job.save_dir, job.node_rank, wait=goes_on)
     return run_with_restarts(LAUNCHERS[launcher], job, os.environ, launcher)
+
+
+def machines_text(job: Job) -> str:
+    """Say on how many machines a job runs, or which file names them."""
+    if job.hostfile:
+        return f"the machines of {job.hostfile}"
+    count = len({entry.partition(":")[0] for entry in job.hosts.split(",")}) if job.hosts else job.node_num
+    return "1 machine" if count == 1 else f"{count} machines"
 
 
 def parse_args(argv: Sequence[str] | None) -> Job:

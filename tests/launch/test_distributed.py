@@ -78,7 +78,7 @@ def straight(tmp_path_factory, dataset, two_rank_graphs, only_job) -> Path:
     """Undisturbed steps with msrun where there is one, evaluated on the way."""
     save_dir = tmp_path_factory.mktemp("straight") / "run"
     text = finish(start_job(FIRST, save_dir, *SETTINGS, "--run_eval", "True", *options_for(dataset), **two_rank_graphs))
-    assert f"launcher: {FIRST}, 2 devices on 1 machines, 2 images a device, 4 in total" in text
+    assert f"launcher: {FIRST}, 2 devices on 1 machine, 2 images a device, 4 in total" in text
     assert "batch: 2 images a device, 2 devices, 4 in total" in text
     shape = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] step 12/12, loss: \d+\.\d{4}, cur_lr: \d\.\d{6}, cost \d+"
     assert len(re.findall(shape + r"\.\d\d ms$", text, re.MULTILINE)) == 1  # rank 0 alone has the console

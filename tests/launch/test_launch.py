@@ -39,6 +39,19 @@ def test_the_command_line():
         assert Job(2, 2, "out", options=tuple(words)).device_target == target
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "1 machine"),
+        (["--node_num", "2"], "2 machines"),
+        (["--hosts", "10.0.0.1:4,10.0.0.2:2,10.0.0.2:2"], "2 machines"),
+        (["--hostfile", "/shared/hosts"], "the machines of /shared/hosts"),
+    ],
+)
+def test_how_many_machines_there_are(words, text):
+    assert launch_ranks.machines_text(launch_ranks.parse_args(["8", "2", "out", *words])) == text
+
+
 def test_restarts_and_hangs_on_the_command_line():
     job = launch_ranks.parse_args(["8", "2", "out", "--restarts", "3", "--hang_minutes", "30", "--mix", "True"])
     assert (job.restarts, job.hang_minutes, job.options) == (3, 30, ("--mix", "True"))
