@@ -112,7 +112,7 @@ def no_text(path: str | Path, err: OSError | ValueError) -> str:
     if not isinstance(err, UnicodeDecodeError):
         return str(err)
     kind = kind_of_file(path)
-    if kind in (None, TEXT):
+    if kind is None or kind == TEXT:
         return f"not text in UTF-8 ({err.reason} at byte {err.start}); save it so"
     return f"is {kind.name}, not text; {kind.way_out}"
 

@@ -34,7 +34,7 @@ def typed(value: Any, hint: Any, where: str = "") -> Any:
         ValueError: it has another type, a key too many or too few; one line with its place.
     """
     arguments = typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _record(value, hint, where)
     if typing.get_origin(hint) is tuple:
         _require(isinstance(value, (list, tuple)), value, _EXPECTED[tuple], where)

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 from src.base import progress_bar
 from src.base.errors import printable
@@ -38,7 +40,7 @@ class ConsoleHandler(_TellsOnce, logging.StreamHandler):
     `place` is what the stream is called.
     """
 
-    def __init__(self, stream: object, place: str) -> None:
+    def __init__(self, stream: Any, place: str) -> None:
         super().__init__(stream)
         self.place = place
         self.addFilter(lambda record: not getattr(record, "file_only", False))
@@ -56,7 +58,7 @@ class ConsoleHandler(_TellsOnce, logging.StreamHandler):
 class FileHandler(_TellsOnce, logging.FileHandler):
     """Writes to a file; what cannot be written when it is closed is lost."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         super().__init__(path, encoding="utf-8")
         self.place = str(path)
 
@@ -71,9 +73,9 @@ def writes_console() -> bool:
     return not handlers or any(handler.level < logging.ERROR for handler in handlers)
 
 
-def _is_terminal(stream: object) -> bool:
+def _is_terminal(stream: Any) -> bool:
     try:
-        return stream.isatty()
+        return bool(stream.isatty())
     except (AttributeError, ValueError):
         return False
 

@@ -35,7 +35,8 @@ class Bar:
 
     def __init__(self, what: str, unit: str, *, wanted: bool = True) -> None:
         self.what, self.unit, self.wanted = what, unit, wanted
-        self.drawn, self._line = False, ("", 0.0, "", "")  # see `bar_line`
+        self._line: tuple[str, float | None, str, str] = ("", 0.0, "", "")  # see `bar_line`
+        self.drawn = False
         self._fd, self._pid, self._last = -1, os.getpid(), 0.0
 
     def __enter__(self) -> Bar:

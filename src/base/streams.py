@@ -62,7 +62,7 @@ def _is_plain(stream: TextIO | None, number: int) -> bool:
     return False
 
 
-def _opened(number: int, stream: TextIO | None) -> TextIO:
+def _opened(number: int, stream: io.TextIOWrapper | None) -> TextIO:
     raw = _Lasting(number, "w", closefd=False)
     if stream is None:
         return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace")

@@ -64,6 +64,7 @@ def unpack(archive: Path, target: Path) -> None:
         require_space(target, sum(sizes), f"unpacking {archive}")
         for path, _, stream in read(archive, target, contents=True):
             path.parent.mkdir(parents=True, exist_ok=True)
+            assert stream is not None  # contents=True
             with stream, path.open("wb") as output:
                 shutil.copyfileobj(stream, output, 2**20)
     except OSError as err:
@@ -108,5 +109,6 @@ def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tup
             if member.size < 0:
                 raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
             yield path, member.size, opened.extractfile(member) if contents else None
+        assert opened.fileobj is not None  # it is open
         while opened.fileobj.read(2**20):  # the checksum of what is compressed stands at its end
             pass

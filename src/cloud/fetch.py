@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 from src.base.errors import ConfigError, UserError
@@ -147,13 +148,17 @@ def _dataset_root(folder: Path, url: str) -> Path | None:
     return found[0] if found else None
 
 
+def _modified(folder: Path, name: str) -> int:
+    return (folder / name).stat().st_mtime_ns
+
+
 def _newest_checkpoint(path: Path) -> Path:
     """Return `path` if it is a file, else the newest checkpoint in it or in its ``checkpoints``."""
     if path.is_file():
         return path
     for folder in (path, path / FOLDER):
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        name = newest_name(names, lambda name, folder=folder: (folder / name).stat().st_mtime_ns)
+        name = newest_name(names, partial(_modified, folder))
         if name is not None:
             return folder / name
     raise UserError(f"--checkpoint_url {path}: no such file, and no folder with *.ckpt")

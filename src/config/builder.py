@@ -89,7 +89,7 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Co
             isinstance(value, Text) and value not in choices and value.lower() in ("null", "none", "~")
         ):
             return None
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build_section(hint, value, where, problems)
     if typing.get_origin(hint) is tuple:
         if isinstance(value, Text) and choices and not value.startswith("["):
@@ -212,6 +212,7 @@ def replace_evaluation(config: schema.Config, **values: Any) -> schema.Config:
 
 def with_image_size(config: schema.Config, size: tuple[int, int]) -> schema.Config:
     """Return the configuration with another ``Resize.target_size`` in the evaluation."""
-    resize, *others = config.data.eval_transforms.item_transforms
-    transforms = (dataclasses.replace(resize, target_size=tuple(size)), *others)
+    transforms = config.data.eval_transforms.item_transforms
+    resize: Any = transforms[0]
+    transforms = (dataclasses.replace(resize, target_size=tuple(size)), *transforms[1:])
     return replace_evaluation(config, item_transforms=transforms)

@@ -91,13 +91,13 @@ def parse_colors(entries: Mapping[str, str], num_classes: int, ignore_label: int
 
     def pairs(raw: str, target: str) -> Iterator[tuple[Color, int]]:
         match = _COLOR.fullmatch(raw)
-        color = tuple(map(int, match.groups())) if match else (256,)
-        if max(color) > 255:
+        red, green, blue = map(int, match.groups()) if match else (256, 256, 256)
+        if max(red, green, blue) > 255:
             raise ValueError("a colour is R G B, each 0..255")
         train_id, *more = _train_ids(target, ignore_label)
         if more:
             raise ValueError(f"expected one train id, got {target}")
-        return iter([(color, train_id)])
+        return iter([((red, green, blue), train_id)])
 
     if len(entries) > MOST_COLORS:
         raise ConfigError(f"has {len(entries)} colours, the limit is {MOST_COLORS}")

@@ -32,7 +32,7 @@ def with_protocol(data: Data, name: str) -> Data:
     protocol, used = PROTOCOLS[name], data.eval_transforms
     size, stride = (used.crop_size, used.crop_stride) if protocol.windows else (None, None)
     if protocol.windows and size is None:
-        size = data.train_transforms.item_transforms[0].crop_size
+        size = data.train_transforms.crop_size
     several = protocol.multi_scale
     used = dataclasses.replace(used, multi_scale=several, flip=several, crop_size=size, crop_stride=stride)
     return dataclasses.replace(data, eval_transforms=used)

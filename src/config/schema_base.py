@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
@@ -22,7 +22,7 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
     help: str = "",  # noqa: A002 - what argparse calls it
     *,
     scripts: Iterable[str] = ALL,
-    choices: tuple = (),
+    choices: Collection[Any] = (),
     check: Callable[[Any], str] | None = None,
     words: tuple[str, ...] = (),
     run_only: bool = False,
@@ -40,8 +40,8 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
         run_only: the key belongs to one invocation, not to the recipe: a saved configuration does not pass it on.
         may_change: a resumed run may change the key without another result.
     """
-    metadata = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check, "words": words}
-    metadata |= {"run_only": run_only, "may_change": may_change, "is_path": check is not_empty}
+    metadata: dict[str, Any] = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check}
+    metadata |= {"words": words, "run_only": run_only, "may_change": may_change, "is_path": check is not_empty}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -1,7 +1,8 @@
 """The configuration keys of the data set and of lists of transforms; part of `src/config/schema.py`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 from src.base.errors import ConfigError
 from src.config.label_maps import parse_colors, parse_ids
@@ -11,6 +12,7 @@ from src.config.schema_base import Section, at_least, between, key, not_empty, p
 MAX_PIXELS = 200_000_000
 
 
+@dataclass(frozen=True)
 class Transform(Section):
     """Base of the transforms: each is the frozen dataclass that configures it, called with ``(image, label, rng)``.
 
@@ -18,6 +20,7 @@ class Transform(Section):
     data.ignore_label.
     """
 
+    __call__: ClassVar[Callable[..., Any]]
     in_training: ClassVar[bool] = True  # whether it has a place among data.train_transforms
     in_evaluation: ClassVar[bool] = False  # and among data.eval_transforms
 
@@ -47,6 +50,13 @@ class TrainTransforms(Section):
 
     item_transforms: tuple[Transform, ...] = key(help="list of transforms, applied in order")
 
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the windows that RandomResizeCrop, the first transform, cuts."""
+        first: Any = self.item_transforms[0]
+        size: tuple[int, int] = first.crop_size
+        return size
+
     def problems(self) -> list[str]:
         return transform_order_problems(self.item_transforms, "RandomResizeCrop", "in_training")
 
@@ -71,6 +81,13 @@ class EvalTransforms(Section):
         None, "rows and columns from one window to the next; null = two thirds of crop_size", check=at_least(1)
     )
     crop_batch: int = key(2, "windows that the network takes at a time", check=at_least(1))
+
+    @property
+    def target_size(self) -> tuple[int, int]:
+        """Height and width that Resize, the first transform, brings pictures to."""
+        first: Any = self.item_transforms[0]
+        size: tuple[int, int] = first.target_size
+        return size
 
     def problems(self) -> list[str]:
         problems = problem_unless(len(self.img_ratios) > 0, "img_ratios", "needs at least one ratio")

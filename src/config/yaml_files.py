@@ -148,7 +148,7 @@ def merge(low: dict, high: dict) -> dict:
 
 def _change(entries: list, changes: dict, where: str) -> list:
     """Return a list of named entries with other arguments for some of them."""
-    names = list(map(_name_of, entries))
+    names = [name for name in map(_name_of, entries) if name]
     unknown = next((name for name in changes if name not in names), None)
     if unknown is not None:
         raise ConfigError(f"{where}: the list has no entry {unknown!r} to change{nearest(str(unknown), names)}")

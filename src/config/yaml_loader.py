@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
     depth = nodes = 0
     merged = 0  # pairs that `<<` has led to
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         self.nodes += 1
         if self.nodes > MOST_VALUES:
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         finally:
             self.depth -= 1
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key_node, _ in node.value:
@@ -126,7 +126,7 @@ def _two_readings(text: str, value: Any) -> str:
 
 
 def _read_text(loader: _Loader, node: yaml.ScalarNode) -> str:
-    text = loader.construct_yaml_str(node)
+    text = loader.construct_scalar(node)
     return Text(text) if node.style is None and text.lower() == "none" else text
 
 

@@ -18,6 +18,7 @@ from src.config.schema_data import MAX_PIXELS
 from src.data.classes import Dataset, Folders, LabelClass
 from src.data.image_files import PngHeader, check_label_header, decode_label
 from src.data.orientations import read_aligned
+from src.data.picture_sizes import size_of
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
@@ -143,9 +144,9 @@ def read_pair(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
     image, label = read_aligned(image_path, label_path, coding.decode, max_pixels)
-    if label is None:
+    if label is None or label_path is None:
         return image, None
-    check_same_size(image_path, image.shape[:2], label_path, label.shape)
+    check_same_size(image_path, size_of(image), label_path, size_of(label))
     return image, coding.to_train_ids(label, label_path)
 
 
@@ -178,7 +179,7 @@ def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labe
         return Samples(split, _read_list(list_file, split, dataset, labelled))
     if dataset.folders is None:
         raise DataError(f"{list_file}: no such file; {_expected(split, dataset)}")
-    return Samples(split, _scan_folders(root, split, dataset, labelled))
+    return Samples(split, _scan_folders(root, split, dataset, dataset.folders, labelled))
 
 
 def _require_list(path: Path) -> None:
@@ -248,8 +249,10 @@ def _parse_line(line: str, where: str, split: str) -> tuple[str, str | None]:
     return fields[0], None
 
 
-def _scan_folders(root: Path, split: str, dataset: Dataset, labelled: bool) -> list[tuple[str, str | None]]:
-    image_folder, image_suffix, label_folder, label_suffix = dataset.folders
+def _scan_folders(
+    root: Path, split: str, dataset: Dataset, folders: Folders, labelled: bool
+) -> list[tuple[str, str | None]]:
+    image_folder, image_suffix, label_folder, label_suffix = folders
     image_root, label_root = root / image_folder / split, root / label_folder / split
     images = _names(image_root, image_suffix)
     labels = _names(label_root, label_suffix) if labelled else set()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 from src.base.errors import DataError
 from src.config.schema_data import MAX_PIXELS
@@ -32,8 +33,8 @@ class DecoderReports:
 
     def __init__(self) -> None:
         self._lock, self._has_failed = threading.Lock(), False
-        self._free: list[subprocess.Popen] = []
-        self._all: list[subprocess.Popen] = []
+        self._free: list[subprocess.Popen[str]] = []
+        self._all: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> DecoderReports:
         return self
@@ -71,7 +72,7 @@ class DecoderReports:
         if damage:
             raise DataError(f"{path}: damaged, the decoder reports: {damage}; copy or download it again")
 
-    def _take(self) -> subprocess.Popen | None:
+    def _take(self) -> subprocess.Popen[str] | None:
         """Return a decoder that waits for a path; None where none can be started."""
         with self._lock:
             if self._free or self._has_failed:
@@ -105,31 +106,44 @@ def _is_jpeg(path: str) -> bool:
         return False
 
 
-def _start() -> subprocess.Popen | None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+def _start() -> subprocess.Popen[str] | None:
     try:
-        process = subprocess.Popen([sys.executable, str(_PROGRAM)], **pipes, text=True)
+        process = subprocess.Popen(
+            [sys.executable, str(_PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
     except OSError:
         return None
-    if process.stdout.readline():  # ready
+    if _pipes(process)[1].readline():  # ready
         return process
     _end(process)
     return None
 
 
-def _ask(process: subprocess.Popen, line: str) -> str:
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    assert process.stdin is not None  # _start has asked for both
+    assert process.stdout is not None
+    return process.stdin, process.stdout
+
+
+def _ask(process: subprocess.Popen[str], line: str) -> str:
     """Send a line and return the one that comes back; "" if the process is gone."""
+    questions, answers = _pipes(process)
     try:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        return process.stdout.readline()
+        questions.write(line + "\n")
+        questions.flush()
+        return answers.readline()
     except (OSError, ValueError):
         return ""
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
+    questions, answers = _pipes(process)
     with contextlib.suppress(OSError):
-        process.stdin.close()
-    process.stdout.close()
+        questions.close()
+    answers.close()

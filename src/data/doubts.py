@@ -45,6 +45,7 @@ class Doubts:
             lines.append(f"{self.split}: {first}" + (f" ({more} more of this kind)" if more else ""))
         if self._enlarged:
             enlargement, path, (height, width) = max(self._enlarged)
+            assert self.resize is not None  # by whose size they are enlarged
             target = "{}x{}".format(*self.resize.target_size)
             lines.append(
                 f"{self.split}: evaluation enlarges {len(self._enlarged)} images, up to {enlargement:.2f} times: "

@@ -14,6 +14,7 @@ from src.base.paths import fitting
 from src.config import schema
 from src.data.cityscapes import list_samples, read_pair
 from src.data.label_maps import label_coding
+from src.data.picture_sizes import size_of
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
@@ -88,7 +89,7 @@ class EvalSamples:
     def __getitem__(self, index: int) -> EvalSample:
         image_path, label_path = self.samples[index]
         image, label = read_pair(image_path, label_path, self.coding, self.max_pixels)
-        original = image.shape[:2]
+        original = size_of(image)
         image, label = self.transforms(image, label)
         fitted = self.resize.fitted_size(*original)
         return EvalSample(image, label, fitted, original, image_path, label_path, self.stems[index])

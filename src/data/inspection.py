@@ -19,6 +19,7 @@ from src.data.cityscapes import LabelCoding, Samples, check_same_size
 from src.data.decoder_report import DecoderReports
 from src.data.image_files import read_image, read_label
 from src.data.orientations import TRANSPOSED, orientation_doubt, orientation_of
+from src.data.picture_sizes import size_of
 from src.data.prefetch import map_ahead, usable_workers
 
 MISSING, UNREADABLE, VALUES, SIZES, LIST = "missing", "unreadable", "values", "sizes", "list"
@@ -97,6 +98,7 @@ class SplitFacts:
         self.pixels += classes
         self.images += classes > 0
         if valid.any() and not classes.any():
+            assert facts.label_path is not None  # whose pixels they are
             self.empty_labels.append(facts.label_path)
         self.ignored += int(valid.sum() - classes.sum())
         self.invalid += int(facts.counts.sum() - valid.sum())
@@ -143,14 +145,14 @@ def inspect_pair(
     if label_path is not None:
         with _collect(problems, _kind_of_file(label_path), label_path):
             label = read_label(label_path, coding.decode, max_pixels)
-    if label is None:
-        return PairFacts(None if image is None else image.shape[:2], None, tuple(problems))
+    if label is None or label_path is None:
+        return PairFacts(None if image is None else size_of(image), None, tuple(problems))
     counts = np.bincount(label.ravel(), minlength=256)
     with _collect(problems, VALUES, label_path, tuple(coding.as_stored(impossible_values(counts, coding)))):
         coding.check(label, label_path)
     if image is None:
         return PairFacts(None, counts, tuple(problems), label_path)
-    size = _check_alignment(image_path, image.shape[:2], label_path, label.shape, problems)
+    size = _check_alignment(image_path, size_of(image), label_path, size_of(label), problems)
     return PairFacts(size, counts, tuple(problems), label_path, _digest(image, label))
 
 
@@ -170,8 +172,8 @@ def _check_alignment(
 
 
 def _digest(image: np.ndarray, label: np.ndarray) -> bytes:
-    content = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16)
-    content.update(np.ascontiguousarray(label))
+    content = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16)
+    content.update(np.ascontiguousarray(label).data)
     return content.digest()
 
 

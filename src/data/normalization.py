@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,12 @@ def scale_problems(mean: Sequence[float], std: Sequence[float], *, is_scale: boo
     return [f"is_scale: {' and '.join(shown)} {verb} of values {what}: {way_out} by 255"]
 
 
-def normalization_of(transforms: Sequence[schema.Transform]) -> schema.Transform:
+def normalization_of(transforms: Iterable[object]) -> Any:
     """Return the Normalize of a list of item transforms, which always has one."""
     return next(transform for transform in transforms if type(transform).__name__ == "Normalize")
 
 
-def denormalized(image: np.ndarray, normalize: schema.Transform) -> np.ndarray:
+def denormalized(image: np.ndarray, normalize: Any) -> np.ndarray:
     """Undo a Normalize: (3, H, W) float32 to RGB (H, W, 3) uint8, each value the grey level it was made from."""
     settings = {"mean": normalize.mean, "std": normalize.std, "is_scale": normalize.is_scale}
     mean, std = GREY_LEVELS * _levels(settings)

@@ -6,6 +6,8 @@ import re
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
 from src.data.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_size
 
 Size = tuple[int, int]
@@ -17,6 +19,12 @@ _WIDTH, _HEIGHT = 256, 257  # tags of a TIFF
 _ENTRIES = 1 << 16  # of a directory; one that promises more is damaged
 _TYPES = {3: "H", 4: "I", 16: "Q"}  # of the values of these tags
 _BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
+
+
+def size_of(picture: np.ndarray) -> Size:
+    """Return height and width of a picture (H, W) or (H, W, channels)."""
+    height, width = picture.shape[:2]
+    return height, width
 
 
 def stored_size(data: bytes) -> Size | None:
@@ -44,7 +52,7 @@ def _at(form: str, offset: int, *, turned: bool = False) -> Callable[[bytes], Si
     return read
 
 
-def _bmp(data: bytes) -> Size:
+def _bmp(data: bytes) -> Size | None:
     (header,) = struct.unpack_from("<I", data, 14)
     return _at("<HH" if header == 12 else "<ii", 18)(data)
 

@@ -8,7 +8,7 @@ through shared memory, and they need a large /dev/shm and the fork of a process 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ def usable_workers(requested: int, num_items: int, ranks_on_host: int = 1) -> in
     return max(1, min(requested, usable_cores() // ranks_on_host, num_items))
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for all `items`, in their order, computed by `workers` threads ahead of time.
 
     At most twice as many results as there are workers wait to be taken. An exception of `function` is raised where its

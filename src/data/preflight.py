@@ -27,7 +27,7 @@ from src.data.image_files import (
 )
 from src.data.label_maps import label_coding
 from src.data.orientations import HEAD_BYTES, aligned_size, orientation_of
-from src.data.picture_sizes import stored_size
+from src.data.picture_sizes import size_of, stored_size
 from src.data.prefetch import map_ahead, usable_workers
 from src.data.repetitions import repetitions
 from src.data.transforms.resize import Resize
@@ -163,9 +163,10 @@ def _check_pair(
         return
     label_header = _read_header(label_path, max_pixels)
     coding.check_header(label_path, label_header)
+    assert label_header is not None  # check_header refuses what is no PNG
     label_tag = orientation_of(label_path, HEAD_BYTES)
     if stored is None:
-        size = read_image(image_path, max_pixels=max_pixels).shape[:2]
+        size = size_of(read_image(image_path, max_pixels=max_pixels))
     else:
         size = aligned_size(stored, image_tag, label_tag)
     check_same_size(image_path, size, label_path, label_header.size)

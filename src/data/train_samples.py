@@ -57,7 +57,9 @@ class TrainSamples:
         """Return image (3, H, W) float32 and train ids (H, W) uint8, the same ones whenever it is asked."""
         epoch, index = epoch_and_index
         image, label = read_pair(*self.samples[index], self.coding, self.max_pixels)
-        return self.transforms(image, label, np.random.default_rng((self.seed, epoch, index)))
+        image, label = self.transforms(image, label, np.random.default_rng((self.seed, epoch, index)))
+        assert label is not None  # no training picture is without
+        return image, label
 
 
 def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> TrainSamples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def create_transforms(transforms: Sequence[Transform], ignore_label: int) -> Com
     return Compose([_with_ignore_label(transform, ignore_label) for transform in transforms])
 
 
-def _with_ignore_label(transform: Transform, ignore_label: int) -> Transform:
+def _with_ignore_label(transform: Any, ignore_label: int) -> Transform:
     if getattr(transform, "ignore_label", ignore_label) is None:
         return dataclasses.replace(transform, ignore_label=ignore_label)
     return transform

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _BITS = 16  # of a whole number in each float32 that is added up: exact for up to 256 ranks
 _TEXT_BYTES = 4096
@@ -33,12 +34,12 @@ class Communicator:
 
         return sum_over_ranks()
 
-    def sum_floats(self, values: np.ndarray) -> np.ndarray:
+    def sum_floats(self, values: ArrayLike) -> np.ndarray:
         """Add up float32 arrays of one shape over all ranks."""
         values = np.asarray(values, np.float32)
         return values if self.rank_size == 1 else self._all_reduce(values)
 
-    def sum_integers(self, values: np.ndarray) -> np.ndarray:
+    def sum_integers(self, values: ArrayLike) -> np.ndarray:
         """Add up arrays of non-negative whole numbers below 2**63 exactly; int64.
 
         The CPU's all-reduce knows floats only, so the numbers travel in pieces of 16 bits.

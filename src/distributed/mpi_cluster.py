@@ -28,7 +28,7 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
         from mpi4py import MPI
     except (ImportError, RuntimeError) as err:
         raise UserError(f"mpirun on the CPU needs mpi4py and its MPI library: pip install mpi4py ({err})") from err
-    told = None
+    told: tuple[str, int, int] | str | None = None
     if placement.rank == 0:
         try:
             told = _start(placement, environment, answer_delay)
@@ -39,6 +39,7 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
     MPI.Finalize()
     if isinstance(told, str):
         raise UserError(told)
+    assert told is not None  # rank 0 has one or the other
     host, port, end_port = told
     if placement.rank:
         try:

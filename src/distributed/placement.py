@@ -132,10 +132,10 @@ def _in_cluster(environment: Mapping[str, str], rank: int | None, size: int | No
 
 
 def _under_mpirun(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:
-    local = [integer(environment, f"OMPI_COMM_WORLD_LOCAL_{name}") for name in ("RANK", "SIZE")]
-    if rank is None or None in local:
+    local_rank, local_size = (integer(environment, f"OMPI_COMM_WORLD_LOCAL_{name}") for name in ("RANK", "SIZE"))
+    if rank is None or size is None or local_rank is None or local_size is None:
         raise UserError("OMPI_COMM_WORLD_SIZE is set but its RANK, LOCAL_RANK or LOCAL_SIZE is not; start with mpirun")
-    return Placement(MPIRUN, rank, size, *local)
+    return Placement(MPIRUN, rank, size, local_rank, local_size)
 
 
 def _in_rank_table(environment: Mapping[str, str], rank: int | None, size: int | None) -> Placement:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from src.base.errors import UserError
 from src.distributed.child_process import SAFE_PATH, for_modules
@@ -76,7 +76,7 @@ def start_scheduler(
     """
     environment = {k: v for k, v in for_modules(environment).items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
-    streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
     # A session of its own: a terminal's Ctrl-C is for the ranks, which need the scheduler until they have ended.
     process = subprocess.Popen(_command(answer_delay), cwd=ROOT, env=environment, start_new_session=True, **streams)
     end = time.monotonic() + START_SECONDS

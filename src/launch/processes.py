@@ -38,7 +38,7 @@ def run_together(
     commands: Sequence[Sequence[str]],
     environments: Sequence[Mapping[str, str]],
     *,
-    logs: Sequence[Path] = (),
+    logs: Sequence[Path | None] = (),
     shown: Path | None = None,
     reports: Path | None = None,
     by_runners: bool = False,
@@ -106,11 +106,13 @@ def _start(
     shared: bool,
 ) -> subprocess.Popen:
     """Start one process in a session of its own; `shared` lets its output go to this process's as well."""
-    options = {"env": dict(environment), "stdin": subprocess.DEVNULL, "start_new_session": True, **outputs}
+    options: dict[str, Any] = {"env": dict(environment), "stdin": subprocess.DEVNULL, **outputs}
     with contextlib.ExitStack() as stack:
         if log is not None and not shared:
             options["stdout"] = stack.enter_context(log.open("wb"))
-        return subprocess.Popen(command, preexec_fn=lambda: end_with_parent(signal.SIGTERM), **options)
+        return subprocess.Popen(
+            command, start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGTERM), **options
+        )
 
 
 def _wait(processes: Sequence[subprocess.Popen], stopped: Sequence[int] = ()) -> int:

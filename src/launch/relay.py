@@ -48,7 +48,9 @@ async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaita
     connections: set[asyncio.Task] = set()
 
     async def connect(from_rank: asyncio.StreamReader, to_rank: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in one
+        connections.add(task)
         try:
             from_scheduler, to_scheduler = await asyncio.open_connection(LOOPBACK, port)
         except OSError:  # it has just ended

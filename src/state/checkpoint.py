@@ -97,7 +97,7 @@ def require_intact(path: str | Path) -> None:
         special = special_kind(path)
         raise CheckpointError(f"{path}: is {special}, no checkpoint" if special else f"no such checkpoint: {path}")
     kind = kind_of_file(path)
-    if kind not in (None, CHECKPOINT):
+    if kind is not None and kind != CHECKPOINT:
         raise CheckpointError(misfit(path, kind, "a checkpoint"))
     soundness.verify(path)
 
@@ -167,12 +167,12 @@ def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
         CheckpointError: it holds weights only.
     """
     try:
-        numbers = [int(values[STATE_PREFIX + name][0]) for name in ("step", "total_step", "total_batch", "seed")]
+        numbers = {name: int(values[STATE_PREFIX + name][0]) for name in ("step", "total_step", "total_batch", "seed")}
     except KeyError as err:
         raise CheckpointError(
             f"{path}: holds no training state to resume from; --finetune_ckpt takes its weights"
         ) from err
-    return RunInfo(*numbers)
+    return RunInfo(numbers["step"], numbers["total_step"], numbers["total_batch"], numbers["seed"])
 
 
 def newest_complete(folder: Path) -> Path | None:

@@ -40,8 +40,9 @@ def memory_text(communicator: Communicator, host: float, device: float | None) -
     """
     text = _peaks(host, device)
     if communicator.rank_size > 1:
-        largest = [None if peak is None else communicator.largest(round(peak)) for peak in (host, device)]
-        text += f"; of all {communicator.rank_size} ranks at most {_peaks(*largest)}"
+        most = communicator.largest(round(host))
+        most_of_device = None if device is None else communicator.largest(round(device))
+        text += f"; of all {communicator.rank_size} ranks at most {_peaks(most, most_of_device)}"
     if device is None and ms.get_context("device_target") != "CPU":
         text += f"; MindSpore {ms.__version__} does not tell the device's"
     return text

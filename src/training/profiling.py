@@ -31,7 +31,7 @@ class ProfileSteps(Callback):
         self.state, self.folder = state, folder
         self.first = state.step
         self.began: int | None = None
-        self.finish: Callable[[], None] | None = None
+        self.finish: Callable[[], None]  # from `began` on
         self.done = False
 
     def on_train_step_end(self, run_context: Any) -> None:

@@ -124,9 +124,9 @@ class StepLogger(Callback):
         if self.metrics_path is not None:
             with side_file(self.metrics_path):
                 append_json(self.metrics_path, record)
-        if self.overflows is not None and record["overflows"] > self.overflows:
+        if self.overflows is not None and int(overflows) > self.overflows:
             logger.warning("gradients of %d steps so far were not finite, loss scale %g", overflows, scale)
-        self.overflows = record["overflows"]
+        self.overflows = int(overflows)
         self._log_progress(per_step, record)
 
     def _log_progress(self, per_step: float, record: dict) -> None:

@@ -7,6 +7,7 @@ import logging
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 
@@ -74,8 +75,8 @@ def set_up_run(
 
         modelarts.watch(runtime.local_rank, communicator.broadcast_text(platform.node()) == platform.node())
     ms.set_seed(config.seed)
-    found = {"device_target": runtime.device_target, "device_id": runtime.device_id}
-    config = dataclasses.replace(config, **found, save_dir=save_dir and str(save_dir))
+    found: dict[str, Any] = {"device_target": runtime.device_target, "device_id": runtime.device_id}
+    config = dataclasses.replace(config, **found, save_dir=None if save_dir is None else str(save_dir))
     log_configuration(config, DEFAULT_CONFIG)
     return config, runtime, communicator
 

@@ -166,8 +166,8 @@ def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> 
 
 def _head_problems(config: schema.Config) -> list[str]:
     """Check that each head of the network has a weight; which heads it has is only looked up where it matters."""
-    usual = schema.Config.__dataclass_fields__
-    if config.net == usual["net"].default and len(config.loss_weight) == len(usual["loss_weight"].default):
+    usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(schema.Config)}
+    if config.net == usual["net"] and len(config.loss_weight) == len(usual["loss_weight"]):
         return []  # MindSpore, which the network needs, stays out of it
     heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
     return problem_unless(

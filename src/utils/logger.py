@@ -9,7 +9,7 @@ from pathlib import Path
 from src.base.log_handlers import ConsoleHandler, FileHandler
 
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
-_OWN, _EARLY = "bisenetv2", "bisenetv2 early"
+_OWN = "bisenetv2"
 
 
 class _Early(logging.Handler):
@@ -27,9 +27,7 @@ def keep_early_records() -> None:
     """Keep what is logged from now on until `setup_logging` opens a file."""
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    early = _Early()
-    early.set_name(_EARLY)
-    root.addHandler(early)
+    root.addHandler(_Early())
 
 
 def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
@@ -63,7 +61,7 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
 
 def _replay(root: logging.Logger, handlers: list[logging.Handler], had_console: bool) -> None:
     """Give the new handlers what was logged before them; the first file ends the keeping."""
-    for early in [handler for handler in root.handlers if handler.get_name() == _EARLY]:
+    for early in [handler for handler in root.handlers if isinstance(handler, _Early)]:
         files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]
         for handler in files if had_console else handlers:
             for record in early.records:

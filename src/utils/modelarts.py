@@ -12,6 +12,7 @@ import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from src.base.errors import ConfigError, TerminatedError
 from src.base.files import make_folder
@@ -90,7 +91,7 @@ def _refuse_contradictions(config: schema.Config, script: str) -> None:
 
 def _configured(config: schema.Config, script: str, found: dict[str, str]) -> schema.Config:
     """Put the folders and files in `found`, by the name of their URL, where the script looks for them."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if "data_url" in found:
         changes["data"] = dataclasses.replace(config.data, dataset_dir=found["data_url"])
     if "checkpoint_url" in found:

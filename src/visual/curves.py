@@ -142,7 +142,7 @@ def _draw_heads(axes: _Axes, heads: Mapping[str, _Series]) -> None:
     title = "Loss of each head" + (f", average of {window} records" if window > 1 else "")
     axes.frame(title, empty=not any(len(head.steps) for head in heads.values()))
     styles = {name: _HEADS.get(name, usual) for name, usual in zip(heads, itertools.cycle(_HEADS.values()))}
-    for name, head in reversed(heads.items()):
+    for name, head in reversed(list(heads.items())):
         color, width = styles[name]
         axes.curve(head.steps, head.values, color, width=width)
     axes.legend([(name, styles[name][0]) for name, head in heads.items() if len(head.steps)])

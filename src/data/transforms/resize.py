@@ -13,6 +13,7 @@ from src.config.schema import Transform
 from src.config.schema_base import at_least, key, problem_unless, scale_interval, share
 from src.config.schema_data import MAX_PIXELS
 from src.data.draws import note
+from src.data.picture_sizes import size_of
 
 MOST_REDRAWS = 10  # of a window, see `RandomResizeCrop.cat_max_ratio`
 
@@ -66,7 +67,7 @@ class RandomResizeCrop(Transform):
         )
 
     def __call__(self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        original = label.shape
+        original = size_of(label)
         size = self._draw_size(original, rng)
         ignored = 255 if self.ignore_label is None else self.ignore_label  # None: outside of a configuration
         top, left = self._draw_corner(size, rng)
@@ -109,7 +110,7 @@ class RandomResizeCrop(Transform):
             counts[ignored] = 0
             if 0 < counts.max() <= self.cat_max_ratio * counts.sum():
                 break
-            corner = self._draw_corner(label.shape, rng)
+            corner = self._draw_corner(size_of(label), rng)
         return corner
 
 
@@ -163,7 +164,7 @@ def resize_corner(array: np.ndarray, size: tuple[int, int], end: tuple[int, int]
     scale = [new / old for new, old in zip(size, array.shape)]
     source = [min(old, int(np.ceil(last / s)) + 2) for old, last, s in zip(array.shape, end, scale)]
     if all(round(length * s) == length for length, s in zip(source, scale)):
-        source = array.shape[:2]
+        source = list(array.shape[:2])
     corner = cv2.resize(array[: source[0], : source[1]], None, fx=scale[1], fy=scale[0], interpolation=interpolation)
     return corner[: end[0], : end[1]]
 
