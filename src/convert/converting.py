@@ -73,7 +73,7 @@ def require_weights(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"--torch_file {path}: no such file")
     kind = kind_of_file(path)
-    if kind not in (None, PYTORCH, SAFETENSORS):
+    if kind is not None and kind not in (PYTORCH, SAFETENSORS):
         raise UserError(f"--torch_file {misfit(path, kind, 'a PyTorch file')}")
 
 
@@ -178,9 +178,9 @@ def origin_of(family: Family, num_classes: int | None, classes: tuple[str, ...])
         "bn_epsilon": family.bn_epsilon,
         "bga_pointwise_bias": family.pointwise_bias,
     }
-    normalize = {"mean": family.mean, "std": family.std, "is_scale": True, "norm_type": "mean_std"}
-    if num_classes is None:
-        normalize = None
+    normalize: dict[str, Any] | None = None
+    if num_classes is not None:
+        normalize = {"mean": family.mean, "std": family.std, "is_scale": True, "norm_type": "mean_std"}
     return Origin("BiSeNetV2", variant, num_classes, classes or None, normalize)
 
 

@@ -10,6 +10,7 @@ import collections
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _require_few_numbers(tensors: dict[str, Any]) -> None:
     numbers = {name: math.prod(tensor.shape) for name, tensor in tensors.items()}
     total = sum(numbers.values())
     if total > MOST_NUMBERS:
-        most = max(numbers, key=numbers.get)
+        most = max(numbers, key=numbers.__getitem__)
         raise ValueError(
             f"holds {total:.3g} numbers, {numbers[most]:.3g} of them in {most}; a BiSeNetV2 has a few million; "
             "save its weights alone"
@@ -218,4 +219,5 @@ if __name__ == "__main__":
             f"{sys.executable} has no PyTorch: pip install -r requirements/torch.txt, "
             "or name an interpreter that has it with --torch_python"
         )
-    {"read": read, "write": write}[what](Path(source), Path(target), *more)
+    jobs: dict[str, Callable[..., None]] = {"read": read, "write": write}
+    jobs[what](Path(source), Path(target), *more)

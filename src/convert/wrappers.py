@@ -23,8 +23,8 @@ def networks_in(names: Iterable[str]) -> dict[str, dict[str, str]]:
     if len(given) < len(names):  # then the wrappers tell tensors apart
         given = {name: name for name in names}
     signs = [family.sign for family in FAMILIES.values()]
-    starts = {name[: -len(sign)] for name in given for sign in signs if name.endswith(sign)}
-    starts = sorted((start for start in starts if not start or start.endswith(".")), key=len, reverse=True)
+    before = {name[: -len(sign)] for name in given for sign in signs if name.endswith(sign)}
+    starts = sorted((start for start in before if not start or start.endswith(".")), key=len, reverse=True)
     found: dict[str, dict[str, str]] = {start: {} for start in reversed(starts)}
     for name, original in given.items():
         start = next((start for start in starts if name.startswith(start)), None)

@@ -97,6 +97,7 @@ def evaluate_all(
     matrices = [ConfusionMatrix(num_classes, ignore_label) for _ in infers]
 
     def count(sample: EvalSample, predictions: Sequence[np.ndarray]) -> None:
+        assert sample.label is not None  # there is nothing to score otherwise
         for matrix, prediction in zip(matrices, predictions):
             matrix.update(sample.label, prediction)
         if on_prediction:

@@ -27,7 +27,8 @@ def windows_of(transforms: schema.EvalTransforms) -> Windows | None:
     size, stride, batch_size = transforms.crop_size, transforms.crop_stride, transforms.crop_batch
     if size is None:
         return None
-    return Windows(size, stride or tuple(-(-2 * length // 3) for length in size), batch_size)
+    height, width = size
+    return Windows(size, stride or (-(-2 * height // 3), -(-2 * width // 3)), batch_size)
 
 
 def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
@@ -39,7 +40,7 @@ def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
         "multi_scale": transforms.multi_scale,
         "img_ratios": list(transforms.img_ratios) if transforms.multi_scale else [1.0],
         "flip": transforms.flip,
-        "image_size": list(transforms.item_transforms[0].target_size),
+        "image_size": list(transforms.target_size),
     }
     windows = windows_of(transforms)
     return protocol | ({"crop_size": list(windows.size), "crop_stride": list(windows.stride)} if windows else {})

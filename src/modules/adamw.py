@@ -46,6 +46,7 @@ class AdamW(nn.Optimizer):
     ) -> None:
         super().__init__(rates.astype(np.float32).tolist(), parameters, weight_decay=0.0)
         self.betas, self.eps = betas, eps
+        self.none_yet: tuple[Tensor, ...] = ()
         self.corrections = tuple(bias_corrections(beta, len(rates)) for beta in betas)
         self.decays, self.factors = tuple(decays), tuple(factors)
         self.fused = on_cpu() if fused is None else fused
@@ -62,7 +63,7 @@ class AdamW(nn.Optimizer):
         second = table_entry(self.corrections[1], self.steps)
         root = ops.sqrt(second)
         size, eps = root / first, self.eps * root  # corrections of rate and eps instead of both means
-        done = ()
+        done = self.none_yet
         for i in range(len(self.parameters)):
             step = rate * self.factors[i] * size
             done += (self._update(i, gradients[i], step, eps, self.decays[i] / size),)

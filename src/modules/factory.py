@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mindspore import nn
@@ -49,6 +50,7 @@ def create_criterion(
 
 def learning_rates(optimizer: schema.Optimizer, total_step: int, warmup_step: int) -> np.ndarray:
     """Return the learning rate of each step, (total_step,) float64, see `polynomial_decay`."""
+    assert optimizer.lr_init is not None  # every optimizer has one, see its section
     return polynomial_decay(
         total_step, warmup_step, start=optimizer.lr_init, end=optimizer.lr_end, power=optimizer.lr_power
     )
@@ -90,7 +92,7 @@ def create_train_cell(
     if rates is None:
         rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     optimizer = create_optimizer(network, config.optimizer, rates)
-    options = {
+    options: dict[str, Any] = {
         "loss_scaler": choose_loss_scaler(config),
         "loss_scale": config.ms_loss_scaler_value,
         "scale_window": config.ms_loss_scaler_window,

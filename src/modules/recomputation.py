@@ -58,7 +58,7 @@ class RunningStatistics(nn.Cell):
         self.running = ParameterTuple([p for cell in cells for p in (cell.moving_mean, cell.moving_variance)])
         self.share = tuple(cell.momentum for cell in cells for _ in range(2))  # of the batch
 
-    def begin(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def begin(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the image, for whose use they are copied first, and the copies."""
         before = [self.running[i] * (1 - self.share[i]) for i in range(len(self.share))]
         return ops.depend(image, before), before

@@ -55,18 +55,18 @@ class SlidingWindows(nn.Cell):
         images = np.concatenate([picture.asnumpy() for picture in pictures])  # to (P * N, 3, H, W)
         height, width = images.shape[2:]
         images = self._pad(images)
-        sides = [window_starts(*side) for side in zip(images.shape[2:], self.size, self.stride)]
-        places = list(itertools.product(range(len(images)), *sides))
-        total = None
+        tops, lefts = (window_starts(*side) for side in zip(images.shape[2:], self.size, self.stride))
+        places = list(itertools.product(range(len(images)), tops, lefts))
+        total = np.zeros(0, np.float32)
         for first in range(0, len(places), self.batch_size):
             batch = places[first : first + self.batch_size]
             logits = self._logits(images, batch)
-            if total is None:
+            if first == 0:
                 total = np.zeros((len(images), logits.shape[1], *images.shape[2:]), np.float32)
             for (index, top, left), window in zip(batch, logits):
                 total[index, :, top : top + self.size[0], left : left + self.size[1]] += window
         if len(places) > len(images):
-            total /= self._windows_at(images.shape[2:], *sides)
+            total /= self._windows_at(images.shape[2:], tops, lefts)
         return np.split(total[:, :, :height, :width], len(pictures))
 
     def _pad(self, images: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ class SlidingWindows(nn.Cell):
             window[...] = images[index, :, top : top + self.size[0], left : left + self.size[1]]
         return self.network(Tensor(windows, ms.float32)).asnumpy()[: len(places)]
 
-    def _windows_at(self, shape: tuple[int, int], tops: Sequence[int], lefts: Sequence[int]) -> np.ndarray:
+    def _windows_at(self, shape: Sequence[int], tops: Sequence[int], lefts: Sequence[int]) -> np.ndarray:
         """Return how many windows cover each pixel, float32 of `shape`."""
         rows, columns = (np.zeros(length, np.float32) for length in shape)
         for counts, starts, window in ((rows, tops, self.size[0]), (columns, lefts, self.size[1])):
@@ -114,9 +114,10 @@ class SlidingMultiScaleInfer(MultiScaleInfer):
     def construct(self, image: Tensor) -> Tensor:
         if self.plain:
             return self.class_map(Tensor(self.windows(image)[0]))
-        size, totals = image.shape[2:], []
+        size = image.shape[2:]
+        totals: list[Tensor] = []
         for ratio in self.ratios:
             logits = self.windows(*self.inputs(image, inference_size(size, ratio)))
-            before = [(total,) for total in totals] or [()] * len(logits)
+            before = [[total] for total in totals] or [[]] * len(logits)
             totals = [self.add_probabilities(Tensor(x), size, *total) for x, total in zip(logits, before)]
         return self.largest(*totals)

@@ -7,6 +7,8 @@ Other devices get the plain operators, where a matrix unit of lower precision mu
 
 from __future__ import annotations
 
+from typing import Any
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -198,7 +200,7 @@ class MeanOverRanks(nn.Cell):
     def __init__(self, rank_size: int) -> None:
         super().__init__()
         self.rank_size = rank_size
-        self.all_reduce = ops.AllReduce(ops.ReduceOp.SUM) if rank_size > 1 else None
+        self.all_reduce: Any = ops.AllReduce(ops.ReduceOp.SUM) if rank_size > 1 else None
 
     def construct(self, x: Tensor) -> Tensor:
         if self.rank_size == 1:

@@ -63,7 +63,7 @@ class TrainOneStepCell(nn.Cell):
         statistics = [p for p in everything if p.name.endswith(("moving_mean", "moving_variance"))]
         self.statistics = ParameterTuple(statistics)
         self.has_average = average is not None
-        self.weight_average = average if self.has_average else nn.Identity()
+        self.weight_average = nn.Identity() if average is None else average
         self.fresh = tuple(float(p.name.endswith("moving_variance")) for p in statistics)
         self.grad = ops.GradOperation(get_by_list=True, sens_param=True)
         self.map = ops.HyperMap()

@@ -26,6 +26,7 @@ from src.modules.folding import fold_batch_norm
 from src.modules.inference_graph import NormalizeRGB, resize_by_products
 from src.offline import onnx_export, onnx_model
 from src.offline.descriptions import description_path
+from src.offline.mindir import MindIRModel
 from src.offline.models import load_model
 from src.offline.preparing import normalization
 from src.offline.tensors import Model
@@ -77,6 +78,7 @@ def check_device(config: schema.Config, runtime: Runtime) -> None:
 def deployed_network(config: schema.Config, values: dict[str, np.ndarray]) -> BiSeNetV2:
     """Make the network with the weights of a checkpoint in the form for runtimes, folded if so configured."""
     network = create_network(dataclasses.replace(config, mix=False), aux_heads=False).set_train(False)
+    assert config.checkpoint_file is not None  # where the values are from
     checkpoint.restore_network(network, values, config.checkpoint_file)
     if config.fold_bn:
         logger.info("folded %d batch normalisations into convolutions", fold_batch_norm(network))
@@ -101,7 +103,7 @@ def input_stage(config: schema.Config) -> NormalizeRGB | None:
 
 def image_size(config: schema.Config) -> tuple[int, int]:
     """Return the height and width of the model's input."""
-    return config.data.eval_transforms.item_transforms[0].target_size
+    return config.data.eval_transforms.target_size
 
 
 @contextlib.contextmanager
@@ -178,7 +180,7 @@ def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_t
 
 def file_version(loaded: Model) -> dict:
     """Return the version of a loaded model's format."""
-    if loaded.path.suffix == ".mindir":
+    if isinstance(loaded, MindIRModel):
         return {"mindir_version": loaded.info.mindir_version}
     return {"opset": onnx_model.opset(onnx_model.load(loaded.path))}
 

@@ -20,10 +20,10 @@ def check_suffix(path: Path) -> str:
     """
     kind = kind_of_file(path)
     if path.suffix not in SUFFIXES:
-        if kind in (None, TEXT):
+        if kind is None or kind == TEXT:
             raise ConfigError(f"{path}: neither .mindir nor .onnx; export.py writes them")
         raise ConfigError(f"{path}: is {kind.name}, and its name ends in neither .mindir nor .onnx; {kind.way_out}")
-    if kind not in (None, SUFFIXES[path.suffix]):
+    if kind is not None and kind != SUFFIXES[path.suffix]:
         raise ModelError(misfit(path, kind, SUFFIXES[path.suffix].name))
     return path.suffix
 
@@ -47,8 +47,7 @@ def load_model(
     if check_suffix(path) == ".onnx":
         from src.offline.onnx_model import OnnxModel
 
-        device = {"device_type": device_type, "device_id": device_id}
-        return OnnxModel(path, **device, num_threads=num_threads, verbose=verbose)
+        return OnnxModel(path, device_type=device_type, device_id=device_id, num_threads=num_threads, verbose=verbose)
     from src.offline.mindir import MindIRModel  # imports MindSpore
 
     return MindIRModel(path)

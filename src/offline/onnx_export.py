@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mindspore import Tensor, nn
 
@@ -51,7 +52,7 @@ def complete(path: Path, record: dict) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def rename_output(model: object, old: str, new: str) -> None:
+def rename_output(model: Any, old: str, new: str) -> None:
     """Rename an output of the graph; nothing in the graph reads it."""
     for node in model.graph.node:
         for number, name in enumerate(node.output):

@@ -37,11 +37,11 @@ def prepare(model: Any, opset: int, source: str | Path = "the model") -> list[st
         OnnxError: it cannot be converted.
     """
     onnx = import_extra("onnx")
-    if onnx_model.opset(model) < opset:
+    if (onnx_model.opset(model) or 0) < opset:
         converter = import_extra("onnx.version_converter")
         try:
             converted = converter.convert_version(model, opset)
-        except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
+        except onnx_model.graph_errors() as err:
             raise OnnxError(f"{source}: onnx cannot convert it: {one_line(err)}; {EXPORT_AGAIN}") from err
         model.CopyFrom(converted)
     _repeat_channels(model, onnx)

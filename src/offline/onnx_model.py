@@ -77,7 +77,7 @@ def names_in_utf8(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (UnicodeDecodeError, *_runtime_errors()) as err:
+    except _name_errors() as err:
         if str(err) and not isinstance(err, UnicodeDecodeError):
             raise
         raise OnnxError(f"{path}: damaged: holds names that are not UTF-8; copy or export it again") from err
@@ -179,9 +179,15 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(state, name) for name in names)
 
 
+def _name_errors() -> tuple[type[Exception], ...]:
+    return (UnicodeDecodeError, *_runtime_errors())
+
+
 def graph_errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX and ONNX Runtime about a graph, which have no base class of their own either."""
     return (
+        RuntimeError,
+        ValueError,
         import_extra("onnx.shape_inference").InferenceError,
         import_extra("onnx.version_converter").ConvertError,
         import_extra("onnx.checker").ValidationError,

@@ -73,9 +73,10 @@ def normalization(config: schema.Config) -> Normalize:
 
 def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:
     """Return the manifest of a run that has not written anything yet."""
+    assert config.input is not None  # the model's, or the default
     return Manifest(
         input=config.input,
-        image_size=config.data.eval_transforms.item_transforms[0].target_size,
+        image_size=config.data.eval_transforms.target_size,
         num_classes=config.num_classes,
         ignore_label=config.data.ignore_label,
         class_names=class_names(config),
@@ -111,6 +112,7 @@ def write_inputs(samples: EvalSamples, manifest: Manifest, folder: Path) -> int:
 
 def _write_sample(sample: EvalSample, folder: Path) -> int:
     name = input_name(sample.stem)
+    assert sample.label is not None  # what has none cannot be scored later
     write_whole(folder / "image" / name, sample.image.tobytes(), "the input ")
     write_whole(folder / "label" / name, sample.label.tobytes(), "the label ")
     return sample.image.nbytes

@@ -24,6 +24,7 @@ from src.base.errors import one_line
 from src.base.progress import Progress
 from src.config import schema
 from src.data.eval_samples import EvalSamples, restore_class_map
+from src.data.picture_sizes import size_of
 from src.offline import descriptions, onnx_graph, onnx_model
 from src.offline.onnx_model import OnnxError, OnnxModel
 from src.offline.tensors import TensorInfo
@@ -133,7 +134,7 @@ def quantize(
     with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
         try:
             tools.quantize_static(str(floating), str(target), reader, nodes_to_exclude=kept, **options)
-        except (RuntimeError, ValueError, *onnx_model.graph_errors()) as err:
+        except onnx_model.graph_errors() as err:
             reason = f"ONNX Runtime's tools cannot quantize it: {one_line(err)}"
             raise OnnxError(f"{source}: {reason}; {onnx_model.EXPORT_AGAIN}") from err
     return onnx_model.load(target)
@@ -193,13 +194,15 @@ def evaluate(models: dict[str, OnnxModel], samples: EvalSamples, config: schema.
             for model in models.values() if index == 0 else ():
                 for _ in range(WARMUP):
                     model(sample.image[None])
+            label = sample.label
+            assert label is not None  # there is nothing to score otherwise
             turn = list(models) if index % 2 else list(reversed(models))
             for name in turn:
                 start = time.perf_counter()
                 result = models[name](sample.image[None])[0]
                 times[name].append(1000 * (time.perf_counter() - start))
                 class_map = result if result.ndim == 2 else result.argmax(axis=0)
-                matrices[name].update(sample.label, restore_class_map(class_map, sample.fitted, sample.label.shape))
+                matrices[name].update(label, restore_class_map(class_map, sample.fitted, size_of(label)))
             progress.advance()
     return {
         name: Score(mean_iou(iou(matrices[name].counts)), statistics.median(times[name]), model.path.stat().st_size)

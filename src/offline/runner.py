@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from src.base.errors import UserError
 from src.distributed.child_process import end_with_parent
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     logger.info("building the runner for %s in %s", lite_home(), folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # cmake may be this Python's
     command = ["bash", str(SOURCES / "build.sh"), str(folder)]
-    own = {"check": False, "preexec_fn": lambda: end_with_parent(signal.SIGTERM)}
+    own: dict[str, Any] = {"check": False, "preexec_fn": lambda: end_with_parent(signal.SIGTERM)}
     done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, **own)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]

@@ -67,7 +67,7 @@ def read_model(path: Path, error: type[ModelError]) -> bytes:
     except OSError as err:
         raise error(f"cannot read the model {path}: {err.strerror}") from err
     kind = kind_of(data[:HEAD])
-    if kind not in (None, *error.kinds):
+    if kind is not None and kind not in error.kinds:
         raise error(misfit(path, kind, error.wanted))
     return data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -13,6 +14,7 @@ from mindspore import Tensor, nn
 from src.config import schema
 from src.config.builder import with_image_size
 from src.data.eval_samples import restore_class_map
+from src.data.picture_sizes import size_of
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
 from src.evaluation.inference import create_infer, describe, evaluation_protocol
@@ -60,14 +62,15 @@ class Predictor:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the train ids (H, W) uint8 of an image (H, W, 3) uint8 RGB."""
-        fitted = self.transforms.transforms[0].fitted_size(*image.shape[:2])
+        resize: Any = self.transforms.transforms[0]
+        fitted = resize.fitted_size(*image.shape[:2])
         array, _ = self.transforms(image, None)
         result = self.classify(array[None])
         class_map = result.argmax(axis=0) if result.ndim == 3 else result
         low, high = int(class_map.min()), int(class_map.max())
         if low < 0 or high >= self.num_classes:
             raise ModelError(f"the model returns classes {low}..{high}, expected 0..{self.num_classes - 1}")
-        return restore_class_map(class_map, fitted, image.shape[:2])
+        return restore_class_map(class_map, fitted, size_of(image))
 
 
 class RunNetwork:

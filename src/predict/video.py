@@ -45,8 +45,9 @@ class VideoReader:
 
     def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
         self.path, self.capture = path, cv2.VideoCapture(str(path))
-        size = [int(self.capture.get(what)) for what in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)]
-        check_pixels(str(path), tuple(size) if all(size) else None, max_pixels)
+        sides = (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+        height, width = (int(self.capture.get(side)) for side in sides)
+        check_pixels(str(path), (height, width) if height and width else None, max_pixels)
         self.is_there, self.frame = self.capture.read()
         if not self.is_there:
             kind = kind_of_file(path)

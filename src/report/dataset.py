@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -93,21 +93,21 @@ def _fault_records(
             yield {"split": split, "kind": kind, "path": problem.path, "message": problem.message, "picture": picture}
 
 
-def _label_picture(problem: Problem, coding: LabelCoding, palette: np.ndarray) -> np.ndarray | None:
+def _label_picture(problem: Problem, coding: LabelCoding | None, palette: np.ndarray) -> np.ndarray | None:
     """Paint a label by its classes, small, impossible values and what is around them in bright orange.
 
     Returns:
         The picture, (H, W, 3) uint8 RGB; None if the file is no label, or cannot be read as one.
     """
-    if problem.kind not in _OF_LABELS:
+    if problem.kind not in _OF_LABELS or coding is None:
         return None
     try:
         label = read_label(problem.path, coding.decode)
     except DataError:
         return None
-    impossible = np.isin(label, coding.invalid_values(label)).astype(np.uint8)
+    wrong = np.isin(label, coding.invalid_values(label)).astype(np.uint8)
     width = 1 + max(label.shape) // 64  # a single pixel is to be seen, too
-    impossible = reduced(cv2.dilate(impossible, np.ones((width, width), np.uint8)), LARGEST) > 0
+    impossible = reduced(cv2.dilate(wrong, np.ones((width, width), np.uint8)), LARGEST) > 0
     train_ids = np.arange(256) if coding.table is None else coding.table
     table = np.full((256, 3), _NOTHING, np.uint8)
     known = train_ids < len(palette)
@@ -124,7 +124,7 @@ class Thumbnails:
     """Small pictures of files as far as OpenCV can read them, made in another process; a context manager."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Thumbnails:
         return self
@@ -143,19 +143,28 @@ class Thumbnails:
                 encoding="utf-8",
             )
         answer = ""
+        questions, answers = self._pipes(self._process)
         with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(path) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            questions.write(json.dumps(path) + "\n")
+            questions.flush()
+            answer = answers.readline()
         if answer:
-            return json.loads(answer)
+            picture: str | None = json.loads(answer)
+            return picture
         self._end()  # the decoder crashed
         return None
 
+    @staticmethod
+    def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+        assert process.stdin is not None  # __call__ has asked for both
+        assert process.stdout is not None
+        return process.stdin, process.stdout
+
     def _end(self) -> None:
         if self._process is not None:
+            questions, answers = self._pipes(self._process)
             with contextlib.suppress(OSError):
-                self._process.stdin.close()
-            self._process.stdout.close()
+                questions.close()
+            answers.close()
             self._process.wait()
             self._process = None

@@ -12,6 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -65,6 +66,7 @@ class ReportPictures:
 
     def __init__(self, config: schema.Config, stems: Sequence[str], rank: int = 0) -> None:
         self.numbers = {stem: number for number, stem in enumerate(stems)}
+        assert config.save_dir is not None  # chosen when the run was set up
         self.folder = Path(config.save_dir) / FOLDER
         make_folder(self.folder)
         self.records = self.folder / f"records-{rank}.jsonl"
@@ -80,8 +82,8 @@ class ReportPictures:
             UserError: it cannot be written.
         """
         image, _ = read_aligned(sample.image_path, sample.label_path, self.coding.decode)
-        arrays = (image, sample.label, prediction)
-        photo, label, shown = (None if array is None else reduced(array, LARGEST) for array in arrays)
+        photo, shown = reduced(image, LARGEST), reduced(prediction, LARGEST)
+        label = None if sample.label is None else reduced(sample.label, LARGEST)
         payload = picture_payload(photo, label, shown, self.ignore_label)
         name = file_name(self.numbers[sample.stem])
         write_whole(self.folder / f"{name}.js", payload.join(_CALL).encode(), "the picture ")
@@ -206,7 +208,7 @@ def read_records(save_dir: Path) -> Iterator[dict]:
     for path in sorted((save_dir / FOLDER).glob("records-*.jsonl")):
         require_regular(path)
         with path.open("rb") as stream:
-            lines = iter(lambda stream=stream: stream.readline(LONGEST_TEXT + 1), b"")
+            lines = iter(partial(stream.readline, LONGEST_TEXT + 1), b"")
             for line_number, line in enumerate(lines, 1):
                 yield _parsed(line, f"{path}: line {line_number} is no record")
 

@@ -64,7 +64,7 @@ def score_entries(number: int, run: Run) -> list[dict]:
 def _classes(run: Run) -> dict[str, list[str]]:
     """Return names and colours of the classes, as recorded, or as the data set of the configuration has them."""
     record, settings = run.scores or {}, run.settings or {}
-    known = getattr(DATASETS.get(settings.get("data.name")), "classes", ())
+    known = getattr(DATASETS.get(settings.get("data.name", "")), "classes", ())
     names = record.get("class_names") or settings.get("data.class_names") or [cls.name for cls in known]
     colors = record.get("class_colors") or ["#{:02x}{:02x}{:02x}".format(*cls.color) for cls in known]
     return {"classes": [str(name) for name in names], "colors": [str(color) for color in colors]}
@@ -109,7 +109,7 @@ def curve_ends(curve: dict) -> dict:
 def picture_section(page: Path, runs: Sequence[Run]) -> Section:
     """Return the tab of the pictures: inlined where there are few, beside the page from `INLINE_BELOW` on."""
     shown = [(number, run) for number, run in enumerate(runs) if run.pictures is not None]
-    inline = sum(run.pictures for _, run in shown) < INLINE_BELOW
+    inline = sum(run.pictures or 0 for _, run in shown) < INLINE_BELOW
     data = [_picture_head(number, run) for number, run in shown]
     records = itertools.chain.from_iterable(page_records(run.folder, page, n, inline=inline) for n, run in shown)
     inlined = itertools.chain.from_iterable(page_pictures(run.folder, n) for n, run in shown if inline)

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.visual.class_names import drawn_name
 from src.visual.drawing import FAINT_INK, INK, LARGE, SMALL, blank, shorten, write_text
-from src.visual.visualize import hatch, legend, overlay
+from src.visual.visualize import Palette, hatch, legend, overlay
 
 ALPHA = 0.6  # share of the class colours over the photograph
 _PANEL, _MARGIN, _LINE = 480, 16, 22  # longest side of a picture, around it, and from one line of text to the next
@@ -26,12 +26,12 @@ class Tile(NamedTuple):
     lines: Sequence[str]
 
 
-def label_over(image: np.ndarray, label: np.ndarray, palette: Sequence, ignore_label: int) -> np.ndarray:
+def label_over(image: np.ndarray, label: np.ndarray, palette: Palette, ignore_label: int) -> np.ndarray:
     """Lay a label (H, W) over its photograph (H, W, 3); ignored pixels are hatched."""
     return hatch(overlay(image, label, palette, ALPHA, ignore_label=ignore_label), label == ignore_label)
 
 
-def sample_sheet(tiles: Sequence[Tile], palette: Sequence, names: Sequence[str], ignore_label: int) -> np.ndarray:
+def sample_sheet(tiles: Sequence[Tile], palette: Palette, names: Sequence[str], ignore_label: int) -> np.ndarray:
     """Set samples on one sheet, two in a row, with a legend of the classes that are there.
 
     Args:
@@ -56,7 +56,7 @@ def sample_sheet(tiles: Sequence[Tile], palette: Sequence, names: Sequence[str],
     return np.vstack([sheet, legend(entries, sheet.shape[1])])
 
 
-def _tile(tile: Tile, palette: Sequence, ignore_label: int) -> np.ndarray:
+def _tile(tile: Tile, palette: Palette, ignore_label: int) -> np.ndarray:
     """Draw the two pictures side by side, the text below them, a margin at the right and below."""
     height, width = tile.image.shape[:2]
     factor = _PANEL / max(height, width)

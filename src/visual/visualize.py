@@ -6,8 +6,9 @@ Every picture is a (H, W, 3) uint8 array in RGB; only `write_png` knows that Ope
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Union
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from src.base.files import write_whole
 from src.visual.class_names import drawn_name
 from src.visual.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, write_text
 
+Palette = Union[Sequence, np.ndarray]  # one RGB colour a class
 ALPHA = 0.75  # share of the class colours over the photograph
 WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
 _TEXT = 0.75  # size of names, in OpenCV's font scale
@@ -25,7 +27,7 @@ _LARGEST_TEXT = 8  # times its usual size, below a picture that is much wider th
 _MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels around panels, above them, and across a colour of the legend
 
 
-def colorize(class_map: np.ndarray, palette: Sequence, ignore_label: int | None) -> np.ndarray:
+def colorize(class_map: np.ndarray, palette: Palette, ignore_label: int | None) -> np.ndarray:
     """Paint a class map (H, W): class i in `palette[i]`, `ignore_label` in black; None = there is no ignored label."""
     colors = np.asarray(palette, np.uint8).reshape(-1, 3)
     known = [*range(len(colors)), *([] if ignore_label is None else [ignore_label])]
@@ -38,7 +40,12 @@ def colorize(class_map: np.ndarray, palette: Sequence, ignore_label: int | None)
 
 
 def overlay(
-    image: np.ndarray, class_map: np.ndarray, palette: Sequence, alpha: float = 0.5, *, ignore_label: int | None = None
+    image: np.ndarray,
+    class_map: np.ndarray,
+    palette: Palette,
+    alpha: float = 0.5,
+    *,
+    ignore_label: int | None = None,
 ) -> np.ndarray:
     """Lay the colours of a class map over the photograph.
 
@@ -92,7 +99,7 @@ def comparison(
     image: np.ndarray,
     label: np.ndarray | None,
     pred: np.ndarray,
-    palette: Sequence,
+    palette: Palette,
     names: Sequence[str],
     ignore_label: int,
 ) -> np.ndarray:
@@ -125,7 +132,7 @@ def comparison(
 
 
 def _rows(
-    image: np.ndarray, label: np.ndarray | None, pred: np.ndarray, *, palette: Sequence, ignore_label: int
+    image: np.ndarray, label: np.ndarray | None, pred: np.ndarray, *, palette: Palette, ignore_label: int
 ) -> list[list[np.ndarray]]:
     """Draw the panels of a comparison, row by row."""
     photograph, small_pred = _fit(image), _fit(pred)
@@ -186,7 +193,7 @@ def legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.nd
     return canvas
 
 
-def with_legend(picture: np.ndarray, present: Sequence[int], palette: Sequence, names: Sequence[str]) -> np.ndarray:
+def with_legend(picture: np.ndarray, present: Iterable[int], palette: Palette, names: Sequence[str]) -> np.ndarray:
     """Set a legend of the classes `present` below a picture, which keeps its pixels; large ones get a large legend.
 
     Args:
