@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Union
 
 import yaml
@@ -77,7 +77,7 @@ def _expand_paths(fields: dict[str, dataclasses.Field], arguments: dict, prefix:
             problems.append(f"{prefix}{name}: {err}")
 
 
-def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Container = ()) -> Any:
+def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Collection[Any] = ()) -> Any:
     """Bring `value` to the annotated type; append to `problems` if it does not fit.
 
     "none" on the command line is no value, unless it is among the key's `choices`.
