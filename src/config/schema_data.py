@@ -12,7 +12,6 @@ from src.config.schema_base import Section, at_least, between, key, not_empty, p
 MAX_PIXELS = 200_000_000
 
 
-@dataclass(frozen=True)
 class Transform(Section):
     """Base of the transforms: each is the frozen dataclass that configures it, called with ``(image, label, rng)``.
 
