@@ -116,7 +116,7 @@ def predict_unlabelled(
     infer: nn.Cell,
     samples: EvalSamples,
     on_prediction: Callable[[EvalSample, np.ndarray], None],
-    communicator: Communicator,
+    communicator: Communicator | None = None,
 ) -> Unscored:
     """Run `infer` over `samples` without labels.
 
@@ -126,7 +126,7 @@ def predict_unlabelled(
         infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
         samples: what to predict.
         on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
-        communicator: the ranks to share the images with.
+        communicator: the ranks to share the images with; None: this process takes them all.
     """
     images, (rate,) = _predict(
         [infer],
@@ -134,7 +134,7 @@ def predict_unlabelled(
         lambda sample, predictions: on_prediction(sample, predictions[0]),
         "predicted",
         should_stop=lambda: False,
-        communicator=communicator,
+        communicator=communicator or Communicator(),
     )
     return Unscored(images, rate)
 

@@ -114,6 +114,15 @@ def test_ranks_share_the_images(dataset, weights, of_val, tmp_path):
 
 
 @pytest.mark.slow
+def test_one_process_predicts_them_alone(dataset, weights, of_val, tmp_path):
+    words = [*options(dataset, weights, tmp_path, "test"), "--eval_parallel", "False"]
+    assert eval_script.main([str(word) for word in words]) == 0
+    found = read_folder(tmp_path / "predictions")
+    assert set(found) == set(of_val)
+    assert all((found[name] == of_val[name]).all() for name in found)
+
+
+@pytest.mark.slow
 def test_lists_of_other_data_need_no_labels_and_train_ids_stay(tmp_path):
     root = write_generic(tmp_path / "data", {"train": 2}, num_classes=3, size=SIZE)
     lines = ["images/train_0.png\n", "images/train_1.png\tlabels/there_is_none.png\n"]
