@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate as the command line says; return 0."""
     config = configure(argv, EVAL)
     config, runtime, communicator = set_up_run(config, claimed_folder)
+    assert config.checkpoint_path is not None  # check_outputs refuses to go on without
     if runtime.local_rank == 0:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
@@ -61,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, config.checkpoint_path)
     if runtime.rank == 0:
-        write_config(config, Path(config.save_dir))
-        write_environment(Path(config.save_dir), device=config.device_target)
+        write_config(config, config.folder)
+        write_environment(config.folder, device=config.device_target)
     elif not config.eval_parallel:
         logger.info("rank 0 evaluates alone (eval_parallel False)")
         return 0
@@ -115,6 +116,7 @@ def claimed_folder(config: schema.Config) -> Path:
 def results_folder(config: schema.Config) -> Path:
     """Return the folder of the results, after every check that can be made before anything is written."""
     save_dir = check_outputs(config)
+    assert config.checkpoint_path is not None  # checked as well
     checkpoint.require_intact(config.checkpoint_path)
     return save_dir
 
@@ -149,26 +151,28 @@ def check_outputs(config: schema.Config) -> Path:
 def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], config: schema.Config) -> None:
     """Log the scores, if there are any, with their protocols and write ``{save_dir}/eval.json``."""
     result, protocol = results[0], protocols[0]
+    scored = [each for each in results if isinstance(each, Evaluation)]
     if isinstance(result, Unscored):
         scores = log_unscored(result, protocol, config)
     elif config.protocols:
-        scores = log_comparison(results, protocols, config)
+        scores = log_comparison(config.protocols, scored, protocols, config)
     else:
         scores = log_evaluation(result, protocol, config)
     source = {"checkpoint": config.checkpoint_path, "weights": config.weights}
     record = {**scores, **classes_of(config), "images": result.images, "protocol": protocol, **source}
-    if config.protocols and not isinstance(result, Unscored):
-        several = zip(config.protocols, results, protocols)
+    if config.protocols and scored:
+        several = zip(config.protocols, scored, protocols)
         record["protocols"] = [{"name": name, **scores_of(each), "protocol": used} for name, each, used in several]
-    path = Path(config.save_dir) / "eval.json"
+    path = config.folder / "eval.json"
     write_whole(path, as_text(record), "the scores ")
     logger.info("results: %s", path)
 
 
 def write_pages(config: schema.Config) -> None:
     """Write ``{save_dir}/report.html``, with the run that the checkpoint is of where that is there."""
-    path, run = Path(config.save_dir) / REPORT, run_of_checkpoint(config.checkpoint_path)
-    write_report(path, find_runs([Path(config.save_dir), *([run] if run else [])]))
+    assert config.checkpoint_path is not None  # checked before the run
+    path, run = config.folder / REPORT, run_of_checkpoint(config.checkpoint_path)
+    write_report(path, find_runs([config.folder, *([run] if run else [])]))
     logger.info("report: %s", path)
 
 
@@ -181,15 +185,17 @@ def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) ->
     return scores_of(result)
 
 
-def log_comparison(results: Sequence[Evaluation], protocols: Sequence[dict], config: schema.Config) -> dict:
+def log_comparison(
+    names: Sequence[str], results: Sequence[Evaluation], protocols: Sequence[dict], config: schema.Config
+) -> dict:
     """Log the first one's published lines and all scores side by side; return the first's for ``eval.json``."""
     log_scores(results[0], protocols[0])
-    for name, protocol in zip(config.protocols, protocols):
+    for name, protocol in zip(names, protocols):
         log_protocol(protocol, name)
-    logger.info("\n%s", side_by_side(config.protocols, results, class_names(config)))
-    logger.info("%s: %s", config.protocols[0], "\n".join(confusion_lines(results[0].counts, class_names(config))))
+    logger.info("\n%s", side_by_side(names, results, class_names(config)))
+    logger.info("%s: %s", names[0], "\n".join(confusion_lines(results[0].counts, class_names(config))))
     if len(results) > 1 and (config.save_images or config.save_predictions):
-        logger.info("pictures and predictions are those of %s", config.protocols[0])
+        logger.info("pictures and predictions are those of %s", names[0])
     return scores_of(results[0])
 
 

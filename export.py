@@ -33,17 +33,18 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the command line says; return 0."""
     config = configure(argv, EXPORT)
-    if not config.checkpoint_file:
+    source = config.checkpoint_file
+    if not source:
         raise ConfigError("--checkpoint_file: required")
     target = exporting.claimed_target(config)
-    values = checkpoint.read_checkpoint(config.checkpoint_file)
+    values = checkpoint.read_checkpoint(source)
     config, runtime, _ = set_up_run(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
 
-    compare_origin(config, values, config.checkpoint_file)
-    values = checkpoint.choose_weights(values, config.weights, config.checkpoint_file)
+    compare_origin(config, values, source)
+    values = checkpoint.choose_weights(values, config.weights, source)
     reference = create_network(config, aux_heads=False).set_train(False)
-    checkpoint.restore_network(reference, values, config.checkpoint_file)
+    checkpoint.restore_network(reference, values, source)
     network = exporting.deployed_network(config, values)
     graph = InferenceGraph(network, output=config.output, normalize=exporting.input_stage(config))
     with exporting.written_model(graph, config, target) as model:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def job_folder(config: schema.Config) -> Path:
     """Return the folder of a cloud job's results; without one the log goes to the console alone."""
-    return Path(config.save_dir)
+    return config.folder
 
 
 if __name__ == "__main__":

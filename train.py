@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
 
@@ -56,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
     config, runtime, communicator = set_up_run(config, claimed_training_folder)
-    write_stacks_when_asked(config.save_dir, runtime.rank)
+    write_stacks_when_asked(config.folder, runtime.rank)
     config = continue_run(config, communicator)
     if has_finished(config):
         return 0
-    save_dir = Path(config.save_dir)
+    save_dir = config.folder
     if runtime.local_rank == 0:
         splits = ("train", "val") if config.run_eval else ("train",)
         warn_of_two_normalizations(config.data)
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if runtime.rank == 0:
         write_config(config, save_dir)
         write_environment(save_dir, device=config.device_target, ranks=runtime.rank_size)
-    callbacks = create_callbacks(state, network, train_cell, rates, config)
+    callbacks = create_callbacks(state, network, train_cell, rates.tolist(), config)
     tell_batch(config, runtime.rank_size)
     logger.info("Start Training")
     saver = next(item for item in callbacks if isinstance(item, callback.CheckpointSaver))
@@ -182,7 +183,7 @@ def run_info(config: schema.Config, images: int, step: int) -> checkpoint.RunInf
 
 def checkpoint_folder(config: schema.Config) -> Path:
     """Return the folder of the run's checkpoints."""
-    return Path(config.save_dir) / checkpoint.FOLDER
+    return config.folder / checkpoint.FOLDER
 
 
 def create_callbacks(
@@ -193,7 +194,7 @@ def create_callbacks(
     config: schema.Config,
 ) -> list:
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
-    save_dir, first = Path(config.save_dir), state.communicator.rank == 0
+    save_dir, first = config.folder, state.communicator.rank == 0
     heart = Heart(save_dir, state.communicator.rank)
     images = total_batch(config, state.communicator.rank_size)
     metrics = save_dir / "metrics.jsonl" if first else None
@@ -243,7 +244,7 @@ def make_evaluation(
     quick = quick_transforms(config)
     infer = create_infer(averaged or network, quick)
     samples = EvalSamples(config.data, num_classes=config.num_classes)
-    settings = {
+    settings: dict[str, Any] = {
         "num_classes": config.num_classes,
         "ignore_label": config.data.ignore_label,
         "communicator": communicator,

@@ -8,6 +8,7 @@ jobs in `schema_cloud.py`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 from src.config.protocols import PROTOCOLS, SINGLE_SCALE
@@ -269,6 +270,12 @@ class Config(CloudJob):
             "resume_ckpt",
             "excludes finetune_ckpt: continue or start anew",
         )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results, which a run has from `set_up_run` on."""
+        assert self.save_dir is not None
+        return Path(self.save_dir)
 
     def _protocol_problems(self) -> list[str]:
         names = self.protocols

@@ -21,10 +21,7 @@ class PredictionWriter:
     """Write what `save_images` and `save_predictions` ask for, image by image."""
 
     def __init__(self, config: schema.Config) -> None:
-        self.images: Path | None = None
-        if config.save_images:
-            assert config.save_dir is not None  # chosen when the run was set up
-            self.images = Path(config.save_dir) / "images"
+        self.images = config.folder / "images" if config.save_images else None
         self.predictions = Path(config.save_predictions) if config.save_predictions else None
         for folder in filter(None, (self.images, self.predictions)):
             make_folder(folder)

@@ -40,9 +40,9 @@ def largest_confusions(counts: np.ndarray, limit: int = 5) -> list[Confusion]:
     return sorted(found, key=lambda each: (-each.share, -each.pixels))[:limit]
 
 
-def confusion_lines(counts: np.ndarray, names: Sequence[str], limit: int = 5) -> list[str]:
+def confusion_lines(counts: np.ndarray | None, names: Sequence[str], limit: int = 5) -> list[str]:
     """Say in a line each what was taken for what most often, in shares of the pixels of the true class."""
-    found = largest_confusions(counts, limit)
+    found = [] if counts is None else largest_confusions(counts, limit)
     if not found:
         return ["confusions: none"]
     pairs = [f"{names[each.truth]} taken for {names[each.prediction]}" for each in found]

@@ -66,8 +66,7 @@ class ReportPictures:
 
     def __init__(self, config: schema.Config, stems: Sequence[str], rank: int = 0) -> None:
         self.numbers = {stem: number for number, stem in enumerate(stems)}
-        assert config.save_dir is not None  # chosen when the run was set up
-        self.folder = Path(config.save_dir) / FOLDER
+        self.folder = config.folder / FOLDER
         make_folder(self.folder)
         self.records = self.folder / f"records-{rank}.jsonl"
         write_whole(self.records, b"", "the records ")

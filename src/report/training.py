@@ -37,8 +37,7 @@ def keeping_scores(
     run: Callable[[Callable[[], bool]], Evaluation], config: schema.Config, state: TrainState, protocol: dict
 ) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return `run`, an evaluation while training, so that rank 0 leaves its scores for the report."""
-    assert config.save_dir is not None  # chosen when the run was set up
-    path = Path(config.save_dir) / LATEST
+    path = config.folder / LATEST
 
     def run_and_keep(should_stop: Callable[[], bool]) -> Evaluation:
         result = run(should_stop)
