@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from src.base import temporary
 from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_held, put
@@ -175,7 +176,13 @@ def require_held() -> None:
         claim.require()
 
 
-def releasing(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+class Main(Protocol):
+    """What an entry script's `main` is called as."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def releasing(main: Main) -> Main:
     """Let the `main` of a script release whatever it has claimed, however it ends; for callers that go on."""
 
     @functools.wraps(main)

@@ -13,10 +13,10 @@ import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,14 @@ OPSET = 17  # scales for each channel need 13; MindSpore writes 11
 CONVOLUTIONS = ("Conv", "Relu", "Gather")
 WARMUP = 2  # runs before the clock starts
 _X86 = ("x86_64", "amd64", "i686", "i386")
+
+
+class Samples(Protocol):
+    """Pictures to calibrate on, each with its input (3, H, W) or (H, W, 3) as `image`."""
+
+    def __len__(self) -> int: ...
+
+    def read_ahead(self, indices: Sequence[int]) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def spread(count: int, images: int) -> list[int]:
 def quantize(
     model: Any,
     target: Path,
-    samples: EvalSamples,
+    samples: Samples,
     *,
     images: int,
     all_operators: bool,
@@ -152,7 +160,7 @@ def _options(tools: Any, all_operators: bool) -> dict[str, Any]:
     }
 
 
-def _reader(tools: Any, name: str, samples: EvalSamples, indices: list[int]) -> Any:
+def _reader(tools: Any, name: str, samples: Samples, indices: list[int]) -> Any:
     """Return what hands the pictures over to ONNX Runtime's calibration, one at a time."""
 
     class Reader(tools.CalibrationDataReader):

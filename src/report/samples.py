@@ -12,11 +12,12 @@ from src.data.browsing import BrowsedSample
 from src.report.page import Section
 from src.report.pictures import jpeg_url, reduced
 from src.visual.sample_sheets import label_over
+from src.visual.visualize import Palette
 
 LARGEST = 640  # pixels on the longest side of a picture
 
 
-def sample_record(sample: BrowsedSample, palette: Sequence, ignore_label: int) -> dict[str, Any]:
+def sample_record(sample: BrowsedSample, palette: Palette, ignore_label: int) -> dict[str, Any]:
     """Return what the page shows of a sample.
 
     Args:
