@@ -208,6 +208,7 @@ def measure_reading(results: dict, settings: Settings) -> None:
         if "pipeline" in settings.only:
             results["pipeline"] = list(image_sections.measure_pipeline(settings, root))
         if "evaluation" in settings.only:
+            assert root is not None  # there are pictures made for it
             results["evaluation"] = image_sections.measure_evaluation(settings, root)
 
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -45,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = new_folder(args.folder)
     settings = Settings(args.device_target, args.device_id, folder, args.ranks, options=tuple(args.options))
     settings, machine = probe(settings, temporary=args.folder is None)
-    report = {"machine": machine, "settings": dataclasses.asdict(settings), "checks": []}
-    target, records = args.json or folder / "check_device.json", report["checks"]
+    records: list[dict[str, Any]] = []
+    report = {"machine": machine, "settings": dataclasses.asdict(settings), "checks": records}
+    target = args.json or folder / "check_device.json"
     for number in numbers(args):
         records.append(run_check(number, settings))
         write_whole(target, (json.dumps(plain(report), indent=2) + "\n").encode(), "the results ")

@@ -26,7 +26,9 @@ _LINE = re.compile(r"([A-Za-z0-9_.-]+)\s*([^;#]*)")
 
 def version_tuple(text: str) -> tuple[int, ...]:
     """Return the leading numbers of a version, five of them: '2.8.0rc1' gives (2, 8, 0, 0, 0)."""
-    numbers = [int(number) for number in re.match(r"\d+(\.\d+)*", text)[0].split(".")]
+    leading = re.match(r"\d+(\.\d+)*", text)
+    assert leading is not None, text
+    numbers = [int(number) for number in leading[0].split(".")]
     return tuple((numbers + [0] * 5)[:5])
 
 
@@ -43,7 +45,9 @@ def installed_version(name: str) -> str | None:
 def satisfies(version: str, specifier: str) -> bool:
     """Return whether `version` meets a specifier such as '>=8.0,<10'."""
     for part in filter(None, (part.strip() for part in specifier.split(","))):
-        sign, wanted = re.match(r"(==|>=|<=|<|>)\s*(.+)", part).groups()
+        compared = re.match(r"(==|>=|<=|<|>)\s*(.+)", part)
+        assert compared is not None, part
+        sign, wanted = compared.groups()
         if not COMPARE[sign](version_tuple(version), version_tuple(wanted)):
             return False
     return True

@@ -80,7 +80,7 @@ def check_onnx(path: Path) -> None:
     except OSError as err:
         raise ConversionError(f"cannot read the model {path}: {err.strerror}") from err
     kind = kind_of(data[:HEAD])
-    if kind not in (None, ONNX):
+    if kind is not None and kind != ONNX:
         raise ConversionError(misfit(path, kind, ONNX.name))
     try:
         found = dict(fields(data))
@@ -145,8 +145,9 @@ def described(source: Path, converted: Path, target: Path) -> dict | None:
         record["sha256"] = hashlib.sha256(converted.read_bytes()).hexdigest()
     except (OSError, ValueError, TypeError, AttributeError) as err:
         raise ConversionError(f"{path}: is not the description that export.py writes beside a model") from err
-    version = dict(fields(converted.read_bytes())).get(PRODUCER_VERSION, b"").decode(errors="replace")
-    return {**record, "converted_by": f"MindSpore Lite {version}", "converted_from": source.name}
+    version = dict(fields(converted.read_bytes())).get(PRODUCER_VERSION)
+    shown = version.decode(errors="replace") if isinstance(version, bytes) else ""
+    return {**record, "converted_by": f"MindSpore Lite {shown}", "converted_from": source.name}
 
 
 def publish(converted: Path, model: Path, record: dict | None, description: Path) -> None:

@@ -55,10 +55,21 @@ class Box(NamedTuple):
     width: float
     height: float
 
-    left = property(lambda self: (self.x - self.width / 2, self.y))
-    right = property(lambda self: (self.x + self.width / 2, self.y))
-    top = property(lambda self: (self.x, self.y - self.height / 2))
-    bottom = property(lambda self: (self.x, self.y + self.height / 2))
+    @property
+    def left(self) -> Point:
+        return (self.x - self.width / 2, self.y)
+
+    @property
+    def right(self) -> Point:
+        return (self.x + self.width / 2, self.y)
+
+    @property
+    def top(self) -> Point:
+        return (self.x, self.y - self.height / 2)
+
+    @property
+    def bottom(self) -> Point:
+        return (self.x, self.y + self.height / 2)
 
 
 class Drawing:
@@ -111,7 +122,7 @@ class Drawing:
 
     def line(self, points: Sequence[Point], color: tuple = WIRE, *, width: float = 1.3, dashed: bool = False) -> None:
         """Draw a line through `points`."""
-        pixels = [_pixels(piece) for piece in (_dashes(points) if dashed else [points])]
+        pixels = [_pixels(piece) for piece in (_dashes(points) if dashed else [list(points)])]
         cv2.polylines(self.canvas, pixels, False, color, round(width * K))
 
     def arrow(self, *points: Point, dashed: bool = False) -> None:
@@ -119,7 +130,8 @@ class Drawing:
         end, before = np.array(points[-1], float), np.array(points[-2], float)
         ahead = (end - before) / np.linalg.norm(end - before)
         aside = np.array([-ahead[1], ahead[0]])
-        self.line([*points[:-1], tuple(end - 5 * ahead)], dashed=dashed)
+        short_x, short_y = end - 5 * ahead
+        self.line([*points[:-1], (short_x, short_y)], dashed=dashed)
         head = [end, end - 7 * ahead + 3.4 * aside, end - 7 * ahead - 3.4 * aside]
         cv2.fillPoly(self.canvas, [_pixels(head)], WIRE)
 
@@ -141,10 +153,11 @@ def _dashes(points: Sequence[Point], on: float = 4.5, off: float = 3.5) -> list[
     """Cut a line through `points` into dashes."""
     corners = np.array(points, float)
     reached = np.concatenate([[0], np.hypot(*np.diff(corners, axis=0).T).cumsum()])
-    pieces = []
+    pieces: list[list[Point]] = []
     for start in np.arange(0, reached[-1], on + off):
         places = np.linspace(start, min(start + on, reached[-1]), 4)
-        pieces.append([tuple(np.interp(place, reached, axis) for axis in corners.T) for place in places])
+        x, y = (np.interp(places, reached, axis).tolist() for axis in corners.T)
+        pieces.append(list(zip(x, y)))
     return pieces
 
 

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse_args(argv)
         if args.workers < 1:
             raise UserError(f"workers must be at least 1, got {args.workers}")
-        options = DemoOptions(*args.size, train=args.train, val=args.val, test=args.test, seed=args.seed)
+        height, width = args.size
+        options = DemoOptions(height, width, train=args.train, val=args.val, test=args.test, seed=args.seed)
         claims.hold_folder(args.output, "rendering", "--output")
         _make(args.output, options, args.workers)
     except UserError as err:

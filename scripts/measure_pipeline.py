@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.set_defaults(**DEFAULTS)
     settings = Settings(only=("pipeline",), rounds=1, **vars(parser.parse_args(argv)))
     check_pipeline(settings)
+    assert settings.crop_size is not None  # DEFAULTS has one
     with made_up_images(settings) as made_up:
         print(f"{usable_cores()} cores; batch {settings.batch_size}, crop {'x'.join(map(str, settings.crop_size))}")
         print("workers  pipeline images/s  (CPU ms/image)  decoding alone images/s  (CPU ms/image)")

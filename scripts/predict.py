@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failed else 0
 
 
-def to_do(args: argparse.Namespace, files: list[ImageFile], record: dict) -> list[ImageFile] | list[Path]:
+def to_do(args: argparse.Namespace, files: list[ImageFile], record: dict) -> list[Any]:
     """Return the images, or the video, whose results are not there yet: all of them, unless this goes on.
 
     Raises:

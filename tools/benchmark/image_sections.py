@@ -81,7 +81,7 @@ def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]
             yield {
                 **row,
                 "batch_size": config.batch_size,
-                "crop_size": config.data.train_transforms.item_transforms[0].crop_size,
+                "crop_size": config.data.train_transforms.crop_size,
                 "image_size": None if settings.dataset_dir else settings.eval_size,
                 **worker.ask("peak"),
             }
@@ -99,7 +99,7 @@ def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
     """Measure evaluation, reading included, and the same passes of the network alone."""
     rows = []
     for split, multi_scale in (("single", False), ("multi", True)):
-        spec = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}
+        spec: dict[str, Any] = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}
         with start_mindspore(settings, evaluation_options(settings, root), **spec) as worker:
             logger.info("evaluation, %s", "several scales and flip" if multi_scale else "single scale")
             row = {**worker.ask("run"), **worker.ask("peak"), "precision": settings.precision}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -48,7 +49,7 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
     runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
     apply_settings(loaded, runtime.device_target)  # an Ascend would measure another execution level otherwise
     ms.set_seed(loaded.seed)
-    commands = {"device_peak": lambda: {"device_mb": device_peak_mb()}, **WORK[kind](loaded, **spec)}
+    commands: Commands = {"device_peak": lambda: {"device_mb": device_peak_mb()}, **WORK[kind](loaded, **spec)}
     return {"device_target": runtime.device_target}, commands
 
 
@@ -90,7 +91,8 @@ def deployed_config(config: schema.Config, shape: Sequence[int], variant: str) -
     """Return the configuration of the export of a variant."""
     what, *words = variant.split(", ")
     output = "argmax" if what == "class map" else "logits"
-    return with_image_size(dataclasses.replace(config, output=output, fold_bn="folded" in words), tuple(shape[2:]))
+    height, width = shape[2:]
+    return with_image_size(dataclasses.replace(config, output=output, fold_bn="folded" in words), (height, width))
 
 
 def deployed_network(config: schema.Config, variant: str) -> nn.Cell:
@@ -120,8 +122,13 @@ def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Comma
 
     def run() -> dict:
         marks: list[float] = []
-        settings = {"num_classes": config.num_classes, "ignore_label": config.data.ignore_label}
-        evaluate(infer, samples, on_prediction=lambda *_: marks.append(time.perf_counter()), **settings)
+        evaluate(
+            infer,
+            samples,
+            num_classes=config.num_classes,
+            ignore_label=config.data.ignore_label,
+            on_prediction=lambda *_: marks.append(time.perf_counter()),
+        )
         return {"ms": [(end - begin) * 1000 for begin, end in zip(marks, marks[1:])], "protocol": protocol}
 
     def alone(times: int) -> dict:
@@ -168,8 +175,8 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
     """
     counts: dict[str, int] = {}
 
-    def hook_for(name: str, conv: nn.Conv2d):
-        def note(*arguments: object) -> None:  # older versions hand over the cell's number, later ones the cell
+    def hook_for(name: str, conv: nn.Conv2d) -> Callable[..., None]:
+        def note(*arguments: Any) -> None:  # older versions hand over the cell's number, later ones the cell
             output = arguments[-1]
             positions = output.shape[0] * output.shape[2] * output.shape[3]
             counts[name] = counts.get(name, 0) + positions * int(np.prod(conv.weight.shape))
@@ -189,7 +196,7 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
     return sum(counts.values())
 
 
-WORK = {
+WORK: dict[str, Callable[..., Commands]] = {
     "forward": forward,
     "exported": exported,
     "files": files,

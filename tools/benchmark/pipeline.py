@@ -61,6 +61,7 @@ def measure_decoding(config: schema.Config, batches: int) -> Speed:
 
     def read(item: int) -> None:
         image_path, label_path = samples[item % len(samples)]
+        assert label_path is not None  # no training picture is without
         read_image(image_path, max_pixels=limit), read_label(label_path, coding.decode, limit)
 
     images = map_ahead(read, items, min(config.data.num_parallel_workers, usable_cores()))

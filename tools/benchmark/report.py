@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from tools.benchmark.samples import median_by_kind, ratio_of_medians, summarize
 from tools.benchmark.tables import shape_text, size_text, spread, table
@@ -32,7 +33,7 @@ def render(results: dict) -> str:
     forward, exported, train = (
         [row for row in steps if row["kind"] == kind] for kind in ("forward", "exported", "train")
     )
-    measured = {
+    measured: dict[str, tuple[Any, Callable[..., str]]] = {
         "pipeline": (results.get("pipeline"), pipeline_table),
         "forward": (forward, partial(steps_table, what=EVALUATION_NETWORK)),
         "exported": (exported, exported_table),
@@ -236,7 +237,8 @@ def memory_table(rows: Sequence[Sequence[str]]) -> str:
 
 def training_memory_table(rows: Sequence[dict]) -> str:
     """Show what training steps take by shape: in all, beyond what was there before the first, and a megapixel."""
-    lines, notes, smaller = [], [MEGAPIXEL_NOTE], {}
+    lines, notes = [], [MEGAPIXEL_NOTE]
+    smaller: dict[str, tuple[float, float]] = {}
     for row in rows:
         if row.get("skipped"):
             notes.append(f"not measured: {label(row)}, {shape_text(row['shape'])}: {row['skipped']}")
@@ -288,6 +290,6 @@ def profile_table(row: dict) -> str:
     total = summarize([step["ms"] for step in row["steps"]])
     kinds = {**median_by_kind(row["steps"]), "whole step": total.median}
     lines = [[kind, f"{value:.1f}", f"{100 * value / total.median:.1f}"] for kind, value in kinds.items()]
-    title = f"Where the time goes: {what}\n(oneDNN's own times, medians of {total.count} steps)"
+    title = f"Where the time goes: {what}\n(oneDNN's own times, medians of {total.number} steps)"
     text = table(title, ["", "ms", "% of the step"], lines)
     return text if any("normalization" in kind for kind in kinds) else f"{text}\n{NO_NORMALISATION}"

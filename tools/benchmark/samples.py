@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 
 class Summary(NamedTuple):
-    """Median and range of `count` samples."""
+    """Median and range of `number` samples."""
 
-    count: int
+    number: int
     median: float
     low: float
     high: float

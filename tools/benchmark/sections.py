@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ def start(
     """Start the process that does `step`; `files` is the folder with what `deployed_files` exported."""
     logger.info("starting %s", step.name)
     if step.framework in settings.runtimes:
+        assert files is not None  # what they run
         return runtimes.start(step.framework, files, threads=settings.num_threads, shape=step.shape)
     spec: dict[str, Any] = {"kind": step.kind, "shape": step.shape}
     if step.variant:
@@ -115,6 +116,7 @@ def start_torch(settings: Settings, environment: dict[str, str] | None = None, *
     """Start a process of `torch_work`."""
     arguments = load_config([], TRAIN).net_args
     network = {"inner_upsample": arguments.inner_upsample, "bn_epsilon": arguments.bn_epsilon}
+    assert settings.torch_python is not None  # nothing of PyTorch is measured otherwise
     command = [settings.torch_python, "-m", "tools.benchmark.torch_work"]
     spec = {"threads": settings.num_threads, "network": network, **spec}
     return Worker(command, spec, {**torch_environment(), **(environment or {})})
@@ -125,6 +127,7 @@ def torch_training(settings: Settings) -> dict:
     config = load_config(settings.options, TRAIN)
     weights = config.data.map_label or (1.0,) * config.num_classes
     optimizer = config.optimizer
+    assert optimizer.lr_init is not None  # every optimizer has one
     sgd = {
         "lr": optimizer.lr_init / max(1, config.warmup_step),
         "momentum": optimizer.momentum,
@@ -150,8 +153,8 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
         if settings.torch_python:
             groups[-1] += [Step(TORCH, "exported", (1, 3, *size), name) for name in TORCH_EXPORTED]
     if {"train", "startup"} & set(settings.only):
-        count, *size = settings.train_shape
-        groups.append([Step(framework, "train", (count, 3, *size)) for framework in frameworks])
+        count, height, width = settings.train_shape
+        groups.append([Step(framework, "train", (count, 3, height, width)) for framework in frameworks])
         if settings.torch_python:
             groups[-1].append(Step(TORCH, "train", (count, 3, *size), "channels last"))
     return groups
@@ -227,7 +230,7 @@ def profile_steps(settings: Settings) -> list[dict]:
 
 def count_model(settings: Settings) -> list[dict]:
     """Count parameters and multiply-adds, with and without auxiliary heads."""
-    starters = {MINDSPORE: start_mindspore}
+    starters: dict[str, Callable[..., Worker]] = {MINDSPORE: start_mindspore}
     if settings.torch_python:
         starters[TORCH] = start_torch
     rows = []

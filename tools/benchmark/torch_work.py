@@ -110,7 +110,12 @@ def count_macs(network: nn.Module, run: Callable[[Tensor], object], image: Tenso
     return sum(counts)
 
 
-WORK = {"forward": forward, "exported": forward, "train": train_step, "model": model}
+WORK: dict[str, Callable[..., Commands]] = {
+    "forward": forward,
+    "exported": forward,
+    "train": train_step,
+    "model": model,
+}
 
 if __name__ == "__main__":
     serve(build)

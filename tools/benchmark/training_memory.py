@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from src.base.memory import free_memory_mb
 from tools.benchmark.report import megapixels
@@ -28,9 +29,10 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
     for framework, variant in CONTENDERS:
         if framework == TORCH and not settings.torch_python:
             continue
-        reason, measured = "", []
-        for images, *size in sorted(settings.memory_shapes, key=math.prod):
-            step = Step(framework, "train", (images, 3, *size), variant)
+        reason = ""
+        measured: list[dict[str, Any]] = []
+        for images, height, width in sorted(settings.memory_shapes, key=math.prod):
+            step = Step(framework, "train", (images, 3, height, width), variant)
             reason = reason or too_large(step.shape, measured)
             row = {
                 "framework": framework,

@@ -67,6 +67,9 @@ class Worker:
             stderr=self.errors,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
         )
+        assert self.process.stdin is not None  # they are pipes
+        assert self.process.stdout is not None
+        self.questions, self.answers = self.process.stdin, self.process.stdout
         try:
             self.built = self.ask("build", **spec)
         except BaseException:
@@ -77,9 +80,9 @@ class Worker:
     def ask(self, command: str, **arguments: Any) -> dict:
         """Send a command and wait for its answer."""
         with suppress(BrokenPipeError):  # the missing answer tells it, too
-            self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
-            self.process.stdin.flush()
-        line = self.process.stdout.readline()
+            self.questions.write(json.dumps({"command": command, **arguments}) + "\n")
+            self.questions.flush()
+        line = self.answers.readline()
         if not line:
             code = self.process.wait()
             raise ChildError(command, code, self._tail())
@@ -95,13 +98,13 @@ class Worker:
     def close(self) -> None:
         """End the child."""
         with suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self.questions.close()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self.answers.close()
         self.errors.close()
 
     def __enter__(self) -> Worker:

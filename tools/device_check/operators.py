@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -29,7 +30,8 @@ def axis_weights(source: int) -> np.ndarray:
 def windows(x: np.ndarray, stride: int) -> np.ndarray:
     """Return the 3x3 neighbourhoods of x (N, C, H, W), zeros around it: (N, C, H/stride, W/stride, 3, 3)."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::stride, ::stride]
+    view: Any = np.lib.stride_tricks.sliding_window_view  # whose types know no axes
+    return view(padded, (3, 3), (2, 3))[:, :, ::stride, ::stride]
 
 
 def depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check_ranks(settings: Settings) -> Result:
     """Check 12: several ranks with two images each train as one rank with all images; two ranks first, then all."""
-    parts, details = {}, {}
+    parts: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     sizes = {settings.ranks} if os.environ.get("RANK_TABLE_FILE") else {2, settings.ranks}  # a table has one size
     for ranks in sorted(sizes):
         found, codes = compare_ranks(settings, ranks)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -185,13 +186,13 @@ def check_export(settings: Settings) -> Result:
     inputs, expected = settings.folder / "inputs", settings.folder / "expected"
     tiny = ["--config", ROOT / "config/bisenetv2_tiny.yml", *settings.options]
     data = f"data.dataset_dir={data_set(settings)}"
-    steps = {
+    steps: dict[str, list[Any]] = {
         "export": command(settings, "export.py", "--checkpoint_file", checkpoint, "--file_name", model.with_suffix("")),
         "inputs": [ROOT / "preprocess.py", *tiny, data, "--model_path", model, "--output_path", inputs],
         "expected": ["-m", "tools.device_check.predict", checkpoint, inputs / "image", expected, *settings.options],
     }
     steps["inputs"], steps["expected"] = ([sys.executable, *map(str, steps[name])] for name in ("inputs", "expected"))
-    runtimes = {"MindSpore": {}}
+    runtimes: dict[str, dict[str, str]] = {"MindSpore": {}}
     if lite_home():
         runtimes["runner"] = {name: os.environ[name] for name in LITE_HOMES if name in os.environ}
     for name in runtimes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
@@ -118,19 +119,23 @@ def waits(cell: nn.Cell, image: Tensor, label: Tensor | None = None) -> Callable
     return call
 
 
+def _full_step(settings: Settings) -> float:
+    return step_time(settings)["step"]
+
+
 def times(settings: Settings) -> dict[str, float | str]:
     """Time forward, with each form of the loss, and the full step in both depthwise forms, ms."""
     image, label = (Tensor(array) for array in batches(settings, 1)[0])
     config = configuration(settings)
     network = seeded_network(settings).set_train(True)
-    figures = {"level": effective_level(config), "forward": milliseconds(waits(network, image))}
+    figures: dict[str, float | str] = {"level": effective_level(config), "forward": milliseconds(waits(network, image))}
     for name, one_hot in LOSS_FORMS.items():
         criterion = CrossEntropy(seeded.NUM_CLASSES, None, config.data.ignore_label, one_hot=one_hot)
         cell = WithLossCell(network, criterion, config.loss_weight)
         figures[name] = milliseconds(waits(cell, image, label))
     for form, option in DEPTHWISE.items():
         changed = dataclasses.replace(settings, options=(*settings.options, option))
-        figures[form] = attempt(lambda changed=changed: step_time(changed)["step"])
+        figures[form] = attempt(partial(_full_step, changed))
     return figures
 
 
@@ -160,7 +165,8 @@ def peak_memory() -> tuple[str, int]:
 
 def check_memory(settings: Settings) -> Result:
     """Check 10: the peak of memory in a step with four images, after one with two."""
-    details, peaks, cell = {}, [], train_cell(settings)
+    details: dict[str, float] = {}
+    peaks, cell = [], train_cell(settings)
     for size in (2, 4):
         image, label = batches(settings, 1, size)[0]
         loss = float(cell(Tensor(image), Tensor(label))[0].asnumpy())

@@ -84,7 +84,7 @@ class _Strokes:
 
     def __init__(self, texture: np.ndarray, ppm: float, color: Color) -> None:
         self.texture, self.ppm, self.color = texture, ppm, color
-        self.texture[..., :3] = np.uint8(dim(color, 0.9))
+        self.texture[..., :3] = np.asarray(dim(color, 0.9), np.uint8)
 
     def box(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Paint a bar given by its upper left and lower right corner, in metres from the fence's upper left."""
@@ -113,7 +113,7 @@ def draw_hedge(stage: Stage, u: float, span: tuple[float, float], height: float)
     color = leaves(rng)
     falloff = np.linspace(1.2, 0.65, rows, dtype=np.float32)[:, None]
     tone = falloff * (1 + 0.22 * clumps) * stage.light.strength((-np.sign(u) * 0.8, 0.6, 0.0))
-    texture = np.clip(np.float32(color) * tone[..., None], 0, 255).astype(np.uint8)
+    texture = np.clip(np.asarray(color, np.float32) * tone[..., None], 0, 255).astype(np.uint8)
     sign = 1 if u > 0 else -1
     ends = [(u, 0, span[0]), (u, height, span[0]), (u + sign * 0.9, height, span[0]), (u + sign * 0.9, 0, span[0])]
     brush = stage.canvas.brush(_VEGETATION, span[0])

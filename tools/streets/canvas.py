@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tools.streets.camera import FAR, Camera
 from tools.streets.light import Color, Light
@@ -64,7 +65,12 @@ class Brush:
             return
         mask = np.zeros(self.canvas.label[window].shape, np.uint8)
         cv2.fillPoly(mask, [_fixed(points - (window[1].start, window[0].start))], 1, shift=_SHIFT)
-        self.stamp(window, np.broadcast_to(np.float32(color), (*mask.shape, 3)), mask > 0, mask * np.float32(opacity))
+        self.stamp(
+            window,
+            np.broadcast_to(np.asarray(color, np.float32), (*mask.shape, 3)),
+            mask > 0,
+            mask * np.float32(opacity),
+        )
 
     def stamp(
         self, window: tuple[slice, slice], rgb: np.ndarray, mask: np.ndarray, opacity: np.ndarray | None = None
@@ -91,8 +97,8 @@ class Brush:
         if window is None:
             return
         height, width = texture.shape[:2]
-        source = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-        local = np.float32(corners - (window[1].start, window[0].start))
+        source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        local = np.asarray(corners - (window[1].start, window[0].start), np.float32)
         matrix = cv2.getPerspectiveTransform(source, local)
         size = self.canvas.label[window].shape
         patch = cv2.warpPerspective(texture, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE)
@@ -128,11 +134,11 @@ class Sprite:
         self.origin = stage.camera.project(np.array([[place[0], 0.0, place[1]]]))[0]
         self.brush = stage.canvas.brush(label_id, place[1])
 
-    def pixels(self, points: Sequence) -> np.ndarray:
+    def pixels(self, points: ArrayLike) -> np.ndarray:
         """Return the pixels of points (N, 2) in metres."""
         return self.origin + np.asarray(points, float) * (self.scale * self.squash, -self.scale)
 
-    def shape(self, points: Sequence, color: Color) -> None:
+    def shape(self, points: ArrayLike, color: Color) -> None:
         """Fill a polygon."""
         self.brush.polygon(self.pixels(points), self.stage.light.shade(color))
 
@@ -141,7 +147,7 @@ class Sprite:
         (left, bottom), (right, top) = low, high
         self.shape([(left, bottom), (left, top), (right, top), (right, bottom)], color)
 
-    def limb(self, points: Sequence, width: float, color: Color) -> None:
+    def limb(self, points: ArrayLike, width: float, color: Color) -> None:
         """Draw a line with round ends, `width` in metres."""
         self.brush.stroke(self.pixels(points), self.stage.light.shade(color), width * self.scale)
 
@@ -149,12 +155,14 @@ class Sprite:
         """Fill a circle or an ellipse."""
         self.shape(circle(center, radius), color)
 
-    def ring(self, center: tuple[float, float], radius: float, width: float, color: Color) -> None:
-        """Draw a circle."""
+    def ring(
+        self, center: tuple[float, float], radius: float | tuple[float, float], width: float, color: Color
+    ) -> None:
+        """Draw a circle or an ellipse."""
         points = self.pixels(circle(center, radius))
         self.brush.stroke(points, self.stage.light.shade(color), width * self.scale, closed=True)
 
-    def veil(self, points: Sequence, color: Color, opacity: float) -> None:
+    def veil(self, points: ArrayLike, color: Color, opacity: float) -> None:
         """Fill a polygon through which the background shines."""
         self.brush.veil(self.pixels(points), self.stage.light.shade(color), opacity)
 

@@ -99,6 +99,6 @@ def plant_street(stage: Stage, street: Street, layout: Layout) -> None:
         for s in np.arange(rng.uniform(6, 14), 60, gap):
             if street.is_open(s, margin=2) or rng.random() < 0.2:
                 continue
-            place = (u + rng.normal(0, 0.15), s)
+            place = (float(u + rng.normal(0, 0.15)), float(s))
             tall = height * rng.uniform(0.8, 1.2)
             layout.place(Item(rectangle(*place, 0.5, 0.5), tall, partial(draw_tree, stage, place, tall)))

@@ -128,7 +128,7 @@ class Ground:
         if street.zebra is not None:
             lines |= (np.abs(self.s - street.zebra) < 1.6) & (self.u % 1.0 < 0.5) & (np.abs(self.u) < street.half - 0.3)
         opacity = np.clip(0.85 + 0.12 * wear, 0.4, 0.95)[lines]
-        rgb[lines] += (np.float32(paint) - rgb[lines]) * opacity[:, None]
+        rgb[lines] += (np.asarray(paint, np.float32) - rgb[lines]) * opacity[:, None]
         if street.track is not None:
             self._rails(rgb)
 

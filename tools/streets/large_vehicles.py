@@ -153,7 +153,8 @@ def draw_tram(stage: Stage, pose: Pose, modules: int) -> None:
     paint, stripe, skirt, pane = usual(rng, "train"), lacquer(rng), lacquer(rng), glass(stage, 0.35)
     middle = (modules - 1) / 2
     centers = [(number - middle) * TRAM_MODULE for number in range(modules)]
-    places = [Pose(*pose.place(np.array([x]), np.array([0.0]))[0], pose.yaw) for x in centers]
+    spots = pose.place(np.array(centers), np.zeros(modules))
+    places = [Pose(u, s, pose.yaw) for u, s in spots]
     order = sorted(range(modules), key=lambda number: -places[number].s)
     for number in order:
         ends = (number == 0, number == modules - 1)

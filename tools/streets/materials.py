@@ -32,7 +32,7 @@ def masonry_texture(
         tone *= _courses(x, y, (0.8, 0.4), ppm, contrast=2.5)
     elif kind == "concrete":
         tone *= np.where((x % 2.4) * ppm < max(1, 0.04 * ppm), 0.72, 1)[None, :]
-    return np.clip(np.float32(color) * np.float32(tone)[..., None], 0, 255).astype(np.uint8)
+    return np.clip(np.asarray(color, np.float32) * np.asarray(tone, np.float32)[..., None], 0, 255).astype(np.uint8)
 
 
 def _courses(

@@ -24,8 +24,8 @@ def develop(stage: Stage, factor: int) -> tuple[np.ndarray, np.ndarray]:
     size = (canvas.label.shape[1] // factor, canvas.label.shape[0] // factor)
     image = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     clear = cv2.resize(clear, size, interpolation=cv2.INTER_AREA)[..., None]
-    image = image * clear + np.float32(light.haze) * (1 - clear)
-    image = _expose(image * np.float32(light.tint), rng)
+    image = image * clear + np.asarray(light.haze, np.float32) * (1 - clear)
+    image = _expose(image * np.asarray(light.tint, np.float32), rng)
     label = np.ascontiguousarray(canvas.label[factor // 2 :: factor, factor // 2 :: factor])
     return np.clip(image + 0.5, 0, 255).astype(np.uint8), label
 

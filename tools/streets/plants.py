@@ -62,4 +62,5 @@ def _lit_leaves(stage: Stage, color: Color, clumps: np.ndarray, towards_sun: np.
     """Return the colour (h, w, 3) of leaves: clumps catch the light, the side away from the sun is dark."""
     tone = 0.85 + 0.24 * clumps + (0.12 + 0.3 * stage.light.sun) * towards_sun
     fresh = np.array([1.12, 1.05, 0.85], np.float32) ** np.clip(clumps, -1, 2)[..., None]
-    return np.float32(stage.light.shade(color, (0.0, 0.7, -0.7))) * np.clip(tone, 0.25, 1.7)[..., None] * fresh
+    shade = np.asarray(stage.light.shade(color, (0.0, 0.7, -0.7)), np.float32)
+    return shade * np.clip(tone, 0.25, 1.7)[..., None] * fresh

@@ -97,6 +97,7 @@ class Roadside:
     def _cross(self, draw: Callable, height: float) -> None:
         """Try to add someone on the zebra crossing."""
         u = self.rng.uniform(-self.street.half, self.street.half)
+        assert self.street.zebra is not None  # there is one
         s = self.street.zebra + self.rng.uniform(-1, 1)
         if visible(self.stage.camera, u, s):
             self.layout.place(Item(rectangle(u, s, 0.6, 0.4), height, partial(draw, self.stage, (u, s))))

@@ -65,5 +65,6 @@ def _bonnet(stage: Stage) -> None:
     brush = stage.canvas.brush(_EGO_VEHICLE, 1.0)
     center = (width / 2, height + rise * 0.4)
     for share, tone in ((1.0, 0.75), (0.93, 0.9), (0.8, 1.0)):
-        shade = stage.light.shade(tuple(tone * value for value in color), (0.0, 1.0, 0.0))
+        red, green, blue = color
+        shade = stage.light.shade((tone * red, tone * green, tone * blue), (0.0, 1.0, 0.0))
         brush.polygon(circle(center, (0.62 * width * share, 1.4 * rise * share), 60), shade)

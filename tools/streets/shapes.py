@@ -86,6 +86,11 @@ def _background(rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray)
     return first + share[..., None] * (second - first)
 
 
+def _near(color: tuple[float, float, float], rng: np.random.Generator) -> tuple[float, float, float]:
+    red, green, blue = (np.array(color) + rng.normal(0, STRAY, 3)).tolist()
+    return red, green, blue
+
+
 def _shapes(rng: np.random.Generator) -> list[Shape]:
     """Draw the shapes of a picture, at least one of either class; later ones cover earlier ones."""
     count = int(rng.integers(SHAPES[0], SHAPES[1] + 1))
@@ -93,10 +98,11 @@ def _shapes(rng: np.random.Generator) -> list[Shape]:
     return [
         Shape(
             int(kind),
-            *(float(rng.uniform(0, side)) for side in SIZE),
+            row=float(rng.uniform(0, SIZE[0])),
+            column=float(rng.uniform(0, SIZE[1])),
             radius=float(rng.uniform(*RADIUS)),
             angle=float(rng.uniform(0, np.pi / 2)),
-            color=tuple((np.array(COLORS[int(kind)]) + rng.normal(0, STRAY, 3)).tolist()),
+            color=_near(COLORS[int(kind)], rng),
         )
         for kind in kinds
     ]

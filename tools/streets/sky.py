@@ -19,16 +19,16 @@ def paint_sky(stage: Stage) -> None:
     small = (rows // 2, width // 2)  # clouds are soft: half the size will do
     blue = hsv(rng.uniform(0.55, 0.62), rng.uniform(0.25, 0.65), rng.uniform(0.65, 0.95))
     grey = dim(light.haze, rng.uniform(0.7, 1.0))
-    top = np.float32(blue if light.sun > 0 else blend(grey, blue, rng.uniform(0, 0.15)))
+    top = np.asarray(blue if light.sun > 0 else blend(grey, blue, rng.uniform(0, 0.15)), np.float32)
     height = np.linspace(1, 0, small[0], dtype=np.float32)[:, None, None] ** rng.uniform(0.6, 1.2)
-    sky = np.float32(light.haze) * (1 - height) + top * height  # to (rows / 2, 1, 3)
+    sky = np.asarray(light.haze, np.float32) * (1 - height) + top * height  # to (rows / 2, 1, 3)
     # Clouds shrink towards the horizon as the ground does.
     distance = 1 / (np.linspace(1, 0, small[0], dtype=np.float32)[:, None] + 0.12)
     columns = np.linspace(-1, 1, small[1], dtype=np.float32)[None, :]
     x, y = columns * distance * 45 + rng.integers(512), np.repeat(distance * 60, small[1], axis=1)
     field = noise.lookup(noise.field(2, 7), x, y + np.float32(rng.integers(512)))
     cover = np.clip((field - rng.uniform(-0.8, 1.6)) * rng.uniform(0.5, 1.4), 0, 1)[..., None]
-    cloud = np.float32(blend((250, 250, 252), light.haze, rng.uniform(0.1, 0.5)))
+    cloud = np.asarray(blend((250, 250, 252), light.haze, rng.uniform(0.1, 0.5)), np.float32)
     shaded = cloud * (1 - 0.1 * np.clip(field, 0, 2)[..., None])
     picture = np.clip(sky + (shaded - sky) * cover * rng.uniform(0.5, 1.0), 0, 255).astype(np.uint8)
     canvas.rgb[:rows] = cv2.resize(picture, (width, rows))

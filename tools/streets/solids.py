@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tools.streets.canvas import Stage, circle
 from tools.streets.light import Color, blend, dim
@@ -55,11 +56,11 @@ class Solid:
         """Return half the width in metres at a height."""
         return self.width / 2 * (1 - 0.2 * np.clip((np.asarray(h) - self.belt) / max(self.top - self.belt, 0.1), 0, 1))
 
-    def pixels(self, x: Sequence, h: Sequence, w: Sequence) -> np.ndarray | None:
+    def pixels(self, x: ArrayLike, h: ArrayLike, w: ArrayLike) -> np.ndarray | None:
         """Project points given by length, height and sideways position."""
-        x, h, w = np.broadcast_arrays(np.asarray(x, float), np.asarray(h, float), np.asarray(w, float))
-        place = self.pose.place(x, w)
-        return self.stage.camera.outline(np.stack([place[:, 0], h, place[:, 1]], axis=1))
+        ahead, up, aside = np.broadcast_arrays(np.asarray(x, float), np.asarray(h, float), np.asarray(w, float))
+        place = self.pose.place(ahead, aside)
+        return self.stage.camera.outline(np.stack([place[:, 0], up, place[:, 1]], axis=1))
 
     def lit(self, color: Color, normal: Sequence[float]) -> Color:
         """Return a colour as it looks on a face with the outward normal x, h, w of the vehicle."""
@@ -86,13 +87,13 @@ class Solid:
         normal = _normal(start, end)
         self.brush.polygon(self.pixels(x, h, w), self.lit(color, (normal[0], normal[1], 0.0)))
 
-    def flank(self, points: Sequence, color: Color) -> None:
+    def flank(self, points: ArrayLike, color: Color) -> None:
         """Paint a polygon of x, h on the visible side; nothing if the camera is right ahead or behind."""
         if not self.sees_side:
             return
-        points = np.asarray(points, float)
-        w = self.side * self.half_width(points[:, 1])
-        self.brush.polygon(self.pixels(points[:, 0], points[:, 1], w), self.lit(color, (0.0, 0.15, self.side)))
+        corners = np.asarray(points, float)
+        w = self.side * self.half_width(corners[:, 1])
+        self.brush.polygon(self.pixels(corners[:, 0], corners[:, 1], w), self.lit(color, (0.0, 0.15, self.side)))
 
     def flank_box(self, x: tuple[float, float], h: tuple[float, float], color: Color) -> None:
         """Paint a rectangle on the visible side."""

@@ -75,11 +75,13 @@ def random_street(rng: np.random.Generator, *, with_track: bool) -> Street:
     """Draw the plan of a street; a tram track lies left of the lanes or in the left lane."""
     lanes = rng.choice([2, 3, 4], p=[0.55, 0.3, 0.15])
     half = lanes * LANE / 2 + rng.uniform(0, 0.8)
-    junction, branches = None, ()
+    junction: tuple[float, float] | None = None
+    branches: tuple[int, ...] = ()
     if rng.random() < 0.4:
         start = rng.uniform(12, 26)
         junction = (start, start + rng.uniform(7, 11))
-        branches = ((-1, 1), (-1,), (1,))[rng.integers(3)]
+        choices: list[tuple[int, ...]] = [(-1, 1), (-1,), (1,)]
+        branches = choices[rng.integers(3)]
     own_bed = with_track and rng.random() < 0.3
     half += 1.6 if own_bed else 0.0
     track = rng.choice([-1, 1]) * (half - (1.8 if own_bed else LANE / 2 + 0.3)) if with_track else None

@@ -108,7 +108,7 @@ class Traffic:
             s = near + length / 2
             u = self._lane() if kind == "drive" else rng.choice([-1, 1]) * (street.half - width / 2 - 0.25)
             yaw = 0.0 if u > 0 else np.pi
-            on_bed = street.own_bed and abs(u - street.track) < 1.5 + width / 2
+            on_bed = street.own_bed and street.track is not None and abs(u - street.track) < 1.5 + width / 2
             if on_bed or (kind == "park" and street.is_open(s, margin=length / 2)):
                 return None
         pose = Pose(float(u), float(s), float(yaw + rng.normal(0, 0.02)))
