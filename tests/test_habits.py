@@ -28,7 +28,7 @@ WORKFLOW = ".github/workflows/ci.yml"
 # Packages that mypy knows no types of; torch_network is that of tests/golden.
 UNTYPED = {"mindspore.*", "mindspore_lite.*", "cv2.*", "torch.*", "torch_network", "google.protobuf.*"}
 # What CONTRIBUTING.md asks of every report, and of those about numbers; commands and files it sets as code.
-EVERY = ("whole command", "expected", "device", "operating system", "Python", "MindSpore", "CANN", "driver")
+EVERY = ("command", "expected", "device", "operating system", "Python", "MindSpore", "CANN", "driver")
 NUMBERS = ("scores", "data set", "split", "protocol", "speed")
 FILES = {"`logs/rank_0.log`", "`config.yml`", "`bash scripts/run_demo.sh`"}
 NUMBER_FILES = {"`eval.json`", "`python scripts/benchmark.py`"}
