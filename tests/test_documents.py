@@ -31,7 +31,7 @@ MOST_LINES = 350  # of a README
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh"))
 PICTURES = ("BiSeNetv2.png", "docs/demo_1.jpg", "docs/demo_2.jpg")
 SHOWN_IN = {"BiSeNetv2.png": "network.md", "docs/demo_1.jpg": "demo.md", "docs/demo_2.jpg": "demo.md"}
-MODULES = ("pip", "venv", "ruff", "pytest")  # what documents run with python -m
+MODULES = ("pip", "venv", "pytest", "pre_commit")  # what documents run with python -m
 
 
 def read(name: str) -> str:
