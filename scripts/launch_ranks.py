@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
-from src.base.paths import expanded
+from src.base.paths import expand_path
 from src.launch.job import Job, check_job
 from src.launch.launchers import LAUNCHERS, choose_launcher
 from src.launch.restarts import run_with_restarts
@@ -52,11 +52,11 @@ def parse_args(argv: Sequence[str] | None) -> Job:
     parser.add_argument("device_num", type=positive, metavar="DEVICE_NUM", help="devices of all machines")
     parser.add_argument("batch_size", type=positive, metavar="BATCH_SIZE", help="images a step and device")
     parser.add_argument(
-        "save_dir", type=expanded, metavar="SAVE_DIR", help="folder of the run; on storage that all machines share"
+        "save_dir", type=expand_path, metavar="SAVE_DIR", help="folder of the run; on storage that all machines share"
     )
     parser.add_argument("--hosts", default=None, help="mpirun: host:devices,host:devices")
     parser.add_argument(
-        "--hostfile", type=expanded, default=None, help="mpirun: file of hosts (or HOSTFILE in the environment)"
+        "--hostfile", type=expand_path, default=None, help="mpirun: file of hosts (or HOSTFILE in the environment)"
     )
     parser.add_argument("--node_num", type=positive, default=1, help="msrun, cluster: number of machines, default 1")
     parser.add_argument("--node_rank", type=whole_number, default=0, help="msrun, cluster: number of this one, from 0")

@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base.errors import UserError
-from src.base.stops import STOP_CODES, asking_signals
+from src.base.stops import STOP_CODES, stop_signals
 from src.distributed.child_process import end_with_parent
 from src.distributed.heartbeat import BEATS, HANG_CODE, HANGS, WATCHED, note_end, note_hang, read_signs
 from src.distributed.scheduler import become_scheduler
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         start_new_session=True,
         preexec_fn=lambda: end_with_parent(signal.SIGKILL),
     )
-    for number in asking_signals():
+    for number in stop_signals():
         signal.signal(number, lambda received, _frame: send_even_if_stopped(child, received))
     log = log_of(argv)
     code = wait(child, log, hang_seconds)

@@ -17,7 +17,7 @@ from pathlib import Path
 from src.base.errors import UserError
 from src.base.files import make_folder, write_whole
 from src.base.json_text import read_json
-from src.base.living import identity
+from src.base.living import process_identity
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def once_per_host(
 
 def _do(folder: Path, local_size: int, work: Callable[[], dict[str, str]]) -> dict[str, str]:
     make_folder(folder)
-    me, other = identity(os.getpid()), _state(folder).get("owner", "")
+    me, other = process_identity(os.getpid()), _state(folder).get("owner", "")
     if other not in ("", me):
         raise UserError(f"process {other.split(':')[0]} of this machine runs the same job already, in {folder}")
     _publish(folder, me, "working")
@@ -91,7 +91,7 @@ def _wait(folder: Path, local_rank: int, limit: float) -> dict[str, str]:
 def tell_others(folder: Path, state: str) -> None:
     """Let the other processes of the host know that this one, the first, is at `state` now, one of AFTERWARDS."""
     known = {name: value for name, value in _state(folder).items() if name not in ("owner", "state")}
-    _publish(folder, identity(os.getpid()), state, **known)
+    _publish(folder, process_identity(os.getpid()), state, **known)
 
 
 def wait_for_upload(folder: Path, limit: float) -> None:
@@ -112,7 +112,7 @@ def _state(folder: Path) -> dict[str, str]:
     """Return what the first process says, {} if it says nothing or is not alive."""
     with contextlib.suppress(OSError, ValueError):
         state = read_json(folder / STATE)
-        if state["owner"] == identity(int(state["owner"].split(":")[0])):
+        if state["owner"] == process_identity(int(state["owner"].split(":")[0])):
             return state
     return {}
 

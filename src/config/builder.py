@@ -11,7 +11,7 @@ from typing import Any, Union
 import yaml
 
 from src.base.errors import ConfigError
-from src.base.paths import expanded
+from src.base.paths import expand_path
 from src.config import schema
 from src.config.label_maps import read_entries
 from src.config.registry import TRANSFORMS
@@ -72,7 +72,7 @@ def _expand_paths(fields: dict[str, dataclasses.Field], arguments: dict, prefix:
         if value is None or not fields[name].metadata.get("is_path"):
             continue
         try:
-            arguments[name] = expanded(value)
+            arguments[name] = expand_path(value)
         except ConfigError as err:
             problems.append(f"{prefix}{name}: {err}")
 

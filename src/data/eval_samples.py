@@ -18,7 +18,7 @@ from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
 
-ADDED = 30  # bytes that names of results have more, such as "_pred_labelIds.png"
+NAME_OVERHEAD = 30  # bytes that names of results have more, such as "_pred_labelIds.png"
 
 
 class EvalSample(NamedTuple):
@@ -40,12 +40,12 @@ def unique_stems(paths: Sequence[str]) -> list[str]:
 
     One that is too long for the name of a file is shortened.
     """
-    stems = [fitting(Path(path).stem, ADDED) for path in paths]
+    stems = [fitting(Path(path).stem, NAME_OVERHEAD) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     common = os.path.commonpath(paths)
     stems = ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
-    stems = [fitting(stem, ADDED) for stem in stems]
+    stems = [fitting(stem, NAME_OVERHEAD) for stem in stems]
     named: dict[str, str] = {}
     for stem, path in zip(stems, paths):
         if named.setdefault(stem, path) != path:

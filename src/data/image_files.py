@@ -232,7 +232,7 @@ def no_image(data: bytes) -> str:
     kind = kind_of(data[:HEAD])
     if kind is None or kind.name in PICTURES:
         return NO_IMAGE
-    return f"is {kind.name}, not an image that OpenCV {cv2.__version__} can decode; {kind.way_out}"
+    return f"is {kind.name}, not an image that OpenCV {cv2.__version__} can decode; {kind.advice}"
 
 
 def _require_content(path: str, data: bytes) -> None:

@@ -17,7 +17,7 @@ from mindspore import Parameter, Tensor, nn
 from src.base.errors import CheckpointError, TrainingError, count_names, one_line
 from src.base.file_kinds import CHECKPOINT, kind_of_file, misfit
 from src.base.special_files import special_kind
-from src.base.temporary import called, replacing
+from src.base.temporary import path_with_suffix, replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
 from src.state.averages import PREFIX, choose_weights, copy_average, without_new_average  # noqa: F401 - likewise
@@ -110,7 +110,7 @@ def read_checkpoint(path: str | Path) -> Tensors:
     """
     require_intact(path)  # first: MindSpore may crash on a damaged file
     try:
-        with called(path, ".ckpt") as name:
+        with path_with_suffix(path, ".ckpt") as name:
             tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(name)).items())
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as err:
         raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint") from err

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from src.base.stops import asking_signals, end_quietly
+from src.base.stops import exit_on_signals, stop_signals
 from src.distributed.communicator import Communicator
 from src.state.data_wait import Feed
 
@@ -90,7 +90,7 @@ def catch_signals(state: TrainState) -> Iterator[None]:
     still run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a
     stop.
     """
-    handlers = {number: signal.signal(number, state.note_signal) for number in asking_signals()}
+    handlers = {number: signal.signal(number, state.note_signal) for number in stop_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -98,5 +98,5 @@ def catch_signals(state: TrainState) -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if state.signal_number is not None:  # the line that tells of it is about to be written
-            end_quietly(128 + state.signal_number)
+            exit_on_signals(128 + state.signal_number)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
-from src.base.cores import ranks_sharing_cores, threads_in_turn, usable_threads
+from src.base.cores import one_thread_at_a_time, ranks_sharing_cores, usable_threads
 from src.base.errors import UserError
 from src.distributed.job_end import leave_by
 from src.distributed.placement import MPIRUN, SINGLE, Placement
@@ -104,7 +104,7 @@ def join_job(placement: Placement, device_target: str) -> int:
     elif device_target == "CPU" and has_own_scheduler():
         leave_by(lambda: None)
     try:
-        with threads_in_turn() if device_target == "CPU" else contextlib.nullcontext():
+        with one_thread_at_a_time() if device_target == "CPU" else contextlib.nullcontext():
             rank = init_cluster()
     except RuntimeError as err:
         reason = str(err).strip().splitlines()[0][:200]

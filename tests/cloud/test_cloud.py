@@ -227,7 +227,7 @@ class TestOncePerHost:
 
     def test_a_folder_in_use_is_not_shared(self, tmp_path):
         assert once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1) == {"a": "b"}
-        parent = once_per_host.identity(os.getppid())
+        parent = once_per_host.process_identity(os.getppid())
         (tmp_path / "state.json").write_text(json.dumps({"owner": parent, "state": "done"}), encoding="utf-8")
         with pytest.raises(UserError, match=f"process {os.getppid()} of this machine runs the same job already"):
             once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)

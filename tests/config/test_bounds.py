@@ -116,9 +116,9 @@ def test_bases_that_hold_too_much_together(tmp_path):
 def test_bases_and_label_maps_that_may_never_end(tmp_path, kind):
     odd = MAKERS[kind](tmp_path / "odd.yml")
     (tmp_path / "x.yml").write_text("__BASE__: odd.yml")
-    with pytest.raises(ConfigError, match=f"cannot read configuration .*odd.yml: is {kind}, no regular file; put"):
+    with pytest.raises(ConfigError, match=f"cannot read configuration .*odd.yml: is {kind}, not a regular file; put"):
         read_yaml(tmp_path / "x.yml")
-    with pytest.raises(ConfigError, match=f"odd.yml: cannot be read: is {kind}, no regular file; put"):
+    with pytest.raises(ConfigError, match=f"odd.yml: cannot be read: is {kind}, not a regular file; put"):
         read_entries(str(odd))
 
 
@@ -128,7 +128,7 @@ def test_a_palette_may_be_a_pipe_of_the_shell_but_none_in_a_folder(tmp_path):
     os.close(writer)
     assert read_palette(Path(f"/dev/fd/{reader}"), ["a"])[1] == ("sky",)
     os.close(reader)
-    with pytest.raises(ConfigError, match="--palette .*x.txt: cannot be read: is a named pipe, no regular file"):
+    with pytest.raises(ConfigError, match="--palette .*x.txt: cannot be read: is a named pipe, not a regular file"):
         read_palette(MAKERS["a named pipe"](tmp_path / "x.txt"), ["a"])
 
 
