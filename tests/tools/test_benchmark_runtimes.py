@@ -11,7 +11,7 @@ import pytest
 
 from scripts import benchmark
 from src.base.errors import UserError
-from src.modules.tensor_ops import ResizeByProducts
+from src.modules.tensor_ops import ResizeByProducts, TrainableResize
 from src.offline import exporting
 from src.utils import local_adapter
 from src.utils.config import load_config
