@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.base.errors import UserError
 from src.base.stops import STOP_CODES, stop_signals
 from src.distributed.child_process import end_with_parent
-from src.distributed.heartbeat import BEATS, HANG_CODE, HANGS, WATCHED, note_end, note_hang, read_signs
+from src.distributed.heartbeat import BEATS, HANG_CODE, HANGS, WATCHED, read_status_files, record_exit_code, record_hang
 from src.distributed.scheduler import become_scheduler
 from src.utils.local_adapter import discover_rank, is_scheduler, scheduler_answer_delay
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     code = wait(child, log, hang_seconds)
     code = 128 - code if code < 0 else code
     if log:
-        note_end(log.parent, place()[0], code)
+        record_exit_code(log.parent, place()[0], code)
     if code not in (0, *STOP_CODES):
         sys.stderr.write(failure_report(code, log))
         sys.stderr.flush()
@@ -68,17 +68,17 @@ def wait(child: subprocess.Popen, log: Path | None, hang_seconds: float) -> int:
     if log is None or hang_seconds == math.inf:
         return child.wait()
     logs, seen = log.parent, time.monotonic()
-    start = last = read_signs(logs, BEATS)
-    earlier = read_signs(logs, HANGS)
-    while read_signs(logs, HANGS) == earlier:  # else another rank's runner has found so
+    start = last = read_status_files(logs, BEATS)
+    earlier = read_status_files(logs, HANGS)
+    while read_status_files(logs, HANGS) == earlier:  # else another rank's runner has found so
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(POLL_SECONDS)
-        signs = read_signs(logs, BEATS)
+        signs = read_status_files(logs, BEATS)
         if signs != last or signs == start:
             last, seen = signs, time.monotonic()
         elif time.monotonic() - seen > hang_seconds:
             break
-    note_hang(logs, place()[0])
+    record_hang(logs, place()[0])
     stacks = log.with_suffix(".stacks")
     sys.stderr.write(f"no step was finished for {hang_seconds / 60:g} minutes; the stacks: {stacks}\n")
     sys.stderr.flush()

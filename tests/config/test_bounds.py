@@ -170,7 +170,7 @@ def test_files_of_json(tmp_path, text):
         read_json(path)
     with pytest.raises(ConfigError, match="--palette .*x.json"):
         read_palette(path, ["a"])
-    with pytest.raises(UserError, match="x.json is no rank table"):
+    with pytest.raises(UserError, match="x.json is not a rank table"):
         read_rank_table(path)
     path.rename(tmp_path / "manifest.json")
     if len(text) < LONGEST_TEXT:
