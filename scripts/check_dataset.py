@@ -28,7 +28,7 @@ from src.data.cityscapes import CITYSCAPES, list_samples
 from src.data.classes import class_names, class_palette
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_findings import Findings, count_remarks
-from src.data.inspection_report import map_lines, report_tree, split_lines, weight_lines
+from src.data.inspection_report import map_lines, report_as_json, split_lines, weight_lines
 from src.data.label_maps import label_coding
 from src.data.preflight import suspect_train_ids
 from src.report.dataset import write_dataset_report
@@ -95,7 +95,7 @@ def write_reports(
     Raises:
         UserError: one of them cannot be written.
     """
-    tree = report_tree(config, class_names(config), splits, problems)
+    tree = report_as_json(config, class_names(config), splits, problems)
     if args.json:
         write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
     if args.report:

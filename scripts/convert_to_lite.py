@@ -74,7 +74,7 @@ def check_onnx(path: Path) -> None:
         ConversionError: it is missing or damaged.
     """
     if special_kind(path):
-        raise ConversionError(f"cannot read the model {path}: is {special_kind(path)}, no regular file")
+        raise ConversionError(f"cannot read the model {path}: is {special_kind(path)}, not a regular file")
     try:
         data = path.read_bytes()
     except OSError as err:
