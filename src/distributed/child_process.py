@@ -35,5 +35,5 @@ def become(shell: int, command: list[str]) -> None:
     os.execvp(command[0], command)
 
 
-if __name__ == "__main__":  # shell scripts start their steps by this, see with_me in scripts/setup_env.sh
+if __name__ == "__main__":  # shell scripts start their steps by this, see run_attached in scripts/setup_env.sh
     become(int(sys.argv[1]), sys.argv[2:])

@@ -270,7 +270,7 @@ def test_when_a_rank_stands_still(monkeypatch, tmp_path, events, code, sent, sec
     monkeypatch.setattr(run_rank, "time", SimpleNamespace(monotonic=lambda: rank.now, sleep=rank.sleep))
     (tmp_path / "rank_1.beat").write_text("beat 1 2")
     heartbeat.record_hang(tmp_path, 1)
-    assert (run_rank.wait(rank, tmp_path / "rank_0.log", 200), rank.sent) == (code, sent)
+    assert (run_rank.wait_for_rank(rank, tmp_path / "rank_0.log", 200), rank.sent) == (code, sent)
     own = run_rank.STACKS_SECONDS if sent else 0
     assert seconds <= rank.now <= seconds + own + 3 * run_rank.POLL_SECONDS
     assert (tmp_path / "rank_0.hang").exists() == bool(sent)
