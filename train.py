@@ -25,7 +25,7 @@ from src.data.eval_samples import EvalSamples
 from src.data.normalization import warn_of_two_normalizations
 from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
-from src.distributed.heartbeat import Heart, write_stacks_when_asked
+from src.distributed.heartbeat import Heartbeat, write_stacks_when_asked
 from src.evaluation.evaluator import evaluate, log_scores
 from src.evaluation.inference import create_infer, evaluation_protocol
 from src.modules.base_modules import Network
@@ -35,7 +35,7 @@ from src.modules.train_warpper import TrainOneStepCell
 from src.report.environment import write_environment
 from src.report.training import LiveReport, keeping_scores
 from src.state import checkpoint
-from src.state.run_folder import claimed_training_folder, resumes_itself
+from src.state.run_folder import claimed_training_folder, is_auto_resuming
 from src.state.train_state import TrainState, catch_signals
 from src.training.liveness import ClaimCheck, StepBeat, beating
 from src.training.loop import run_training
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.info("Start Training")
     saver = next(item for item in callbacks if isinstance(item, callback.CheckpointSaver))
     if config.accumulate_steps > 1:
-        callbacks = [AtUpdates(state, callbacks, Heart(save_dir, runtime.rank).beat)]
+        callbacks = [AtUpdates(state, callbacks, Heartbeat(save_dir, runtime.rank).beat)]
     with catch_signals(state), saving_what_is_done(state, saver, save_dir):
         run_training(train_cell, state, callbacks, config, runtime)
     code = finish(state, save_dir)
@@ -107,7 +107,7 @@ def tell_batch(config: schema.Config, rank_size: int) -> None:
 
 def continue_run(config: schema.Config, communicator: Communicator) -> schema.Config:
     """Resume from the newest complete checkpoint in `save_dir` where that is asked for and there is one."""
-    if not resumes_itself(config):
+    if not is_auto_resuming(config):
         return config
     own = checkpoint.newest_complete(checkpoint_folder(config)) if communicator.rank == 0 else None
     newest = communicator.broadcast_text(str(own or ""))
@@ -122,7 +122,7 @@ def continue_run(config: schema.Config, communicator: Communicator) -> schema.Co
 
 def has_finished(config: schema.Config) -> bool:
     """Return whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
-    if not (resumes_itself(config) and config.resume_ckpt):
+    if not (is_auto_resuming(config) and config.resume_ckpt):
         return False
     path = Path(config.resume_ckpt)
     step = checkpoint.step_of(path.name)
@@ -195,7 +195,7 @@ def create_callbacks(
 ) -> list:
     """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
     save_dir, first = config.folder, state.communicator.rank == 0
-    heart = Heart(save_dir, state.communicator.rank)
+    heart = Heartbeat(save_dir, state.communicator.rank)
     images = total_batch(config, state.communicator.rank_size)
     metrics = save_dir / "metrics.jsonl" if first else None
     step_logger = callback.StepLogger(state, rates, images, config.log_interval, metrics, head_names=network.head_names)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/ascend_310_infer.sh [MODEL_PATH] [DATA_PATH] [DEVICE_ID] [DEVICE_TYPE] [options]
 # Measures an exported model on DATA_PATH, a data set in the layout of Cityscapes: preprocess.py, inference,
-# postprocess.py. DEVICE_ID is optional: the environment variable device_id, else 0. DEVICE_TYPE is Ascend (default), GPU
-# or CPU. A .mindir runs in the C++ runner of ascend310_infer, on CPU without MindSpore Lite in MindSpore; a .onnx runs
-# in ONNX Runtime, on CPU or GPU.
-# Options: --out DIR (default: the current directory); of the inference --precision_mode MODE, --warmup N,
-# --num_threads N and --verbose; --save_images True of postprocess.py; all others, such as --config FILE, go to
+# postprocess.py. DEVICE_ID defaults to the environment variable device_id, else 0. DEVICE_TYPE is Ascend (default), GPU
+# or CPU. A .mindir runs in the C++ runner of ascend310_infer, or in MindSpore on the CPU without MindSpore Lite; a .onnx
+# runs in ONNX Runtime, on CPU or GPU.
+# Options: --out DIR (default: the current directory); for the inference --precision_mode MODE, --warmup N,
+# --num_threads N and --verbose; for postprocess.py --save_images True; all others, such as --config FILE, are passed to
 # preprocess.py.
 # MS_LITE_HOME (or LITE_HOME) in the environment: the MindSpore Lite to use. BUILD_DIR: where the runner is built
 # (default ascend310_infer/out).
@@ -66,10 +66,10 @@ else # the runner brings its own MindSpore
 fi
 model=$(realpath "$model")
 data=$(realpath "$data")
-# Relative names in the other options are relative to where the user is: the steps run there.
+# The steps run in the user's current directory, so that relative names in the other options are valid.
 mkdir -p "$out" 2>/dev/null || fail "cannot make the folder $out"
 out=$(cd "$out" && pwd)
-# A log of somebody else's by the same name is not replaced; the mark tells that this folder's are ours.
+# Logs that this script did not write are not replaced; the mark says that it wrote those in this folder.
 mark=$out/.ascend_310_infer
 for name in preprocess.log build.log infer.log acc.log time_Result; do
   [[ -e $mark || ! -e $out/$name ]] || fail "$out holds $name, not written by this script; give another --out"
@@ -77,13 +77,13 @@ done
 : 2>/dev/null >"$mark" || fail "cannot write to $out"
 
 keep=(tee -a)
-! tee -p </dev/null &>/dev/null || keep=(tee -p -a) # which goes on with the log alone when nobody reads
-step() { # name, log, command ...: run one step, show what it prints, stop at its failure
+! tee -p </dev/null &>/dev/null || keep=(tee -p -a) # goes on writing the log after the reader has left
+step() { # name, log, command ...: run one step, show and log its output, exit if it fails
   local name=$1 log=$out/$2 status=0
   shift 2
   say "=== $name ==="
   : 2>/dev/null >"$log" || fail "cannot write $log"
-  with_me "$@" 2>"$log.err" | "${keep[@]}" "$log" || status=$?
+  run_attached "$@" 2>"$log.err" | "${keep[@]}" "$log" || status=$?
   cat "$log.err" >>"$log"
   rm -f "$log.err"
   [[ $status -eq 0 ]] && return

@@ -1,7 +1,7 @@
-"""Measure how fast this code is on this machine and, with --torch, how fast PyTorch does the same work in turns.
+"""Measure how fast this code is on this machine and, with --torch, in turns with it, how fast PyTorch is.
 
-Every kind of work runs in a process of its own. Figures of two runs differ by what else the machine does: compare
-frameworks within one run only. Progress goes to standard error.
+Every kind of work runs in a process of its own. Figures of different runs depend on what else the machine does, so
+compare frameworks within one run only. Progress goes to standard error.
 
 sections of --only: pipeline (reading training images: made-up ones, or those of --dataset_dir as --config says; 8
 batches, by 1 thread and by one for each core), forward, exported (a MindIR, folded or not, with class map or logits; on
@@ -35,7 +35,7 @@ from tools.benchmark import image_sections, machine, runtimes, sections, trainin
 from tools.benchmark.report import render
 from tools.benchmark.sections import SECTIONS, Settings
 
-SMALLEST = 32  # pixels, what the network takes
+SMALLEST = 32  # pixels, the network's minimum
 PIPELINE_SETTINGS = ("config", "dataset_dir", "workers", "batch_size", "crop_size", "batches")
 QUICK = {
     "sizes": ((64, 128),),
@@ -60,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse_args(argv)
         settings = make_settings(args)
         image_sections.check_pipeline(settings)
-        results = begin(settings, quick=args.quick)
+        results = initial_results(settings, quick=args.quick)
         settings = dataclasses.replace(settings, runtimes=find_runtimes(settings))
         results["settings"]["runtimes"] = settings.runtimes
         try:
             measure(results, settings, profile=args.profile)
-        finally:  # what was measured before something failed took minutes
+        finally:  # measurements before a failure took minutes and are kept
             if any(results.get(name) for name in (*SECTIONS, "steps")):
                 print(render(results), flush=True)
         if args.json:
@@ -100,11 +100,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--num_threads", type=positive, default=None, help=threads)
     parser.add_argument("--device_target", choices=("Ascend", "GPU", "CPU"), default=None, help="MindSpore's device")
     add_pipeline_options(parser)
-    return check(parser.parse_args(argv))
+    return check_options(parser.parse_args(argv))
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the section pipeline, named as the settings they become; not given they are None."""
+    """Add the options of the section pipeline, named like the settings; None if they are not given."""
     group = parser.add_argument_group("section pipeline")
     group.add_argument("--config", metavar="FILE", type=absolute, help="configuration whose transforms to run")
     group.add_argument("--dataset_dir", metavar="DIR", type=absolute, help="data set to read, default: made-up images")
@@ -115,13 +115,13 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 
 def absolute(text: str) -> str:
-    """Read the name of a file or folder; make it absolute, as the measuring processes run in a folder of their own."""
+    """Return the absolute path of a file or folder, as the measuring processes run in another folder."""
     path = user_path(text)
-    return str(path.resolve() if path.exists() else path)  # else one of the repository's configurations, or a mistake
+    return str(path.resolve() if path.exists() else path)  # else one of the repository's configurations, or missing
 
 
-def check(args: argparse.Namespace) -> argparse.Namespace:
-    """Raise a UserError for options that do not go together, before anything is measured."""
+def check_options(args: argparse.Namespace) -> argparse.Namespace:
+    """Raise a UserError for options that exclude each other, before anything is measured."""
     if args.json:
         require_new(args.json, "the results ")
         claims.hold_file(args.json, "benchmark", "--json")
@@ -162,7 +162,7 @@ def _numbers(text: str, count: int, form: str) -> tuple[int, ...]:
 
 
 def make_settings(args: argparse.Namespace) -> Settings:
-    """Turn the command line into settings; what it does not give comes from --quick or the defaults."""
+    """Turn the command line into settings; missing values come from --quick or the defaults."""
     names = {field.name for field in dataclasses.fields(Settings)}
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -171,13 +171,13 @@ def make_settings(args: argparse.Namespace) -> Settings:
 
 
 def find_runtimes(settings: Settings) -> tuple[str, ...]:
-    """Return the runtimes to measure beside MindSpore: those that are here, in float32 on the CPU."""
+    """Return the runtimes to measure beside MindSpore: the installed ones, in float32 on the CPU."""
     is_comparable = not settings.mix and settings.device_target in (None, "CPU")
     return runtimes.available() if is_comparable and "exported" in settings.only else ()
 
 
-def begin(settings: Settings, *, quick: bool) -> dict:
-    """Return the results before any measurement: the machine and what shall be measured."""
+def initial_results(settings: Settings, *, quick: bool) -> dict:
+    """Return the results before any measurement: the machine and the settings."""
     about = machine.describe_machine()
     about["threads"] = str(settings.num_threads)
     about["PyTorch"] = machine.torch_version(settings.torch_python) if settings.torch_python else "not run"
@@ -186,7 +186,7 @@ def begin(settings: Settings, *, quick: bool) -> dict:
 
 
 def measure(results: dict, settings: Settings, *, profile: bool) -> None:
-    """Run the chosen sections and put their plain values, every sample included, into `results` as they come."""
+    """Run the chosen sections and add their values, with every sample, to `results` as they become available."""
     if "model" in settings.only:
         results["model"] = sections.count_model(settings)
     results["steps"] = []
@@ -196,14 +196,14 @@ def measure(results: dict, settings: Settings, *, profile: bool) -> None:
         results["profile"] = sections.profile_steps(settings)
     if {"pipeline", "evaluation"} & set(settings.only):
         measure_reading(results, settings)
-    if "memory" in settings.only:  # last: what does not fit after all costs nothing else
+    if "memory" in settings.only:  # last: running out of memory then spoils no other section
         results["memory"] = []
         for row in training_memory.measure_memory(settings):
             results["memory"].append(row)
 
 
 def measure_reading(results: dict, settings: Settings) -> None:
-    """Run the sections that read images, as `measure` does the others."""
+    """Run the sections that read images, as part of `measure`."""
     with image_sections.made_up_images(settings) as root:
         if "pipeline" in settings.only:
             results["pipeline"] = list(image_sections.measure_pipeline(settings, root))

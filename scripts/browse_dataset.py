@@ -1,8 +1,8 @@
-"""Show training samples as the network gets them, with what was drawn for each: ``--output DIR``.
+"""Show training samples as the network gets them, with the random draws of each: ``--output DIR``.
 
-The samples are those that training takes with the same configuration and seed: cut, scaled, mirrored and coloured
-alike, only the normalisation is undone. Sheets in DIR have each crop, its label over it (ignored pixels are hatched),
-and scale, window, mirroring and colour. Takes --config, --dataset_dir, --seed and section.key=value as train.py does.
+The samples are exactly those of a training with the same configuration and seed, cut, scaled, mirrored and coloured,
+but without normalisation. Sheets in DIR show each crop, its label laid over it (ignored pixels are hatched), and scale,
+window, mirroring and colour. Takes --config, --dataset_dir, --seed and section.key=value like train.py.
 Needs no MindSpore.
 """
 
@@ -35,11 +35,11 @@ from src.visual.visualize import write_png
 
 @claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the sheets, and the report if one is asked for; return 0.
+    """Write the sheets, and with --report the report; return 0.
 
     Raises:
         DataError: the data set, or one of the samples, cannot be used.
-        UserError: something cannot be written.
+        UserError: an output cannot be written.
     """
     config, args = parse_args(argv)
     source = create_train_samples(config.data, num_classes=config.num_classes, seed=config.seed)
@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
-    """Read the command line: the configuration, and the options that are no part of it."""
+    """Read the command line: the configuration, and the options that are not part of it."""
     own = Parser(f"{BROWSE_DATASET}.py", add_help=False)
-    own.add_argument("--output", type=user_path, default=None, help="folder for the sheets, made if it is not there")
+    own.add_argument("--output", type=user_path, default=None, help="folder for the sheets, made if it does not exist")
     own.add_argument("--number", type=positive_number, default=12, help="how many samples (default %(default)s)")
     own.add_argument(
         "--first",
@@ -78,7 +78,7 @@ def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Name
         default=0,
         help="position of the first one: step s of a run begins with (s - 1) * total batch (default %(default)s)",
     )
-    own.add_argument("--per_sheet", type=positive_number, default=6, help="samples a sheet (default %(default)s)")
+    own.add_argument("--per_sheet", type=positive_number, default=6, help="samples per sheet (default %(default)s)")
     own.add_argument("--report", type=user_path, default=None, help="HTML file that shows them in a browser")
     args, rest = own.parse_known_args(argv)
     config = load_config(rest, BROWSE_DATASET, own)
@@ -95,7 +95,7 @@ def write_sheet(folder: Path, samples: Sequence[BrowsedSample], config: schema.C
 
 
 def print_line(line: str) -> None:
-    """Print a line at once."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 

@@ -1,8 +1,8 @@
 """Read a whole data set before training on it: sizes, classes, a proposal of class weights, and every faulty file.
 
-Takes --config, --dataset_dir, --num_classes and section.key=value as train.py does. Exit code 0 if all is well, 2 if
-not; the last line then says how many problems there are. What may be meant so is a remark, and no problem. Needs no
-MindSpore.
+Takes --config, --dataset_dir, --num_classes and section.key=value like train.py. The exit code is 0 without problems,
+else 2, and the last line says how many problems there are. Oddities that may be intended are remarks, not problems.
+Needs no MindSpore.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from src.data.cityscapes import CITYSCAPES, list_samples
 from src.data.classes import class_names, class_palette
 from src.data.inspection import LIST, Problem, SplitFacts, count_problems, inspect_split
 from src.data.inspection_findings import Findings, count_remarks
-from src.data.inspection_report import map_lines, report_tree, split_lines, weight_lines
+from src.data.inspection_report import map_lines, report_as_json, split_lines, weight_lines
 from src.data.label_maps import label_coding
 from src.data.preflight import suspect_train_ids
 from src.report.dataset import write_dataset_report
@@ -71,10 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def claim_reports(args: argparse.Namespace) -> None:
-    """Take hold of the files that are asked for, before anything is read.
+    """Claim the report files, before anything is read.
 
     Raises:
-        UserError: something else is in their place.
+        UserError: a file exists already or is in use.
     """
     if args.json:
         require_new(args.json, "the report ")
@@ -90,12 +90,12 @@ def write_reports(
     splits: Mapping[str, SplitFacts],
     problems: Mapping[str, list[Problem]],
 ) -> None:
-    """Write the files that are asked for.
+    """Write the requested report files.
 
     Raises:
-        UserError: one of them cannot be written.
+        UserError: a file cannot be written.
     """
-    tree = report_tree(config, class_names(config), splits, problems)
+    tree = report_as_json(config, class_names(config), splits, problems)
     if args.json:
         write_new(args.json, (json.dumps(tree, indent=2) + "\n").encode(), "the report ")
     if args.report:
@@ -103,12 +103,12 @@ def write_reports(
 
 
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
-    """Read the command line: the configuration, and the options that are no part of it."""
+    """Read the command line: the configuration, and the options that are not part of it."""
     own = Parser(f"{CHECK_DATASET}.py", add_help=False)
-    own.add_argument("--json", type=user_path, default=None, help="file for the full report; must not be there yet")
+    own.add_argument("--json", type=user_path, default=None, help="file for the full report; must not exist yet")
     own.add_argument("--report", type=user_path, default=None, help="HTML file that shows all of it in a browser")
     own.add_argument(
-        "--splits", type=_names, default=("train", "val"), help="what to check, separated by commas (default train,val)"
+        "--splits", type=_names, default=("train", "val"), help="splits, separated by commas (default train,val)"
     )
     args, rest = own.parse_known_args(argv)
     return load_config(rest, CHECK_DATASET, own), args
@@ -122,7 +122,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def read_split(config: schema.Config, split: str, findings: Findings) -> SplitFacts:
-    """Read every file of a split, and say from time to time how far that is.
+    """Read every file of a split and report progress.
 
     Raises:
         DataError: the split cannot be listed.

@@ -1,7 +1,7 @@
-"""Check a card in the first hour: fourteen checks in order, up to the first that fails.
+"""Check a new card: fourteen checks in order, up to the first that fails.
 
 Each check runs in a process of its own and is compared with an oracle: PyTorch's values, NumPy, an undisturbed run, or
-a process on the CPU. A table goes to standard output, every figure to a JSON file, to be attached to a report.
+a process on the CPU. A table goes to standard output, all figures to a JSON file to attach to a problem report.
 
 Usage: python scripts/check_device.py [--device_target CPU|Ascend] [--device_id N] [--quick] [--ranks N] [--json FILE]
        [--folder DIR] [section.key=value ...]
@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_ranks(args.ranks, args.device_target)
     folder = new_folder(args.folder)
     settings = Settings(args.device_target, args.device_id, folder, args.ranks, options=tuple(args.options))
-    settings, machine = probe(settings, temporary=args.folder is None)
+    settings, machine = probe_device(settings, temporary=args.folder is None)
     records: list[dict[str, Any]] = []
     report = {"machine": machine, "settings": dataclasses.asdict(settings), "checks": records}
     target = args.json or folder / "check_device.json"
-    for number in numbers(args):
+    for number in selected_checks(args):
         records.append(run_check(number, settings))
         write_whole(target, (json.dumps(plain(report), indent=2) + "\n").encode(), "the results ")
         sys.stderr.write(f"check {number} of {len(NAMES)}, {NAMES[number]}: {shown(records[-1]['details'])}\n")
@@ -69,7 +69,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ranks", type=whole_number, default=0, metavar="N", help="check N ranks, too, 2 or more")
     parser.add_argument("--json", type=user_path, default=None, help="new file of all figures, default: in --folder")
     parser.add_argument("--folder", type=user_path, default=None, help="new folder for logs, default: a temporary one")
-    parser.add_argument("options", nargs="*", metavar="section.key=value", help="for all that is built and started")
+    parser.add_argument("options", nargs="*", metavar="section.key=value", help="keys for all checks")
     args = parser.parse_args(argv)
     if args.ranks == 1:
         raise UserError("--ranks 1: give 2 or more")
@@ -78,12 +78,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.json:
         require_new(args.json, "the results ")
         claims.hold_file(args.json, "check", "--json")
-    load_config(["--device_target", args.device_target, *args.options], TRAIN)  # complains of the options
+    load_config(["--device_target", args.device_target, *args.options], TRAIN)  # validates the options
     return args
 
 
 def require_ranks(ranks: int, device_target: str) -> None:
-    """Raise a UserError if a job of so many ranks, 0 for none, cannot run here."""
+    """Raise a UserError if a job of `ranks` ranks (0: no job) cannot run here."""
     try:
         if ranks:
             make_job(ranks, "", ("--device_target", device_target))
@@ -92,10 +92,10 @@ def require_ranks(ranks: int, device_target: str) -> None:
 
 
 def new_folder(given: Path | None) -> Path:
-    """Return the folder of the logs, made, and empty.
+    """Make and return the empty folder of the logs.
 
     Raises:
-        UserError: it holds something, or cannot be made.
+        UserError: the folder is not empty, or cannot be made.
     """
     if given is None:
         return Path(tempfile.mkdtemp(prefix="check_device-"))
@@ -105,16 +105,16 @@ def new_folder(given: Path | None) -> Path:
     return given.absolute()
 
 
-def numbers(args: argparse.Namespace) -> list[int]:
-    """Return the checks that were asked for."""
+def selected_checks(args: argparse.Namespace) -> list[int]:
+    """Return the numbers of the checks to run."""
     last = QUICK if args.quick else max(NAMES)
     return [number for number in NAMES if number <= last and (number != RANKS or args.ranks)]
 
 
-def probe(settings: Settings, *, temporary: bool) -> tuple[Settings, dict]:
-    """Return the settings with what the device computes in, which decides the bounds, and what machine this is.
+def probe_device(settings: Settings, *, temporary: bool) -> tuple[Settings, dict]:
+    """Return the settings with the device's precision, which decides the bounds, and a description of the machine.
 
-    After a mistake of the user's there is nothing to read in a `temporary` folder, which is removed.
+    A `temporary` folder is removed after a user's mistake, as it holds nothing of interest then.
 
     Raises:
         UserError: there is no such device, or no MindSpore.

@@ -1,7 +1,7 @@
-"""Say which lines of requirements files the current interpreter does not satisfy; exit code 1 if there are any.
+"""Print which lines of requirements files the current interpreter does not satisfy; exit code 1 if there are any.
 
 Usage: python scripts/check_requirements.py [--missing] requirements.txt [requirements/dev.txt]
---missing prints the unmet lines for pip to install; the exit code is then 0.
+--missing prints the unmet lines as arguments for pip; the exit code is then 0.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 import sys
 from pathlib import Path
 
-# Packages that serve instead of the one named.
+# Packages that satisfy a requirement of another name.
 ALTERNATIVES = {
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
     "onnxruntime": ("onnxruntime-gpu",),
     "mindspore": ("mindspore-ascend", "mindspore-gpu"),
 }
-# A MindSpore that the machine brings along is kept: Ascend images carry the one their CANN allows.
+# A MindSpore of the machine is kept: Ascend images contain the version that their CANN supports.
 REPLACED = {"mindspore": ">=2.0,<2.11"}
 COMPARE = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt}
 _LINE = re.compile(r"([A-Za-z0-9_.-]+)\s*([^;#]*)")
@@ -33,7 +33,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def installed_version(name: str) -> str | None:
-    """Return the version of a package or of one that serves instead, None if there is none."""
+    """Return the version of a package or of an alternative, None if none is installed."""
     for candidate in (name, *ALTERNATIVES.get(name, ())):
         try:
             return importlib.metadata.version(candidate)
@@ -54,7 +54,7 @@ def satisfies(version: str, specifier: str) -> bool:
 
 
 def unmet(path: Path) -> dict[str, str]:
-    """Return the requirements of a file that are not met: each one as pip reads it, and what is wrong."""
+    """Return the unmet requirements of a file: for each, as pip reads it, the problem."""
     problems = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         match = _LINE.match(line.strip())

@@ -1,7 +1,7 @@
-"""The part of scripts/convert_to_lite.sh behind the search for a converter: check, convert, name, describe.
+"""Convert an ONNX file to a MindIR with a converter that scripts/convert_to_lite.sh has found, and describe the result.
 
-``python convert_to_lite.py MODEL.onnx OUT CONVERTER...``: the converter, with the options of converter_lite, of which
---fmk, --modelFile and --outputFile are added here. Needs nothing but the standard library.
+``python convert_to_lite.py MODEL.onnx OUT CONVERTER...``: CONVERTER is a command with options of converter_lite, to
+which --fmk, --modelFile and --outputFile are added. Needs the standard library only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PRODUCER_VERSION = 5  # and in mind_ir.proto
 
 
 class ConversionError(UserError):
-    """What the user has to hear, in one line."""
+    """The conversion failed because of the user's files or converter."""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and value of the fields of a protobuf message, see protobuf.dev/programming-guides/encoding.
 
     Raises:
-        ValueError: it is none, or is cut off.
+        ValueError: it is not a protobuf message, or truncated.
     """
     at = 0
 
@@ -68,13 +68,13 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def check_onnx(path: Path) -> None:
-    """Refuse what converters answer with a crash: a file that is no ONNX model, or not a whole one.
+    """Check that a file is a complete ONNX model: converters crash on others.
 
     Raises:
-        ConversionError: it is missing or damaged.
+        ConversionError: the file is missing, damaged or not an ONNX model.
     """
     if special_kind(path):
-        raise ConversionError(f"cannot read the model {path}: is {special_kind(path)}, no regular file")
+        raise ConversionError(f"cannot read the model {path}: is {special_kind(path)}, not a regular file")
     try:
         data = path.read_bytes()
     except OSError as err:
@@ -90,11 +90,11 @@ def check_onnx(path: Path) -> None:
         raise ConversionError(f"{path}: truncated, or no ONNX file")
 
 
-def targets(out: Path) -> tuple[Path, Path]:
+def new_targets(out: Path) -> tuple[Path, Path]:
     """Return the model to write and the description beside it.
 
     Raises:
-        ConversionError: one of them is there, or their folder is not.
+        ConversionError: one of them exists, or their folder does not.
     """
     model = out if out.suffix == ".mindir" else out.with_name(f"{out.name}.mindir")
     description = model.with_suffix(".json")
@@ -107,10 +107,10 @@ def targets(out: Path) -> tuple[Path, Path]:
 
 
 def convert(source: Path, folder: Path, converter: list[str]) -> Path:
-    """Run the converter and return what it wrote to `folder`.
+    """Run the converter and return the MindIR that it wrote to `folder`.
 
     Raises:
-        ConversionError: it failed, or wrote something else.
+        ConversionError: the converter failed, or did not write a single MindIR.
     """
     words = ["--fmk=ONNX", f"--modelFile={source.resolve()}", f"--outputFile={folder / 'model'}"]
     words = [sys.executable, str(CHILD_PROCESS), str(os.getpid()), *converter, *words]
@@ -128,15 +128,15 @@ def convert(source: Path, folder: Path, converter: list[str]) -> Path:
     raise ConversionError(f"the converter cannot convert {source}: {reason} (GLOG_v=1 shows all it says)")
 
 
-def described(source: Path, converted: Path, target: Path) -> dict | None:
+def converted_description(source: Path, converted: Path, target: Path) -> dict | None:
     """Return the description of the converted model, made from that of the ONNX file; None without one.
 
     Raises:
-        ConversionError: the file beside the ONNX file is no description.
+        ConversionError: the file beside the ONNX file is not a description.
     """
     path = source.with_name(f"{source.stem}.onnx.json")
     if not path.exists():
-        print(f"warning: no {path}: nothing will stand beside {target} to say what it takes", file=sys.stderr)
+        print(f"warning: no {path}: there will be no description of {target}", file=sys.stderr)
         return None
     try:
         record = read_json(path)
@@ -151,7 +151,7 @@ def described(source: Path, converted: Path, target: Path) -> dict | None:
 
 
 def publish(converted: Path, model: Path, record: dict | None, description: Path) -> None:
-    """Give both files their names, the model last; converters take away the permission to write."""
+    """Rename both files to their final names, the model last; restore the permissions that converters remove."""
     if record is not None:
         text = converted.with_name("description")
         text.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -163,14 +163,14 @@ def publish(converted: Path, model: Path, record: dict | None, description: Path
 
 def main(argv: list[str]) -> int:
     """Run with model, target, and converter; return the exit code."""
-    source, (model, description) = user_path(argv[0]), targets(user_path(argv[1]))
+    source, (model, description) = user_path(argv[0]), new_targets(user_path(argv[1]))
     hold_file(model, "conversion", "name", description)
-    targets(model)  # once more: another process may have written them meanwhile
+    new_targets(model)  # again: another process may have written them meanwhile
     check_onnx(source)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{fitting(model.name, 40)}.", dir=model.parent) as folder:
             converted = convert(source, Path(folder), argv[2:])
-            publish(converted, model, described(source, converted, model), description)
+            publish(converted, model, converted_description(source, converted, model), description)
     except OSError as err:
         raise ConversionError(f"cannot write {model}: {err.strerror}") from err
     print(f"{model}: {model.stat().st_size} bytes, from {source}")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/convert_to_lite.sh MODEL.onnx OUT [converter options]
-# Converts what export.py --file_format ONNX wrote into a MindIR for MindSpore Lite: OUT, with .mindir at its end or not,
-# and, from MODEL.onnx.json, the description beside it. The converter is converter_lite of the package that MS_LITE_HOME
-# or LITE_HOME names, or from PATH; else that of the wheel in MS_LITE_HOME, as scripts/get_mindspore_lite.sh gets it,
-# which takes a Python 3.7 (NumPy for it comes into .venv-lite, once).
-# Options go to converter_lite, such as --optimize=ascend_oriented for Ascend; the wheel knows --optimize=VALUE alone.
-# GLOG_v=1 in the environment shows what the converter logs.
+# Converts an ONNX file of export.py to a MindIR for MindSpore Lite: OUT, with or without the suffix .mindir, and its
+# description from MODEL.onnx.json. The converter is converter_lite of the package in MS_LITE_HOME or LITE_HOME; else
+# that of the wheel in MS_LITE_HOME, as scripts/get_mindspore_lite.sh fetches it, which needs Python 3.7 (NumPy for it is
+# installed in .venv-lite, once); else converter_lite on PATH.
+# Options are passed to converter_lite, such as --optimize=ascend_oriented for Ascend; the wheel only has --optimize.
+# GLOG_v=1 in the environment shows the converter's log.
 set -euo pipefail
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"
@@ -49,7 +49,7 @@ for others set MS_LITE_HOME to a package of MindSpore Lite that has converter_li
   done
 }
 
-setup_lite() { # makes .venv-lite, the Python 3.7 with NumPy that the wheel takes
+setup_lite() { # makes .venv-lite, a Python 3.7 with NumPy, which the wheel needs
   local base venv=$repo_root/.venv-lite
   if ! "$venv/bin/python" -c 'import numpy' 2>/dev/null; then
     base=$(_find_version 3.7) || fail "the converter of MindSpore Lite's wheel takes Python 3.7: none found on PATH, by \

@@ -1,9 +1,9 @@
 """Convert public PyTorch weights of BiSeNetV2 to a checkpoint of this repository, or the other way round.
 
-A file of the backbone alone, with or without a dictionary a part, becomes a checkpoint to fine-tune from.
-Beside the checkpoint a configuration is written, for ``--config``: what the weights tell, variant of the network,
-classes and normalisation, over a base that may be exchanged. PyTorch is needed for this alone, in this or in another
-interpreter; *.safetensors take the package safetensors instead (requirements/safetensors.txt).
+A file of the backbone alone, with or without a dictionary per part, becomes a checkpoint to fine-tune from.
+A configuration for ``--config`` is written beside the checkpoint, with everything that the weights determine, variant
+of the network, classes and normalisation, over a base that may be exchanged. PyTorch is needed only for the conversion,
+in this or another interpreter; *.safetensors need the package safetensors instead (requirements/safetensors.txt).
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line.
 
     Raises:
-        ConfigError: an option is missing or has no place.
-        UserError: a file would be overwritten, or its folder is not there.
+        ConfigError: an option is missing or not allowed.
+        UserError: a file would be overwritten, or its folder does not exist.
     """
     parser = Parser("scripts/convert_torch_checkpoint.py", description=__doc__)
     parser.add_argument("--torch_file", type=user_path, help="the PyTorch weights, *.pth, *.pt or *.safetensors")
@@ -107,12 +107,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     targets = (args.output,) if args.reverse else (args.output, args.output.with_suffix(".yml"))
     require_all_new(targets)
     claims.hold_file(*targets[:1], "conversion", "--output", *targets[1:])
-    require_all_new(targets)  # once more: another process may have written them meanwhile
+    require_all_new(targets)  # again: another process may have written them meanwhile
     return args
 
 
 def require_all_new(targets: Sequence[Path]) -> None:
-    """Raise a UserError if one of the files is there, or their folder is not."""
+    """Raise a UserError if one of the files exists, or their folder does not."""
     for path in targets:
         require_new(path)
 

@@ -1,7 +1,7 @@
 """Draw the network as docs/network.md shows it: BiSeNetv2.png.
 
-Everything is drawn three times as large as it comes out: reducing it smooths all edges. Places are given in a drawing
-that is 1000 wide; the picture has one and a half times as many pixels.
+Everything is drawn at three times the final size, so that reducing it smooths all edges. Coordinates refer to a drawing
+1000 wide; the picture has one and a half times as many pixels.
 
 Usage: python scripts/draw_architecture.py [--output BiSeNetv2.png]
 """
@@ -24,16 +24,16 @@ from src.visual.drawing import FONT, blank
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 550, 1000
-SMOOTH = 3  # how much larger than the picture it is drawn
+SMOOTH = 3  # size of the canvas relative to the picture
 K = 1.5 * SMOOTH
 NORMAL, TITLE = 0.36, 0.42  # OpenCV's font scale, before enlargement
-LINE = 15  # from one line of text to the next
+LINE = 15  # line height of text
 INK, QUIET, WIRE = (38, 42, 52), (104, 110, 122), (70, 76, 90)
 Point = tuple[float, float]
 
 
 class Look(NamedTuple):
-    """Colours of one part of the network, RGB: of the area behind it, its boxes and their frames."""
+    """RGB colours of one part of the network: background area, boxes and their frames."""
 
     area: tuple[int, int, int]
     box: tuple[int, int, int]
@@ -73,7 +73,7 @@ class Box(NamedTuple):
 
 
 class Drawing:
-    """A canvas that is drawn on in coordinates of the drawing, 1000 wide."""
+    """A canvas with the coordinates of the drawing, 1000 wide."""
 
     def __init__(self) -> None:
         self.canvas = blank(round(HEIGHT * K), round(WIDTH * K))
@@ -136,7 +136,7 @@ class Drawing:
         cv2.fillPoly(self.canvas, [_pixels(head)], WIRE)
 
     def sign(self, x: float, y: float, angle: int) -> Box:
-        """Draw a small circle with a plus in it, turned by `angle` degrees: 45 gives a times; return its place."""
+        """Draw a small circle with a plus in it, turned by `angle` degrees (45 gives a times sign); return its box."""
         box = Box(x, y, 18, 18)
         self._rounded(box, (255, 255, 255), ORANGE.frame, line=1.3, radius=9)
         for turned in np.deg2rad([angle, angle + 90]):
@@ -232,11 +232,11 @@ def draw_aggregation(drawing: Drawing) -> None:
     keep, gate, down, guide = boxes = [Box(788, y, 118, 30) for y in (358, 402, 452, 496)]
     for box, words, look in zip(boxes, texts, (BLUE, GREEN, BLUE, GREEN)):
         drawing.box(box, [words], look)
-    detail, semantic = 692, 710  # where the branches are led to their second box
+    detail, semantic = 692, 710  # x of the lines from the branches to their second boxes
     drawing.arrow((678, keep.y), keep.left)
     drawing.arrow((678, guide.y), guide.left)
     drawing.arrow((semantic, guide.y), (semantic, gate.y), gate.left)
-    drawing.line([(semantic - 5, down.y), (semantic + 5, down.y)], ORANGE.area, width=6)  # the next one passes over it
+    drawing.line([(semantic - 5, down.y), (semantic + 5, down.y)], ORANGE.area, width=6)  # gap for the next line
     drawing.arrow((detail, keep.y), (detail, down.y), down.left)
     drawing.text("detail", 678, keep.y - 12, align=0, color=BLUE.frame)
     drawing.text("semantic", 678, guide.y + 24, align=0, color=GREEN.frame)
@@ -272,10 +272,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, usage=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--output", type=user_path, default=ROOT / "BiSeNetv2.png", help="PNG to write, replaced if there"
+        "--output", type=user_path, default=ROOT / "BiSeNetv2.png", help="PNG to write, replaced if it exists"
     )
     path = parser.parse_args(argv).output
-    _, encoded = cv2.imencode(".png", draw()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])  # as small as it gets
+    _, encoded = cv2.imencode(".png", draw()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])  # smallest file
     try:
         path.write_bytes(encoded.tobytes())
     except OSError as err:

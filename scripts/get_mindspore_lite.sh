@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/get_mindspore_lite.sh [DIR]
-# Fetches MindSpore Lite for x86-64 (169 MB), verifies it and lays it out in DIR (default: mindspore_lite in the
+# Fetches MindSpore Lite for x86-64 (169 MB), verifies it and unpacks it to DIR (default: mindspore_lite in the
 # repository, 485 MB): runtime/ as in Lite's own packages, the converter for Python 3.7 in tools/converter/python.
-# Needs a Python with pip, no MindSpore. The last line says what to set: MS_LITE_HOME=DIR
+# Needs Python with pip, but not MindSpore. The last line of output is the variable to set: MS_LITE_HOME=DIR
 set -euo pipefail
 if [[ ${1-} == --help || ${1-} == -h ]]; then
   sed -n '2,5s/^# //p' "$0"
@@ -48,7 +48,7 @@ wanted=(--platform manylinux1_x86_64 --python-version 3.7 --implementation cp --
   fail "pip cannot fetch mindspore-lite $version: $(sed -n 's/^ERROR: //p' "$work/log" | head -n 1)"
 }
 
-# Whole or not at all: unpacked beside the folder, which gets its name last.
+# Unpacked beside the target and renamed last, so that the folder never appears incomplete.
 package=$work/new/tools/converter/python/mindspore_lite
 mkdir -p "$work/new/runtime"
 "$python" -m zipfile -e "$work"/*.whl "$work/new/tools/converter/python" || fail "cannot unpack it to $work"

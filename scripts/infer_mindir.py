@@ -1,4 +1,4 @@
-"""Another name of scripts/infer_model.py, which says what it does."""
+"""An alias of scripts/infer_model.py; see there."""
 
 from __future__ import annotations
 

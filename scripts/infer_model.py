@@ -1,6 +1,6 @@
 """Run an exported model over a folder of inputs: one command for every runtime.
 
-A .onnx runs in ONNX Runtime, on the CPU or on an Nvidia GPU. A .mindir runs in the C++ runner where MS_LITE_HOME or
+A .onnx runs in ONNX Runtime, on the CPU or on an Nvidia GPU. A .mindir runs in the C++ runner if MS_LITE_HOME or
 LITE_HOME names a MindSpore Lite (the runner is built first), else in MindSpore, in Python.
 
 Writes <result_path>/<stem>_0.bin for every <dataset_path>/<stem>.bin, and beside the results
@@ -33,7 +33,7 @@ from src.utils.runtime import init_device
 
 logger = logging.getLogger(__name__)
 
-# Precision on Ascend: the name in MindSpore, by the names in libmindspore.so and in MindSpore Lite.
+# Precision on Ascend: MindSpore's names, by those of libmindspore.so and MindSpore Lite.
 PRECISION_MODES = {
     "force_fp32": "force_fp32",
     "allow_fp32_to_fp16": "allow_fp32_to_fp16",

@@ -2,9 +2,9 @@
 
 Usage: python scripts/launch_ranks.py DEVICE_NUM BATCH_SIZE SAVE_DIR [options of this script] [train.py options]
 DEVICE_NUM counts all devices of all machines, BATCH_SIZE is per device. LAUNCHER=mpirun|msrun|ranktable|cluster in the
-environment chooses; the default is ranktable if RANK_TABLE_FILE is set, else on the CPU mpirun, msrun or cluster, on
-Ascend msrun (MindSpore 2.3 and later), mpirun or cluster (2.1 and later), the first that is there. cluster starts the
-processes itself. With --hosts, --hostfile or HOSTFILE it is mpirun.
+environment selects the launcher; the default is ranktable if RANK_TABLE_FILE is set, mpirun with --hosts, --hostfile or
+HOSTFILE, else the first available one: on the CPU of mpirun, msrun and cluster, on Ascend of msrun (MindSpore 2.3 and
+later), mpirun and cluster (2.1 and later). With cluster this script starts the processes without a launcher.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.base import claims
-from src.base.paths import expanded
+from src.base.paths import expand_path
 from src.launch.job import Job, check_job
 from src.launch.launchers import LAUNCHERS, choose_launcher
 from src.launch.restarts import run_with_restarts
@@ -55,16 +55,16 @@ def machines_text(job: Job) -> str:
 
 
 def parse_args(argv: Sequence[str] | None) -> Job:
-    """Read the command line; what this script does not know is train.py's."""
+    """Read the command line; options that this script does not have are passed to train.py."""
     parser = Parser("scripts/launch_ranks.py", description=__doc__)
     parser.add_argument("device_num", type=positive, metavar="DEVICE_NUM", help="devices of all machines")
     parser.add_argument("batch_size", type=positive, metavar="BATCH_SIZE", help="images a step and device")
     parser.add_argument(
-        "save_dir", type=expanded, metavar="SAVE_DIR", help="folder of the run; on storage that all machines share"
+        "save_dir", type=expand_path, metavar="SAVE_DIR", help="folder of the run; on storage that all machines share"
     )
     parser.add_argument("--hosts", default=None, help="mpirun: host:devices,host:devices")
     parser.add_argument(
-        "--hostfile", type=expanded, default=None, help="mpirun: file of hosts (or HOSTFILE in the environment)"
+        "--hostfile", type=expand_path, default=None, help="mpirun: file of hosts (or HOSTFILE in the environment)"
     )
     parser.add_argument("--node_num", type=positive, default=1, help="msrun, cluster: number of machines, default 1")
     parser.add_argument("--node_rank", type=whole_number, default=0, help="msrun, cluster: number of this one, from 0")

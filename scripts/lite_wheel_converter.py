@@ -1,4 +1,4 @@
-"""MindSpore Lite's converter with the command line of converter_lite, for its wheel, which has it for Python 3.7 alone.
+"""The converter in MindSpore Lite's wheel, for Python 3.7 only, with the command line of converter_lite.
 
 ``python lite_wheel_converter.py --fmk=ONNX --modelFile=FILE --outputFile=NAME [--optimize=VALUE]``
 """
@@ -11,7 +11,7 @@ import mindspore_lite
 
 
 def main() -> None:
-    """Convert; the library says on standard output whether it did."""
+    """Convert; the library reports the outcome on standard output."""
     options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
     converter = mindspore_lite.Converter()
     converter.optimize = options.get("optimize", "general")

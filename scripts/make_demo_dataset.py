@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make(root: Path, options: DemoOptions, workers: int) -> None:
-    """Make what is missing and say how far it is."""
+    """Make the missing pictures and report progress."""
     total, missing = len(options.scenes()), missing_scenes(root, options)
     if not missing:
         print(f"{root} holds these {total} pictures already; nothing to do")

@@ -1,4 +1,4 @@
-"""Make a tiny data set of three classes (background, disc, square) as data of your own would look, in a few seconds.
+"""Make a tiny data set of three classes (background, disc, square) in the format of your own data, in a few seconds.
 
 Writes 24 training and 8 validation pictures of 160x240, labels that hold train ids and 255 along the outlines, and the
 lists train.lst and val.lst. The same seed gives the same pixels. A folder that is not empty is refused.

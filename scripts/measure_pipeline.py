@@ -1,7 +1,8 @@
-"""Measure how fast the training pipeline delivers images, beside decoding alone, by the benchmark's section pipeline.
+"""Measure how fast the training pipeline delivers images, compared with decoding alone.
 
-Without --dataset_dir it makes up PNG pairs of 2048x1024 pixels, as hard to decode as Cityscapes' (about 2.3 MB).
-Other work on the machine changes images a second but hardly CPU time an image.
+This is the section pipeline of scripts/benchmark.py. Without --dataset_dir it makes PNG pairs of 2048x1024 pixels that
+are as expensive to decode as those of Cityscapes (about 2.3 MB). Other work on the machine changes images per second,
+but hardly CPU time per image.
 
 Usage: python scripts/measure_pipeline.py [--dataset_dir DIR] [--config YAML] [--workers 1 2] [--batch_size 4]
     [--crop_size 1024 1024] [--batches 30]

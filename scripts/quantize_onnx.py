@@ -1,7 +1,7 @@
-"""Give the convolutions of an exported .onnx 8 bits, and show what that costs in mIoU and gains in time.
+"""Quantize the convolutions of an exported .onnx to 8 bits, and report the loss of mIoU and the gain in speed.
 
 Calibrates on training pictures and scores both models on the validation pictures. Takes --config, --num_classes,
---num_threads and section.key=value as eval.py does. Needs no MindSpore, but requirements/onnx.txt.
+--num_threads and section.key=value like eval.py. Needs requirements/onnx.txt, but not MindSpore.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     setup_logging(None)
     target = check_target(args.model, args.output)
     claims.hold_file(target, "quantization", "--output", description_path(target))
-    check_target(args.model, args.output)  # once more: another process may have written it meanwhile
+    check_target(args.model, args.output)  # again: another process may have written it meanwhile
     message = onnx_model.load(args.model)
     record = quantizing.description(message, args.model)
     model = OnnxModel(args.model, num_threads=config.num_threads)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Namespace]:
-    """Read the command line: the configuration, and the options that are no part of it."""
+    """Read the command line: the configuration, and the options that are not part of it."""
     own = Parser(f"{QUANTIZE}.py", add_help=False)
     own.add_argument("--model", type=user_path, default=None, help="the .onnx that export.py wrote")
     own.add_argument(
@@ -89,8 +89,8 @@ def check_target(model: Path, output: Path | None) -> Path:
     """Return the file to write, after a check that nothing would be overwritten.
 
     Raises:
-        ConfigError: the output is no .onnx.
-        UserError: it, or the description beside it, is there already, or its folder is not there.
+        ConfigError: the output does not end in .onnx.
+        UserError: the output or its description exists already, or the folder does not exist.
     """
     target = output or model.with_name(f"{model.stem}_int8.onnx")
     if target.suffix != ".onnx":

@@ -1,8 +1,8 @@
 """Write a report for the browser of one or several runs: ``python scripts/report.py RUN [RUN ...]``.
 
-RUN is the folder of a training or of an evaluation, or one that holds such folders. The report of one RUN goes to
-report.html in it, that of several to report.html in the current folder. Pictures are those of an evaluation with
---report True; from 500 on they stay where they are, and the report names them from its own place. Needs no MindSpore.
+RUN is the folder of a training or an evaluation, or one that holds such folders. The report of one RUN goes to
+report.html in it, that of several to report.html in the current folder. It has pictures if the evaluation ran with
+--report True; 500 or more of them are not embedded, but linked by relative paths. Needs no MindSpore.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_demo.sh [--out DIR] [key=value ...]
-# The whole job in miniature on the CPU: sets up what is needed (see scripts/setup_env.sh), renders a small data set of
-# street scenes, trains, evaluates single-scale and with all scales and mirror images, writes overlays, curves and a
-# report for the browser, exports the network and measures the exported model as an offline inference does: the MindIR,
-# and the ONNX where the packages of requirements/onnx.txt are installed.
+# The whole workflow in miniature on the CPU: sets up Python (see scripts/setup_env.sh), renders a small data set of
+# street scenes, trains, evaluates single-scale and multi-scale with mirror images, writes overlays, curves and a report
+# for the browser, exports the network and scores the exported model offline: the MindIR, and the ONNX file if the
+# packages of requirements/onnx.txt are installed.
 # Everything goes below DIR (default: demo, in the repository); a second run reuses the data set and takes a new folder.
 # key=value overrides config/bisenetv2_demo.yml, e.g. total_step=60 for a quick look.
 set -euo pipefail
@@ -34,13 +34,13 @@ declare -A folders=([mindir]="$run/offline" [onnx]="$run/offline_onnx")
 step=0
 announce() { step=$((step + 1)); say $'\n'"=== $step/6 $1 ==="; }
 
-demo() { # script, options: with the demo's configuration and data, on the CPU
-  with_me "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
+demo() { # script, options: run it with the demo's configuration and data, on the CPU
+  run_attached "$PYTHON" "$repo/$1" --config "$repo/config/bisenetv2_demo.yml" --device_target CPU "${@:2}" \
     ${overrides[@]+"${overrides[@]}"} "data.dataset_dir=$out/data"
 }
 
 announce "data set"
-with_me "$PYTHON" "$repo/scripts/make_demo_dataset.py" --output "$out/data"
+run_attached "$PYTHON" "$repo/scripts/make_demo_dataset.py" --output "$out/data"
 
 started=$SECONDS
 announce "training"
@@ -63,18 +63,18 @@ done
 
 announce "offline inference"
 for format in "${formats[@]}"; do
-  with_me env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" "$run/export/BiSeNetV2.$format" "$out/data" \
+  run_attached env -u MS_LITE_HOME -u LITE_HOME bash "$repo/scripts/ascend_310_infer.sh" "$run/export/BiSeNetV2.$format" "$out/data" \
     0 CPU --out "${folders[$format]}" --config "$repo/config/bisenetv2_demo.yml" ${overrides[@]+"${overrides[@]}"}
 done
 
 offline() { awk '/^miou: / { printf "%.4f", $2 }' "${folders[$1]}/acc.log"; }
-onnx="not exported; $PYTHON -m pip install -r requirements/onnx.txt brings what it takes"
+onnx="not exported; $PYTHON -m pip install -r requirements/onnx.txt installs the packages for it"
 [[ ${#formats[@]} -eq 1 ]] || onnx="$(offline onnx) single scale, in ONNX Runtime"
 activate=
 [[ $PYTHON != "$repo/.venv/bin/python" ]] || activate="; for commands of your own: source $repo/.venv/bin/activate"
 miou() { "$PYTHON" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["miou"])' < "$1/eval.json"; }
 
-with_me "$PYTHON" "$repo/scripts/report.py" "$run/eval_single_scale" "$run/eval_multi_scale" "$run/train" \
+run_attached "$PYTHON" "$repo/scripts/report.py" "$run/eval_single_scale" "$run/eval_multi_scale" "$run/train" \
   --output "$run/report.html" >/dev/null
 say "
 === done: training and evaluation took about $minutes min ===

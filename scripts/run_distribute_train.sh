@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_distribute_train.sh [DEVICE_NUM] [BATCH_SIZE] [SAVE_DIR] [options] [train.py options]
-# Trains data-parallel on DEVICE_NUM devices with BATCH_SIZE images each; a published run: 4 devices x 4, or 8 x 2.
-# LAUNCHER=mpirun|msrun|ranktable|cluster chooses how; `python scripts/launch_ranks.py --help` explains all options.
+# Trains data-parallel on DEVICE_NUM devices with BATCH_SIZE images each; published runs: 4 devices x 4, or 8 x 2.
+# LAUNCHER=mpirun|msrun|ranktable|cluster selects the launcher; `python scripts/launch_ranks.py --help` explains all
+# options.
 set -euo pipefail
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"

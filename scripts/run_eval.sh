@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_eval.sh [DEVICE_ID] [CHECKPOINT_PATH] [eval.py options]
 # Evaluates on one device and writes to eval/<date-time>/ below the current directory (--save_dir overrides).
-# DEVICE_TARGET in the environment chooses the kind of device.
+# DEVICE_TARGET in the environment selects the kind of device.
 set -euo pipefail
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"

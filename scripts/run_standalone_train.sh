@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_standalone_train.sh [SAVE_DIR] [train.py options]
-# Trains on one device; DEVICE_TARGET and DEVICE_ID in the environment choose it.
+# Trains on one device, which DEVICE_TARGET and DEVICE_ID in the environment select.
 set -euo pipefail
 # shellcheck source=scripts/setup_env.sh
 . "$(dirname "$0")/setup_env.sh"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: bash scripts/run_tests.sh [--mindspore VERSION] [pytest options]
-# Sets up what is needed (see scripts/setup_env.sh) and runs the test suite, in several processes, each with whole files.
-# The tests that compare with PyTorch find it in .venv-torch, which is made once.
-# --mindspore 2.0.0 makes .venv-2.0.0 with that MindSpore, once, and runs what depends on it there; further options,
-# such as -m '' for all tests, come last and win.
+# Sets up Python (see scripts/setup_env.sh) and runs the test suite in several processes, file by file.
+# Tests that compare with PyTorch use .venv-torch, which is made once.
+# --mindspore 2.0.0 makes .venv-2.0.0 with that MindSpore, once, and runs the tests that depend on MindSpore there;
+# further options come last and take precedence, such as -m '' for all tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/setup_env.sh

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # To be sourced: finds or makes an interpreter that satisfies the requirements, and sets PYTHON to it.
 # Usage: . scripts/setup_env.sh; setup_python requirements.txt [requirements/dev.txt]
-#    or: . scripts/setup_env.sh; find_python requirements.txt    (finds, makes nothing)
+#    or: . scripts/setup_env.sh; find_python requirements.txt    (makes none)
 #    or: . scripts/setup_env.sh; setup_torch    (makes .venv-torch)
 #    or: . scripts/setup_env.sh; setup_version 2.10.0 requirements.txt [requirements/dev.txt]    (makes .venv-2.10.0)
-# The current interpreter is used if it satisfies everything. Otherwise .venv gets what is missing; if the machine brings
-# its own MindSpore, as Ascend images do, that one is seen through it.
+# The current interpreter is used if it satisfies everything. Otherwise the missing packages are installed in .venv, from
+# which a MindSpore of the machine, as in Ascend images, remains visible.
 
 if [[ ${1-} == --help || ${1-} == -h ]]; then # of the script that sources this: its first lines
   # From scripts/ if the script has gone to another folder, so that its relative name leads nowhere.
@@ -14,20 +14,20 @@ if [[ ${1-} == --help || ${1-} == -h ]]; then # of the script that sources this:
   exit 0
 fi
 
-# Before all else, and this file before all else in the others: bash 3.2, which macOS has, lacks much of what they use.
+# First of all, also in the scripts that source this file: they use much that bash 3.2 of macOS lacks.
 if [[ $(uname -s) != Linux ]]; then
   echo "error: this runs on Linux (x86-64 or aarch64; on Windows in WSL2), not on $(uname -s)" >&2
   exit 2
 fi
 
-trap 'exit 130' INT # of a step that Ctrl-C has ended, whatever its own exit code
-trap '' PIPE        # when nobody reads any more, the steps go on
+trap 'exit 130' INT # after Ctrl-C, whatever the exit code of the step
+trap '' PIPE        # the steps go on after the reader of the output has left
 
 repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 _fail() { echo "error: $1" >&2; exit 2; }
 
-expand() { # name of a variable: replace ~ at the beginning of its value, as "--out=~/x" comes, by the home folder
+expand() { # name of a variable: replace a leading ~, which the shell leaves in "--out=~/x", by the home folder
   local -n path=$1
   local user=${path%%/*} home
   [[ $user == "~"* ]] || return 0
@@ -37,11 +37,11 @@ expand() { # name of a variable: replace ~ at the beginning of its value, as "--
   path=$home${path#"$user"}
 }
 
-say() { printf '%s\n' "$1" 2>/dev/null || :; } # text: print it, if anybody reads
+say() { printf '%s\n' "$1" 2>/dev/null || :; } # text: print it, ignoring a closed output
 
-with_me() { # command ...: run it, and let it end by SIGTERM when this shell is gone
+run_attached() { # command ...: run it, and have it end by SIGTERM when this shell exits
   local command=("$PYTHON" "$repo_root/src/distributed/child_process.py" $$ "$@")
-  # In a pipeline this is a shell of its own, which would stand between the two.
+  # In a pipeline this function runs in a subshell, which would be the command's parent instead of this shell.
   if [[ $BASHPID != "$$" ]]; then exec "${command[@]}"; fi
   "${command[@]}"
 }
@@ -50,7 +50,7 @@ _satisfied() { # interpreter, requirements files
   "$1" "$repo_root/scripts/check_requirements.py" "${@:2}" >/dev/null 2>&1
 }
 
-_supported() { # interpreter: exists, runs, and has a version MindSpore has packages for
+_supported() { # interpreter: it exists, runs, and has a version that MindSpore has packages for
   "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1
 }
 
@@ -73,10 +73,10 @@ find_python() { # requirements files, relative to the repository
       return
     fi
   done
-  _fail "python lacks what $* asks for: python -m pip install ${*/#/-r }"
+  _fail "python lacks packages of $*: python -m pip install ${*/#/-r }"
 }
 
-_pythons_of() { # MindSpore version: the Pythons it has packages for, the best first
+_pythons_of() { # MindSpore version: prints the Pythons that it has packages for, the best first
   case $1 in
     2.0.* | 2.1.* | 2.2.*) echo 3.9 ;;
     2.3.*) echo 3.10 3.9 ;;
@@ -170,7 +170,7 @@ setup_python() { # requirements files, relative to the repository
   base=$(_find_base)
   if [[ ! -x "$PYTHON" ]]; then
     echo "making $venv (once)"
-    # A MindSpore that the machine brings along shows through; a virtual environment's own does not.
+    # A MindSpore of the machine remains visible in .venv; one of a virtual environment does not.
     local options=()
     if "$base" "$repo_root/scripts/check_requirements.py" --missing "${files[0]}" | grep -q '^mindspore' ||
       "$base" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)'; then
@@ -186,6 +186,6 @@ setup_python() { # requirements files, relative to the repository
   [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "installing: ${missing[*]}"
   # What is there already stays within its bounds, too: a package for the tests would bring NumPy 2 along.
-  with_me "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint <(_bounds "${files[@]}") \
+  run_attached "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint <(_bounds "${files[@]}") \
     "${missing[@]}" || _fail "pip install failed, see above"
 }

@@ -12,8 +12,8 @@
 
 class InferenceModel {
  public:
-  // Loads and builds the model; throws std::runtime_error with the file and the cause, also for a model that returns
-  // another height and width than it takes, as a runtime makes of one when it drops an operator.
+  // Loads and builds the model; throws std::runtime_error with the file and the cause. Also refuses a model whose
+  // output differs in height or width from its input, which happens if a runtime drops an operator.
   explicit InferenceModel(const Options &options);
   ~InferenceModel();
   InferenceModel(const InferenceModel &) = delete;
@@ -22,11 +22,11 @@ class InferenceModel {
   const TensorInfo &input() const { return input_; }
   std::vector<TensorInfo> outputs() const;
 
-  // Runs the model on the bytes of one input, which must be input().bytes of them, and checks the output as above:
-  // some models' is known only now.
+  // Runs the model on one input of input().bytes bytes, and checks the output as above, since the shape of some models'
+  // output is not known earlier.
   Outputs Predict(const std::vector<char> &input);
 
-  // Names the runtime the program was built for.
+  // Returns the name of the runtime that the program was built for.
   static std::string Runtime();
 
  private:

@@ -13,7 +13,7 @@ struct Options {
   std::string result_path = "./result_Files";
   std::uint32_t device_id = 0;
   Device device_type = Device::kAscend;
-  // By either runtime's name. Never left to a runtime: the default of some computes everything in float16.
+  // By either runtime's name. Always set, because the default of some runtimes computes everything in float16.
   std::string precision_mode = "allow_fp32_to_fp16";
   unsigned warmup = 1;
   unsigned num_threads = 0;  // on the CPU; ParseOptions replaces 0 by UsableCores()
@@ -21,7 +21,7 @@ struct Options {
   bool help = false;
 };
 
-// Reads the command line; throws std::runtime_error for anything it cannot make sense of.
+// Reads the command line; throws std::runtime_error for invalid options.
 Options ParseOptions(int argc, char **argv);
 
 // Returns the number of cores that the process may use.

@@ -1,4 +1,4 @@
-// Inputs through a model: reading the next and writing the last overlap with inference. No MindSpore header here.
+// Runs inputs through a model; reading and writing overlap with inference. No MindSpore header here.
 #ifndef ASCEND310_INFER_PIPELINE_H_
 #define ASCEND310_INFER_PIPELINE_H_
 
@@ -14,8 +14,8 @@ using Predict = std::function<Outputs(const std::vector<char> &)>;
 
 // Runs `predict` over the files `inputs` of `input_bytes` bytes each, and writes `results`/<stem>_<output>.bin for each.
 //
-// The first input runs `warmup` times before the clock starts. Whatever fails, in any thread, is thrown here when all
-// threads have ended; every result file that exists then is whole.
+// The first input runs `warmup` times before the clock starts. An exception of any thread is rethrown after all threads
+// have ended; every result file that exists then is complete.
 Timings RunPipeline(const Predict &predict, const std::vector<std::string> &inputs, std::size_t input_bytes,
                     const std::string &results, unsigned warmup);
 

@@ -1,4 +1,4 @@
-// A queue between two threads that holds a few items at most.
+// A queue of limited capacity between two threads.
 #ifndef ASCEND310_INFER_QUEUE_H_
 #define ASCEND310_INFER_QUEUE_H_
 
@@ -24,7 +24,7 @@ class BoundedQueue {
     return true;
   }
 
-  // Waits for an item and takes it; nothing once the queue is finished and empty, or stopped.
+  // Waits for an item and takes it; nullopt once the queue is finished and empty, or stopped.
   std::optional<T> Pop() {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return finished_ || !items_.empty(); });
@@ -35,14 +35,14 @@ class BoundedQueue {
     return item;
   }
 
-  // Says that no item will follow; those inside can still be taken.
+  // Marks the end of the items; those in the queue can still be taken.
   void Finish() {
     const std::lock_guard<std::mutex> lock(mutex_);
     finished_ = true;
     changed_.notify_all();
   }
 
-  // Drops everything and wakes whoever waits.
+  // Drops all items and wakes all waiting threads.
   void Stop() {
     const std::lock_guard<std::mutex> lock(mutex_);
     finished_ = true;

@@ -1,4 +1,4 @@
-// The temporary file that becomes a result; included by utils.cc alone.
+// The temporary file that becomes a result; included by utils.cc only.
 #ifndef ASCEND310_INFER_TEMPORARY_FILE_H_
 #define ASCEND310_INFER_TEMPORARY_FILE_H_
 
@@ -16,7 +16,7 @@
 #include "inc/utils.h"
 
 namespace {
-char unfinished[PATH_MAX];  // the temporary file, for whoever handles a signal
+char unfinished[PATH_MAX];  // path of the temporary file, for the signal handler
 volatile std::sig_atomic_t is_unfinished = 0;
 
 void RemoveUnfinished(int number) {
@@ -25,7 +25,7 @@ void RemoveUnfinished(int number) {
   std::raise(number);
 }
 
-// A new file that is removed at the end of its scope, or by a signal, unless it got its final name.
+// A new file that is removed at the end of its scope, or by a signal, unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::string &path) : path_(path) {
@@ -50,7 +50,7 @@ class TemporaryFile {
   std::string path_;
 };
 
-// Returns a name beside `path` that nobody can foresee, as the Python part has them.
+// Returns an unpredictable name beside `path`, in the pattern of src/base/temporary.py.
 std::string TemporaryName(const std::string &path) {
   std::random_device random;
   char mark[64];

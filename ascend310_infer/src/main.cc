@@ -14,12 +14,12 @@
 #include "inc/utils.h"
 
 namespace {
-// Silences the runtime's log, unless the user chose its level. The library reads the variable while it is loaded, which
-// was before main(): the program starts once more. What fails here costs no more than some lines on standard error.
+// Silences the runtime's log, unless the user chose its level. The library reads the variable when it is loaded, before
+// main(), so the program executes itself again. A failure only leaves some log lines on standard error.
 void SilenceRuntime(char **argv) {
   if (std::getenv("GLOG_v") != nullptr) return;
   setenv("GLOG_v", "4", 1);  // above errors
-  std::vector<char> path(PATH_MAX + 1);  // of the program, so that it keeps its name in lists of processes
+  std::vector<char> path(PATH_MAX + 1);  // of the program itself, so that process lists show its name
   if (readlink("/proc/self/exe", path.data(), PATH_MAX) > 0) execv(path.data(), argv);
 }
 
@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
   } catch (const std::exception &error) {
     std::fprintf(stderr, "error: %s\n", OneLine(error.what()).c_str());
   } catch (...) {
-    std::fprintf(stderr, "error: the runtime failed without saying why\n");
+    std::fprintf(stderr, "error: the runtime failed without a message\n");
   }
   return 1;
 }

@@ -27,7 +27,7 @@ constexpr bool kLite = false;
 
 void Check(const ms::Status &status, const std::string &step) {
   if (status == ms::kSuccess) return;
-  const std::string details = OneLine(status.ToString());  // the description alone may say no more than "Common error"
+  const std::string details = OneLine(status.ToString());  // the description may be just "Common error"
   Fail(step + " failed: " + (details.empty() ? OneLine(status.GetErrDescription()) : details) +
        " (--verbose shows what the runtime itself says)");
 }
@@ -84,10 +84,10 @@ std::shared_ptr<ms::DeviceInfoContext> DeviceInfo(const Options &options) {
   return ascend;
 }
 
-// Returns the newest format of MindIR that the runtime reads, 0 if that is not known.
+// Returns the newest MindIR format that the runtime reads, 0 if unknown.
 int NewestFormat() {
 #ifdef ENABLE_LITE
-  // mindspore::Version() is empty in Lite, but it exports what its reader of the format goes by.
+  // mindspore::Version() is empty in Lite, but the check that its reader uses is exported.
   const auto is_valid = reinterpret_cast<bool (*)(int)>(dlsym(RTLD_DEFAULT, "_ZN7mind_ir15Version_IsValidEi"));
   int newest = 0;
   while (is_valid != nullptr && newest < 1000 && is_valid(newest + 1)) ++newest;
@@ -99,11 +99,11 @@ int NewestFormat() {
 #endif
 }
 
-// Refuses what the runtime would answer with a crash or a long trace.
+// Refuses files at which the runtime would crash or print a long trace.
 void CheckFormat(const std::string &path) {
   const MindIRHeader header = ReadMindIRHeader(path);
 #ifndef ENABLE_LITE
-  if (header.version == 0) Fail(path + ": truncated, or no MindIR of MindSpore 2.0 or later");
+  if (header.version == 0) Fail(path + ": truncated, or not a MindIR of MindSpore 2.0 or later");
 #endif
   const int newest = NewestFormat();
   if (newest > 0 && header.version > newest) {
@@ -125,11 +125,11 @@ InferenceModel::InferenceModel(const Options &options) : impl_(std::make_unique<
   auto context = std::make_shared<ms::Context>();
   context->MutableDeviceInfo().push_back(DeviceInfo(options));
 #ifdef ENABLE_LITE
-  // libmindspore.so has no CPU, and elsewhere the threads of the host do not compute.
+  // libmindspore.so has no CPU, and on other devices the threads of the host do not compute.
   if (options.device_type == Device::kCPU) context->SetThreadNum(static_cast<std::int32_t>(options.num_threads));
   Check(impl_->model.Build(path, ms::kMindIR, context), path + ": Build for " + DeviceName(options));
 #else
-  // Build(path, ...) is declared in these versions, too, but answers "Unsupported Feature."
+  // Build(path, ...) is declared in these versions, too, but fails with "Unsupported Feature."
   ms::Graph graph;
   Check(ms::Serialization::Load(path, ms::kMindIR, &graph), path + ": Load");
   Check(impl_->model.Build(ms::GraphCell(graph), context), path + ": Build for " + DeviceName(options));

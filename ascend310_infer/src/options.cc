@@ -74,7 +74,7 @@ std::string PrecisionName(const std::string &mode, bool lite) {
 Options ParseOptions(int argc, char **argv) {
   static const option kLong[] = {
     {"model_path", required_argument, nullptr, 'm'},
-    {"mindir_path", required_argument, nullptr, 'm'},  // another name of it
+    {"mindir_path", required_argument, nullptr, 'm'},  // alias
     {"dataset_path", required_argument, nullptr, 'd'},
     {"result_path", required_argument, nullptr, 'r'},
     {"device_id", required_argument, nullptr, 'i'},
@@ -116,7 +116,7 @@ std::string Usage() {
   return "Usage: main --model_path FILE --dataset_path DIR [options]\n"
          "Runs a MindIR over every DIR/<stem>.bin and writes the outputs to <result_path>/<stem>_<output>.bin and the\n"
          "times to time_Result/test_perform_static.txt beside the results.\n"
-         "  --model_path FILE       the model; --mindir_path is another name of this option\n"
+         "  --model_path FILE       the model; --mindir_path is an alias\n"
          "  --dataset_path DIR      folder of inputs, as preprocess.py writes them\n"
          "  --result_path DIR       folder of results (default ./result_Files)\n"
          "  --device_id N           device number (default 0)\n"
@@ -125,5 +125,5 @@ std::string Usage() {
          "                          preferred_fp32 in MindSpore Lite)\n"
          "  --warmup N              runs before the clock starts (default 1)\n"
          "  --num_threads N         threads of MindSpore Lite on the CPU (default: all cores the process may use)\n"
-         "  --verbose               show the runtime's own log lines, too, of the level that GLOG_v sets\n";
+         "  --verbose               show the runtime's own log lines, too, at the level that GLOG_v sets\n";
 }

@@ -12,7 +12,7 @@
 namespace {
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kWaiting = 2;  // items in a queue
+constexpr std::size_t kWaiting = 2;  // capacity of a queue
 constexpr double kProgressSeconds = 5;
 const char kWhat[] = "the model input";
 
@@ -63,7 +63,7 @@ class Pipeline {
   }
 
  private:
-  // Runs a part; when it fails the others have nothing left to do either.
+  // Runs a part of the pipeline; if it fails, stops the others.
   template <typename Part>
   void Guarded(const Part &part) {
     try {
@@ -123,7 +123,7 @@ class Pipeline {
   const std::string results_;
   BoundedQueue<Item> read_;      // inputs
   BoundedQueue<Item> inferred_;  // results
-  Timings timings_;              // inference_ms belongs to the thread that infers, pipeline_ms to the one that writes
+  Timings timings_;              // inference_ms is filled by the inferring thread, pipeline_ms by the writing one
   FirstError error_;
 };
 }  // namespace

@@ -6,7 +6,7 @@
 
 _runtime_fail() { echo "error: $1" >&2; exit 2; }
 
-_find_lite() { # folder: an unpacked package or wheel, or what scripts/get_mindspore_lite.sh laid out
+_find_lite() { # folder: an unpacked package or wheel, or made by scripts/get_mindspore_lite.sh
   local folder name
   for folder in "$1/runtime" "$1/mindspore_lite" "$1"; do
     for name in libmindspore-lite.so libmindspore-extendrt_python.so; do
@@ -17,7 +17,7 @@ _find_lite() { # folder: an unpacked package or wheel, or what scripts/get_minds
       fi
     done
   done
-  _runtime_fail "MS_LITE_HOME (or LITE_HOME) is no MindSpore Lite: $1 has neither runtime/lib/libmindspore-lite.so, \
+  _runtime_fail "MS_LITE_HOME (or LITE_HOME) is not a MindSpore Lite: $1 has neither runtime/lib/libmindspore-lite.so, \
 as a package, nor mindspore_lite/lib/libmindspore-extendrt_python.so, as a wheel; scripts/get_mindspore_lite.sh gets one"
 }
 
@@ -40,13 +40,13 @@ find_runtime() { # sets lite (its home, or empty), runtime (the folder with incl
 set MS_LITE_HOME to a MindSpore Lite"
 }
 
-runtime_folders() { # prints what LD_LIBRARY_PATH has to be, that of the environment included
+runtime_folders() { # prints the value for LD_LIBRARY_PATH, with that of the environment
   local folders
   if [[ -n $lite ]]; then
     folders=$runtime/lib:$runtime/third_party/dnnl:$lite/tools/converter/lib
     folders+=:$runtime/third_party/glog:$runtime/third_party/libjpeg-turbo/lib
     echo "$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-  else # MindSpore's own library needs that of the Python it was made for
+  else # MindSpore's library needs that of the Python it was built for
     folders=$(python3 -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")') ||
       _runtime_fail "python3 does not run"
     echo "${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders"

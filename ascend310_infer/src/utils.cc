@@ -69,7 +69,7 @@ class FieldReader {
       value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }
-    Fail(path_ + ": no MindIR file");
+    Fail(path_ + ": not a MindIR file");
   }
 
   std::string Bytes(std::uint64_t count) {
@@ -86,7 +86,7 @@ class FieldReader {
 
  private:
   void Take(std::uint64_t count) {
-    if (count > left_) Fail(path_ + ": truncated, or no MindIR file");
+    if (count > left_) Fail(path_ + ": truncated, or not a MindIR file");
     left_ -= count;
   }
 
@@ -115,7 +115,7 @@ std::vector<std::string> ListInputs(const std::string &folder) {
 std::size_t FileSize(const std::string &path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) FailWithErrno("cannot open " + path);
-  if (!S_ISREG(info.st_mode)) Fail(path + ": is no file");
+  if (!S_ISREG(info.st_mode)) Fail(path + ": is not a regular file");
   return static_cast<std::size_t>(info.st_size);
 }
 
@@ -167,7 +167,7 @@ void MakeFolder(const std::string &path) {
     if (mkdir(part.c_str(), 0755) != 0) {
       const int number = errno;
       if (stat(part.c_str(), &info) != 0) FailWithErrno("cannot make the folder " + part, number);
-      if (!S_ISDIR(info.st_mode)) Fail(part + ": is no folder");
+      if (!S_ISDIR(info.st_mode)) Fail(part + ": is not a folder");
     }
     if (end == std::string::npos) return;
   }
@@ -189,7 +189,7 @@ std::string Absolute(const std::string &path) {
   std::string absolute = path;
   if (path.empty() || path[0] != '/') {
     std::vector<char> folder(PATH_MAX);
-    if (getcwd(folder.data(), folder.size()) == nullptr) FailWithErrno("cannot tell the current folder");
+    if (getcwd(folder.data(), folder.size()) == nullptr) FailWithErrno("cannot determine the current folder");
     absolute = std::string(folder.data()) + "/" + path;
   }
   while (absolute.size() > 1 && (EndsWith(absolute, "/") || EndsWith(absolute, "/."))) absolute.pop_back();
@@ -233,10 +233,10 @@ MindIRHeader ReadMindIRHeader(const std::string &path) {
         reader.Skip(4);
         break;
       default:
-        Fail(path + ": no MindIR file");
+        Fail(path + ": not a MindIR file");
     }
   }
-  if (!has_graph) Fail(path + ": truncated, or no MindIR file");
+  if (!has_graph) Fail(path + ": truncated, or not a MindIR file");
   return header;
 }
 

@@ -1,1 +1,1 @@
-"""What needs nothing else of this package."""
+"""Foundations that import nothing else of this project: errors, files, claims, cores, progress."""

@@ -1,4 +1,4 @@
-"""The file of a claim: who holds it, whether that one still lives, and taking it so that one process alone gets it."""
+"""The file of a claim: its holder, whether the holder is alive, and acquiring it for exactly one process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from src.base.errors import UserError
-from src.base.living import identity
-from src.base.locks import TAKING_SECONDS, alone_in, is_locked, lock
+from src.base.living import process_identity
+from src.base.locks import TAKING_SECONDS, folder_lock, is_locked, lock
 
-STALE_SECONDS = 300.0  # without a sign of life
+STALE_SECONDS = 300.0  # without a heartbeat
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,9 +27,9 @@ class InUseError(UserError):
     """Another process holds a claim.
 
     Args:
-        target: what is claimed.
-        owner: who holds the claim, if it can be read.
-        option: what to change.
+        target: the claimed folder or file.
+        owner: the holder of the claim, if it can be read.
+        option: the option to change.
     """
 
     def __init__(self, target: Path, owner: Owner | None, option: str) -> None:
@@ -40,16 +40,16 @@ class InUseError(UserError):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a claim.
+    """The holder of a claim.
 
     Attributes:
         what: what the process does.
-        option: what another process has to change.
+        option: the option that another process has to change.
         host: name of the machine.
-        machine: what tells it from others of the same name, until it starts anew.
-        space: which numbers of processes it sees; containers have their own.
-        pid: the process.
-        process: what tells it from an earlier one of that number.
+        machine: boot id, which distinguishes machines of the same name.
+        space: PID namespace; containers have their own.
+        pid: process number.
+        process: distinguishes the process from an earlier one with the same number.
         since: time of the claim, for people.
         locked: whether the file system could lock the claim.
     """
@@ -66,37 +66,37 @@ class Owner:
 
     @classmethod
     def this_process(cls, what: str, option: str) -> Owner:
-        """Return what there is to say of this process."""
+        """Return the owner that describes this process."""
         machine = space = ""
         with contextlib.suppress(OSError):
             machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
             space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        return cls(what, option, platform.node(), machine, space, os.getpid(), identity(os.getpid()), now)
+        return cls(what, option, platform.node(), machine, space, os.getpid(), process_identity(os.getpid()), now)
 
     def sees(self, other: Owner) -> bool:
-        """Return whether the processes of this one and the other are numbered alike: same machine, same container."""
+        """Return whether both are in one PID namespace: same machine, same container."""
         return bool(self.machine) and (self.host, self.machine, self.space) == (other.host, other.machine, other.space)
 
     def is_in(self, other: Owner | None) -> bool:
-        """Return whether a claim is this owner's."""
+        """Return whether `other`, read from a claim, is this owner."""
         names = ("machine", "space", "process", "since")
         return other is not None and all(getattr(self, name) == getattr(other, name) for name in names)
 
 
-def put(path: Path, target: Path, owner: Owner) -> int:
-    """Make the claim `path` for `target`; return its open descriptor, which holds the lock.
+def acquire(path: Path, target: Path, owner: Owner) -> int:
+    """Create the claim `path` for `target`; return its open descriptor, which holds the lock.
 
     Raises:
-        InUseError: a living process holds it.
-        OSError: it cannot be written.
+        InUseError: a living process holds the claim.
+        OSError: the claim cannot be written.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = _write(draft, owner)
     try:
-        with alone_in(path.parent):
-            _put(draft, path, target, owner)
-        if not os.path.samestat(path.stat(), os.fstat(descriptor)):  # without hard links it is another file
+        with folder_lock(path.parent):
+            _acquire(draft, path, target, owner)
+        if not os.path.samestat(path.stat(), os.fstat(descriptor)):  # no hard links: the claim is another file
             os.close(descriptor)
             descriptor = _open_own(path, target, owner)
         _remove_drafts(path, descriptor)
@@ -120,7 +120,7 @@ def _open_own(path: Path, target: Path, owner: Owner) -> int:
 
 
 def _remove_drafts(path: Path, descriptor: int) -> None:
-    """Remove what is left of processes that were killed while they made this claim."""
+    """Remove drafts of processes that were killed while they acquired this claim."""
     for draft in path.parent.glob(f"{glob.escape(path.name)}.*"):
         with contextlib.suppress(OSError):
             status, now = draft.lstat(), os.fstat(descriptor).st_mtime
@@ -130,16 +130,17 @@ def _remove_drafts(path: Path, descriptor: int) -> None:
 
 
 def is_held(path: Path, descriptor: int, owner: Owner) -> bool:
-    """Return whether the claim at `path` is the owner's, which has it open.
+    """Return whether the claim at `path` is still the owner's, which has it open as `descriptor`.
 
-    Opening it asks the server of a network file system anew; some number a file anew each time, then its content tells.
+    Opening it makes a network file system ask its server. Some give a file another inode number on each open; then the
+    content decides.
     """
     try:
         other = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as err:
-        return err.errno not in (errno.ELOOP, errno.ESTALE)  # else it is not known, so nothing has changed
+        return err.errno not in (errno.ELOOP, errno.ESTALE)  # any other error does not mean that it was lost
     try:
         return os.path.sameopenfile(other, descriptor) or owner.is_in(_parse(os.read(other, 65536)))
     except OSError:
@@ -149,7 +150,7 @@ def is_held(path: Path, descriptor: int, owner: Owner) -> bool:
 
 
 def _write(path: Path, owner: Owner) -> int:
-    """Write a new file that tells the owner; return its descriptor, which locks it if that is possible."""
+    """Write a new file that names the owner; return its descriptor, which holds a lock if the file system can lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644)
     try:
         record = json.dumps(asdict(owner) | {"locked": lock(descriptor) is True}).encode()
@@ -165,7 +166,7 @@ def _write(path: Path, owner: Owner) -> int:
 
 
 def _flush(descriptor: int) -> None:
-    """Send what was written to the server of a network file system, or to the disk; some cannot be asked to."""
+    """Flush to the disk or the server of a network file system, where the file system supports it."""
     try:
         os.fsync(descriptor)
     except OSError as err:
@@ -173,16 +174,16 @@ def _flush(descriptor: int) -> None:
             raise
 
 
-def _put(draft: Path, path: Path, target: Path, owner: Owner) -> None:
-    """Give the draft the name of the claim, if that is free or can be taken over."""
+def _acquire(draft: Path, path: Path, target: Path, owner: Owner) -> None:
+    """Give the draft the name of the claim, if the claim is free or can be taken over."""
     end = time.monotonic() + TAKING_SECONDS
     while True:
-        if _appear(draft, path, owner):
+        if _create(draft, path, owner):
             return
-        held = _Found.at(path)
+        held = _ExistingClaim.at(path)
         if held is None:
             continue
-        if held.lives(owner, draft):
+        if held.is_alive(owner, draft):
             raise InUseError(target, held.owner, owner.option)
         if _take_over(draft, path, owner):
             return
@@ -191,13 +192,13 @@ def _put(draft: Path, path: Path, target: Path, owner: Owner) -> None:
         time.sleep(0.02)
 
 
-def _appear(draft: Path, path: Path, owner: Owner) -> bool:
-    """Make the claim if there is none; return whether it is the owner's now."""
+def _create(draft: Path, path: Path, owner: Owner) -> bool:
+    """Create the claim if there is none; return whether it is the owner's now."""
     try:
         os.link(draft, path)
     except FileExistsError:
         try:
-            return path.samefile(draft)  # where the answer was lost on the way, and asked for again
+            return path.samefile(draft)  # a network file system lost its reply and repeated the request
         except OSError:
             return False
     except FileNotFoundError:
@@ -211,18 +212,18 @@ def _appear(draft: Path, path: Path, owner: Owner) -> bool:
 
 
 def _take_over(draft: Path, path: Path, owner: Owner) -> bool:
-    """Put the draft in the place of a claim whose holder is gone, unless another process is just doing that."""
+    """Replace a claim whose holder is gone, unless another process is doing so; return whether the claim is taken."""
     guard = path.with_name(f"{path.name}.takeover")
     try:
         os.close(_write(guard, owner))
     except FileExistsError:
-        found = _Found.at(guard)
-        if found is not None and not found.lives(owner, draft):
+        found = _ExistingClaim.at(guard)
+        if found is not None and not found.is_alive(owner, draft):
             guard.unlink(missing_ok=True)
         return False
     try:
-        held = _Found.at(path)  # anew: another one may have been faster
-        if held is not None and held.lives(owner, draft):
+        held = _ExistingClaim.at(path)  # read again: another process may have been faster
+        if held is not None and held.is_alive(owner, draft):
             return False
         draft.replace(path)
         return True
@@ -231,19 +232,19 @@ def _take_over(draft: Path, path: Path, owner: Owner) -> bool:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A claim that is there already."""
+class _ExistingClaim:
+    """A claim that exists already."""
 
     path: Path
-    owner: Owner | None  # None: it cannot be read
+    owner: Owner | None  # None: unreadable
     modified: float
 
     @classmethod
-    def at(cls, path: Path) -> _Found | None:
-        """Return the claim at `path`, None if it has gone.
+    def at(cls, path: Path) -> _ExistingClaim | None:
+        """Return the claim at `path`, None if it is gone.
 
         Raises:
-            UserError: what is there is no claim.
+            UserError: something other than a claim is at `path`.
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
@@ -252,28 +253,29 @@ class _Found:
         except OSError as err:
             if err.errno != errno.ELOOP:
                 raise
-            raise UserError(f"{path}: is a symbolic link, no claim of this program; remove it") from err
+            raise UserError(f"{path}: is a symbolic link, not a claim of this program; remove it") from err
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{path}: is no file, so no claim of this program; remove it")
+                raise UserError(f"{path}: is not a regular file, so not a claim of this program; remove it")
             return cls(path, _parse(os.read(descriptor, 65536)), status.st_mtime)
         finally:
             os.close(descriptor)
 
-    def lives(self, owner: Owner, draft: Path) -> bool:
-        """Return whether the holder has to be taken for alive by `owner`, whose draft tells the time."""
+    def is_alive(self, owner: Owner, draft: Path) -> bool:
+        """Return whether `owner` must assume that the holder is alive; touching its draft gives the server's time."""
         if self.owner is None:
-            return self._fresh(draft)
+            return self._is_fresh(draft)
         if owner.sees(self.owner):
-            return self.owner.process not in (owner.process, "") and identity(self.owner.pid) == self.owner.process
+            process = self.owner.process
+            return process not in (owner.process, "") and process_identity(self.owner.pid) == process
         if is_locked(self.path):
             return True
         if self.owner.locked and owner.machine == self.owner.machine != "":
             return False
-        return self._fresh(draft)
+        return self._is_fresh(draft)
 
-    def _fresh(self, draft: Path) -> bool:
+    def _is_fresh(self, draft: Path) -> bool:
         os.utime(draft)
         return draft.stat().st_mtime - self.modified <= STALE_SECONDS
 

@@ -1,15 +1,16 @@
-"""Claims: the folder of a run, or a file to be written, belongs to one process at a time, on whatever machine.
+"""Claims: a run's folder, or a file to be written, belongs to one process at a time, across machines.
 
-A claim is a hidden file, ``.claim`` in a folder or ``.NAME.claim`` beside a file, that says who holds it. Its holder
-locks it (flock), and touches it every 30 seconds. It is free again
+A claim is a hidden file, ``.claim`` in a folder or ``.NAME.claim`` beside a file, that names its holder. The holder
+locks it (flock) and touches it every 30 seconds. The claim becomes free
 
-- at once, if the holder ran on this machine and its process is gone: by number and start time, whatever the lock says;
-- at once, if the holder, in another container of this machine, had locked it and the lock is gone;
-- else, if it is not locked and has not been touched for 5 minutes by the clock of the file system, which is asked by
-  touching another file there. Whether a lock is known on other machines depends on the file system.
+- at once, if the holder ran on this machine and its process, identified by number and start time, is gone, whatever
+  the lock says;
+- at once, if the holder ran in another container of this machine, had locked the claim, and the lock is gone;
+- otherwise once it is not locked and has not been touched for 5 minutes by the clock of the file system, which is read
+  by touching another file there. Whether other machines see a lock depends on the file system.
 
-Of several processes that find a free claim one gets it: it appears by a hard link, which exists whole or not at all,
-and is taken over by the one process that could make ``.claim.takeover``.
+If several processes find a free claim, exactly one gets it: the claim is created as a hard link, which is atomic, and
+taken over only by the process that managed to create ``.claim.takeover``.
 """
 
 from __future__ import annotations
@@ -28,39 +29,39 @@ from pathlib import Path
 from typing import Protocol
 
 from src.base import temporary
-from src.base.claim_files import STALE_SECONDS, InUseError, Owner, is_held, put
+from src.base.claim_files import STALE_SECONDS, InUseError, Owner, acquire, is_held
 from src.base.errors import UserError
 from src.base.paths import fitting
 
 BEAT_SECONDS = 30.0
-POLL_SECONDS = 1.0  # of a process that waits for a claim
-LOST_FOLDERS = 10  # attempts at a folder that others make and remove
+POLL_SECONDS = 1.0  # between attempts of a process that waits for a claim
+LOST_FOLDERS = 10  # attempts at a folder that other processes keep removing
 NAME = ".claim"
-ADDED = 40  # bytes that names of claims and of their drafts have more than what is claimed
+NAME_OVERHEAD = 40  # bytes that a claim's or draft's name adds to the name of the claimed file
 
 _held: dict[Path, Claim] = {}
 
 
 class ClaimLostError(UserError):
-    """Another process took the claim of this one, which had shown no sign of life for too long."""
+    """Another process took over this process's claim, whose heartbeat had stopped for too long."""
 
 
 class Claim:
-    """What this process holds until `release`, or its end.
+    """A claim that this process holds until `release` or until it exits.
 
     Args:
-        target: the folder or file.
-        path: the claim.
+        target: the claimed folder or file.
+        path: the claim file.
         owner: this process.
-        sweep: removes what killed processes have left there; called now and at the end.
+        sweep: removes leftovers of killed processes; called at once and on release.
     """
 
     def __init__(self, target: Path, path: Path, owner: Owner, sweep: Callable[[], None]) -> None:
         self.target, self.owner, self.sweep = target, owner, sweep
         self.made = _make_folders(path.parent)
-        self.path = path.parent.resolve() / path.name  # this process may go to another folder
+        self.path = path.parent.resolve() / path.name  # absolute: the working directory may change
         try:
-            self.descriptor = put(self.path, target, owner)
+            self.descriptor = acquire(self.path, target, owner)
         except BaseException:
             self._remove_folders()
             raise
@@ -78,19 +79,19 @@ class Claim:
 
     def require(self) -> None:
         """Raise a ClaimLostError if the claim is no longer this process's."""
-        if os.getpid() != self.owner.pid:  # a fork, which holds nothing
+        if os.getpid() != self.owner.pid:  # a forked child holds no claims
             return
         if not self.lost and is_held(self.path, self.descriptor, self.owner):
             return
         self.lost = True
         _close_logs(self.target)
         raise ClaimLostError(
-            f"{self.target}: taken over by another process, as this one was without a sign of life for "
+            f"{self.target}: taken over by another process, as this one gave no sign of life for "
             f"{STALE_SECONDS / 60:g} minutes or its {self.path.name} was removed; stopped"
         )
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the claim."""
         self._end.set()
         if os.getpid() != self.owner.pid:
             return
@@ -103,14 +104,14 @@ class Claim:
         self._remove_folders()
 
     def _remove_folders(self) -> None:
-        """Remove the folders that were made for the claim where nothing else came into them."""
+        """Remove the folders that were made for the claim, if they are empty."""
         with contextlib.suppress(OSError):
             for folder in self.made:
                 folder.rmdir()
 
 
 def hold_folder(folder: str | Path, what: str, option: str, *, parts: Sequence[str] = (), wait: bool = False) -> None:
-    """Claim a folder, which is made if it is not there, until this process ends; again in the same process: nothing.
+    """Claim a folder until this process ends, making it if necessary; does nothing if this process holds it already.
 
     Args:
         folder: where results go.
@@ -136,8 +137,8 @@ def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
 
     Args:
         path: the file that will be written.
-        what: who writes it, for the message to others, e.g. "export".
-        option: what another process has to change, e.g. "--file_name".
+        what: what writes the file, for other processes' messages, e.g. "export".
+        option: the option that another process has to change, e.g. "--file_name".
         others: further files that are written together with it.
 
     Raises:
@@ -151,11 +152,11 @@ def hold_file(path: str | Path, what: str, option: str, *others: Path) -> None:
         for written in written_together:
             temporary.remove_remains_of(written)
 
-    _hold(path, path.with_name(f".{fitting(path.name, ADDED)}{NAME}"), what, option, sweep)
+    _hold(path, path.with_name(f".{fitting(path.name, NAME_OVERHEAD)}{NAME}"), what, option, sweep)
 
 
 def hold_launch(save_dir: str | Path, node_rank: int, *, wait: bool = False) -> None:
-    """Claim the logs that the launcher of one machine writes to a run's folder, which is rank 0's to claim.
+    """Claim the logs that the launcher of one machine writes to a run's folder; rank 0 claims the folder itself.
 
     Args:
         save_dir: folder of the run.
@@ -171,7 +172,7 @@ def hold_launch(save_dir: str | Path, node_rank: int, *, wait: bool = False) -> 
 
 
 def require_held() -> None:
-    """Raise a ClaimLostError if anything that this process claimed was taken by another one."""
+    """Raise a ClaimLostError if another process has taken over any claim of this one."""
     for claim in _held.values():
         claim.require()
 
@@ -183,7 +184,7 @@ class Main(Protocol):
 
 
 def releasing(main: Main) -> Main:
-    """Let the `main` of a script release whatever it has claimed, however it ends; for callers that go on."""
+    """Decorate the `main` of a script to release its claims however it ends, for callers that go on afterwards."""
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
@@ -196,7 +197,7 @@ def releasing(main: Main) -> Main:
 
 
 def release_all() -> None:
-    """Release whatever this process holds."""
+    """Release all claims of this process."""
     while _held:
         _held.popitem()[1].release()
 
@@ -206,14 +207,14 @@ def _hold(target: Path, path: Path, what: str, option: str, sweep: Callable[[], 
     if place in _held:
         return
     if not _held:
-        _watch_the_end()
+        _install_hooks()
     try:
-        _held[place] = _patiently(lambda: Claim(target, path, Owner.this_process(what, option), sweep), wait=wait)
+        _held[place] = _retry_claim(lambda: Claim(target, path, Owner.this_process(what, option), sweep), wait=wait)
     except OSError as err:
         raise UserError(f"cannot write to {path.parent}: {err.strerror or err}") from err
 
 
-def _patiently(take: Callable[[], Claim], *, wait: bool) -> Claim:
+def _retry_claim(take: Callable[[], Claim], *, wait: bool) -> Claim:
     end, said = time.monotonic() + (STALE_SECONDS + 2 * BEAT_SECONDS if wait else 0), False
     lost_folders = 0
     while True:
@@ -232,15 +233,15 @@ def _patiently(take: Callable[[], Claim], *, wait: bool) -> Claim:
                 raise
 
 
-def _watch_the_end() -> None:
-    """Release everything when this process ends (signals: see `stops`), and stop before a write if a claim was lost."""
+def _install_hooks() -> None:
+    """Release all claims at exit (for signals see `stops`), and check before every write that none was lost."""
     if require_held not in temporary.guards:
         temporary.guards.append(require_held)
         atexit.register(release_all)
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; return the new ones, from the inside out."""
+    """Make a folder and its parents; return the new ones, innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +251,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _close_logs(target: Path) -> None:
-    """Let nothing more be logged to files in a folder that is somebody else's now."""
+    """Stop logging to files in a folder that now belongs to another process."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).is_relative_to(target.resolve()):

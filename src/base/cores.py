@@ -1,4 +1,4 @@
-"""The cores of the CPU: which there are, and which of them belong to this process. Needs no MindSpore."""
+"""CPU cores: how many this process may use, and dividing them among the ranks of a host. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def usable_cores() -> int:
 
 
 def usable_threads(processes: int = 1) -> int:
-    """Return the number of threads for the kernels of each of `processes` that share the cores this one may run on.
+    """Return how many threads the kernels of each process get where `processes` share this process's cores.
 
-    OMP_NUM_THREADS, where it is set, is that number, as for other numerical software; of a list the first counts.
+    OMP_NUM_THREADS takes precedence if it is set, as in other numerical software; of a list the first number counts.
     """
     told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if told.isascii() and told.isdigit() and int(told) > 0:
@@ -40,11 +40,11 @@ def usable_threads(processes: int = 1) -> int:
 
 
 def divide_cores(local_rank: int, local_size: int) -> None:
-    """Keep this rank, and all threads and processes it will start, on its own share of the cores the job may use.
+    """Pin this rank, with all threads and processes it starts from now on, to its share of the job's cores.
 
     Args:
-        local_rank: number of this rank among those of the host.
-        local_size: how many these are.
+        local_rank: number of this rank among the ranks of the host.
+        local_size: number of ranks on the host.
     """
     global _cores_are_divided
     if local_size == 1 or not hasattr(os, "sched_setaffinity"):
@@ -52,7 +52,7 @@ def divide_cores(local_rank: int, local_size: int) -> None:
     if CORES_DIVIDED not in os.environ:
         cores = sorted(os.sched_getaffinity(0))
         share = len(cores) // local_size
-        if share:  # with fewer cores than ranks, as where mpirun binds each to one, there is nothing to divide
+        if share:  # fewer cores than ranks, e.g. because mpirun bound each rank to one: nothing to divide
             first = local_rank * share
             os.sched_setaffinity(0, cores[first : first + share])
         os.environ[CORES_DIVIDED] = "1"
@@ -60,19 +60,20 @@ def divide_cores(local_rank: int, local_size: int) -> None:
 
 
 def ranks_sharing_cores(local_size: int) -> int:
-    """Return how many of a host's `local_size` ranks share what `usable_cores` tells; 1 where each got its own."""
+    """Return how many of a host's `local_size` ranks share the `usable_cores`; 1 if each rank has its own."""
     return 1 if _cores_are_divided else local_size
 
 
 @contextlib.contextmanager
-def threads_in_turn() -> Iterator[None]:
-    """Let this thread and those that start meanwhile run one at a time, each until it waits; afterwards as before.
+def one_thread_at_a_time() -> Iterator[None]:
+    """Run this thread, and those that start within the block, one at a time, each until it waits.
 
-    For a rank that joins a job: in MindSpore 2.8 and 2.10 the thread that watches a connection may note that it stands
-    before the one that connects has noted that it is on its way, and the rank tries again, for up to a minute.
+    Works around a race when a rank joins a job: in MindSpore 2.8 and 2.10 the thread that watches a connection may
+    record it as established before the connecting thread has recorded it as pending; the rank then retries for up to a
+    minute.
 
-    They share one core, where threads of batch work do not interrupt each other when they wake up (sched(7)). Nothing
-    changes where the system has no such thing or does not let a process do it.
+    The threads share one core under the batch policy, where a waking thread does not preempt another (sched(7)). Has no
+    effect where the system lacks that policy or does not permit it.
     """
     if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
         yield

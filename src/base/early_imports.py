@@ -1,4 +1,4 @@
-"""Modules that start threads while they load, and what such threads must not receive."""
+"""Importing modules that start threads, with signals blocked in those threads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import signal
 
 
 def import_without_signals(name: str) -> None:
-    """Import the module `name`, if it is there, so that the threads it starts never receive SIGINT.
+    """Import the module `name`, if it is installed, so that the threads it starts never receive SIGINT.
 
-    It is for the main thread alone, which takes it between two training steps. On any other thread MindSpore's own
-    handler, which is in force while a graph runs, would turn it into SIGTERM.
+    Only the main thread may receive it, between two training steps. On any other thread MindSpore's own handler, which
+    is installed while a graph runs, would turn it into SIGTERM.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with contextlib.suppress(ImportError):  # told where it is used
+        with contextlib.suppress(ImportError):  # reported where the module is used
             importlib.import_module(name)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,4 +1,4 @@
-"""Environment variables with which MindSpore ends a process while it loads, before anything here could say why."""
+"""Environment variables whose bad values make MindSpore abort on import, without a usable message."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LEVELS = ("GLOG_v", "GLOG_stderrthreshold")
 
 
 def check_environment(environment: MutableMapping[str, str]) -> None:
-    """Refuse what MindSpore cannot load with; a blank DEVICE_ID, which is none, is removed.
+    """Refuse values that MindSpore cannot be imported with; a blank DEVICE_ID is removed.
 
     Raises:
-        UserError: it names the variable, and what it takes.
+        UserError: a variable has such a value; the message says which values it takes.
     """
     device = environment.get("DEVICE_ID", "").strip()
     if device and not (device.isascii() and device.isdigit() and int(device.lstrip("0")[:11] or 0) <= LARGEST_DEVICE):

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: shown as one line, without a traceback. Further down: what is no mistake."""
+"""Errors that the user can fix, shown as one line without a traceback, and exceptions that are not mistakes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class TrainingError(UserError):
 
 
 class EvaluationInterruptedError(Exception):
-    """The evaluation was abandoned because its caller asked for it."""
+    """The evaluation was abandoned at its caller's request."""
 
 
 class TerminatedError(BaseException):
-    """SIGTERM, outside of the training loop, which has its own way to stop."""
+    """SIGTERM arrived outside the training loop, which handles it on its own."""
 
 
 def one_line(err: BaseException) -> str:
-    """Return what an error of somebody else's says as a part of one line, 200 letters at most."""
+    """Return the message of a library's error on one line, 200 characters at most."""
     return " ".join(str(err).split())[:200]
 
 
 def printable(text: str) -> str:
-    """Return a text with what a terminal would obey written out, such as ``\\x1b``; new lines and tabs stay."""
+    """Return a text with terminal control characters escaped, such as ``\\x1b``; new lines and tabs stay."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 

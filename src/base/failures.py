@@ -1,4 +1,4 @@
-"""What ends a command and is no bug: its exit code and its line."""
+"""Exit code and message of failures that are not bugs."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from src.base.stops import first_signal, stop_text
 
 USER_ERROR = 2
 _LONG_WORD, _LONG_LINE = re.compile(r"\S{1000,}"), re.compile(r".{5000,}")
-_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE)  # may come without a name
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE)  # may lack a file name
 
 
-def explained(err: BaseException) -> tuple[int, str] | None:
-    """Return exit code and line for an exception; None for a bug, which needs its traceback.
+def describe_failure(err: BaseException) -> tuple[int, str] | None:
+    """Return exit code and message for an exception; None for a bug, which needs its traceback.
 
-    Of what nobody can read for its length, such as a name of 5,000 letters or a list of as many, the line has beginning
-    and end.
+    Words and lines of thousands of characters are shortened to their beginning and end.
     """
-    told = _explained(err)
-    if told is None:
+    failure = _describe(err)
+    if failure is None:
         return None
-    text = _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", printable(told[1]))
-    return told[0], _LONG_LINE.sub(lambda match: f"{match[0][:1000]} ... {match[0][-500:]}", text)
+    text = _LONG_WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", printable(failure[1]))
+    return failure[0], _LONG_LINE.sub(lambda match: f"{match[0][:1000]} ... {match[0][-500:]}", text)
 
 
-def _explained(err: BaseException) -> tuple[int, str] | None:
+def _describe(err: BaseException) -> tuple[int, str] | None:
     number = first_signal() or (signal.SIGINT if isinstance(err, KeyboardInterrupt) else None)
-    if number:  # whatever became of its exception on the way through other libraries
+    if number:  # libraries may have turned the signal's exception into another one
         return 128 + number, stop_text(number)
     if isinstance(err, TerminatedError):
         return 128 + signal.SIGTERM, str(err)
     if isinstance(err, UserError):
-        return USER_ERROR, str(err) + _way_out(err.__cause__)
+        return USER_ERROR, str(err) + _advice(err.__cause__)
     if isinstance(err, OSError) and err.filename is not None:
-        return USER_ERROR, f"{err.filename}: {err.strerror}{_way_out(err)}"
+        return USER_ERROR, f"{err.filename}: {err.strerror}{_advice(err)}"
     if isinstance(err, OSError) and err.errno in _WRITING:
         where = f"standard output, or a temporary file in {tempfile.gettempdir()} (TMPDIR names another folder)"
-        return USER_ERROR, f"cannot write to {where}: {err.strerror}{_way_out(err)}"
+        return USER_ERROR, f"cannot write to {where}: {err.strerror}{_advice(err)}"
     return None
 
 
-def _way_out(err: BaseException | None) -> str:
+def _advice(err: BaseException | None) -> str:
     full = isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
     return "; make room there, or choose another place" if full else ""

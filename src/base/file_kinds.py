@@ -1,4 +1,4 @@
-"""What a file is, by its content, and which command takes it; for the line that refuses it somewhere else."""
+"""Kinds of files, recognised by content, and what to do with each; for messages that refuse a file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-HEAD = 4096  # bytes that tell the kind
+HEAD = 4096  # bytes that suffice to recognise the kind
 
 
 class Kind(NamedTuple):
-    """A kind of file: what to call it, with its article, and what to do with it."""
+    """A kind of file: its name, with article, and advice on what to do with it."""
 
     name: str
-    way_out: str
+    advice: str
 
 
 _PREDICTED = "scripts/predict.py takes it as --model"
@@ -31,8 +31,8 @@ ONNX = Kind("an ONNX model", f"{_PREDICTED}, scripts/infer_model.py as --model_p
 PYTORCH = Kind("a PyTorch file", _CONVERTED)
 PICKLE = Kind("a Python pickle", "load it where it was made, and save its weights with torch.save")
 SAFETENSORS = Kind("a safetensors file", _CONVERTED)
-LITE = Kind("a model of MindSpore Lite (.ms)", "that runtime alone takes it; export.py makes models for here")
-PICTURES = ("a PNG", "a JPEG", "a TIFF", "a BMP", "a WebP")  # that are looked at
+LITE = Kind("a model of MindSpore Lite (.ms)", "only that runtime reads it; export.py makes models for these commands")
+PICTURES = ("a PNG", "a JPEG", "a TIFF", "a BMP", "a WebP")  # names of the kinds that are read as images
 EMPTY = Kind("empty", "copy or download it again")
 ZEROS = Kind("nothing but zero bytes", "copy or download it again")
 LFS = Kind("a Git LFS pointer", "git lfs pull fetches the file that it stands for")
@@ -40,7 +40,7 @@ WEB_PAGE = Kind("a web page", "the download went wrong; fetch the file again")
 TEXT = Kind("text", "check the name")
 _ZIP = Kind("a ZIP archive", "unpack it first")
 
-_SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (  # offset, bytes, name, way out
+_SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (  # offset, bytes, name, advice
     (0, b"\x89PNG\r\n\x1a\n", "a PNG", _LOOKED_AT),
     (0, b"\xff\xd8\xff", "a JPEG", _LOOKED_AT),
     (0, b"GIF8", "a GIF", "save it as PNG"),
@@ -72,19 +72,19 @@ _PAGE = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 
 
 def kind_of(data: bytes) -> Kind | None:
-    """Return what the beginning of a file, `HEAD` bytes or all of it, says that it is; None if that is not known."""
+    """Return the kind of a file from its first `HEAD` bytes, or all of a shorter one; None if it is not known."""
     if not data:
         return EMPTY
     if not data.strip(b"\0"):
         return ZEROS
-    for offset, signature, name, way_out in _SIGNATURES:
+    for offset, signature, name, advice in _SIGNATURES:
         if data.startswith(signature, offset):
-            return Kind(name, way_out)
+            return Kind(name, advice)
     return _iso(data) or _zip(data) or _model(data) or _text(data)
 
 
 def kind_of_file(path: str | Path) -> Kind | None:
-    """Return what a file is by its content; None if nothing is known of it, or it cannot be read."""
+    """Return the kind of a file by its content; None if it is not known or the file cannot be read."""
     try:
         if not os.path.isfile(path):  # noqa: PTH113 - no pipe or device is opened
             return None
@@ -99,14 +99,14 @@ def kind_of_file(path: str | Path) -> Kind | None:
 
 
 def misfit(path: str | Path, kind: Kind, wanted: str) -> str:
-    """Return the line that refuses a file: what it is instead of what is `wanted`, and what to do."""
+    """Return the message that refuses a file: what it is instead of `wanted`, and what to do."""
     if kind is EMPTY:
-        return f"{path}: the file is empty; {kind.way_out}"
-    return f"{path}: is {kind.name}, not {wanted}; {kind.way_out}"
+        return f"{path}: the file is empty; {kind.advice}"
+    return f"{path}: is {kind.name}, not {wanted}; {kind.advice}"
 
 
 def no_text(path: str | Path, err: OSError | ValueError) -> str:
-    """Return why a file could not be read as text: the system's reason, or what the file is instead."""
+    """Return why a file could not be read as text: the system's reason, or the kind of the file."""
     if isinstance(err, OSError):
         return err.strerror or str(err)
     if not isinstance(err, UnicodeDecodeError):
@@ -114,7 +114,7 @@ def no_text(path: str | Path, err: OSError | ValueError) -> str:
     kind = kind_of_file(path)
     if kind is None or kind == TEXT:
         return f"not text in UTF-8 ({err.reason} at byte {err.start}); save it so"
-    return f"is {kind.name}, not text; {kind.way_out}"
+    return f"is {kind.name}, not text; {kind.advice}"
 
 
 def _iso(data: bytes) -> Kind | None:
@@ -126,7 +126,7 @@ def _iso(data: bytes) -> Kind | None:
 
 
 def _zip(data: bytes) -> Kind | None:
-    """Tell a PyTorch file, whose first member is data.pkl or lies beside it, from other archives."""
+    """Return the kind of a ZIP archive. A PyTorch file's first member is data.pkl or one of its neighbours."""
     if not data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     name = data[30 : 30 + int.from_bytes(data[26:28], "little")]
@@ -138,7 +138,7 @@ def _zip(data: bytes) -> Kind | None:
 
 
 def _model(data: bytes) -> Kind | None:
-    """Tell the forms that weights and models are kept in."""
+    """Return the kind of a file of weights or a model; BMP is among them, as its signature is too short on its own."""
     if re.match(rb"\x80[\x02-\x05]", data):
         return PYTORCH if b"l\xfc\x9cF\xf9 j\xa8P\x19." in data[:40] else PICKLE  # PyTorch's own magic number
     if data[8:9] == b"{" and data[8:].lstrip(b"{ \r\n\t")[:1] in (b'"', b"}") and data[5:8] == b"\0\0\0":
@@ -159,7 +159,7 @@ def _model(data: bytes) -> Kind | None:
 
 
 def _field(data: bytes, key: bytes) -> tuple[bytes, int] | None:
-    """Return content and end of the first field of a protobuf message, as far as it is there; None for another key."""
+    """Return content and end of a protobuf message's first field, perhaps cut off by `HEAD`; None for another key."""
     if data[:1] != key:
         return None
     length = 0
@@ -179,7 +179,7 @@ def _text(data: bytes) -> Kind | None:
     try:
         text = data.decode()
     except UnicodeDecodeError as err:
-        if err.reason != "unexpected end of data":  # which is a character that the end of the beginning cuts
+        if err.reason != "unexpected end of data":  # that is a character cut off by `HEAD`
             return None
         text = data[: err.start].decode()
     return TEXT if text and all(letter.isprintable() or letter.isspace() for letter in text) else None

@@ -1,4 +1,4 @@
-"""Making folders, and writing files so that no reader ever sees a part of one under its name."""
+"""Making folders, and writing files atomically."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from src.base.temporary import replacing
 
 
 def make_folder(folder: str | Path) -> None:
-    """Make a folder and those above it, unless they are there.
+    """Make a folder and its parents, unless they exist.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: the folder cannot be made.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def make_folder(folder: str | Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
-    """Write `data` to `path`, replacing what is there; the file appears whole or not at all.
+    """Write `data` to `path` atomically, replacing an existing file.
 
     Args:
         path: the file.
@@ -29,7 +29,7 @@ def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
         what: what the file is, for the message, e.g. "the picture ".
 
     Raises:
-        UserError: it cannot be written; nothing is left behind.
+        UserError: the file cannot be written; nothing is left behind.
     """
     path = Path(path)
     try:
@@ -40,7 +40,7 @@ def write_whole(path: str | Path, data: bytes, what: str = "") -> None:
 
 
 def require_new(path: str | Path, what: str = "") -> None:
-    """Raise a UserError if there is something at `path`, or no folder to write it to; before the work, not after it."""
+    """Raise a UserError if `path` exists or its folder does not; to be called before the work that makes the file."""
     path = Path(path)
     if path.exists():
         raise UserError(f"{what}{path} is there already and is left as it is; give another name")
@@ -49,16 +49,16 @@ def require_new(path: str | Path, what: str = "") -> None:
 
 
 def write_new(path: str | Path, data: bytes, what: str = "") -> None:
-    """Write `data` to a file that must not be there yet.
+    """Write `data` to a file that must not exist yet.
 
     Raises:
-        UserError: it is there, or cannot be written.
+        UserError: the file exists or cannot be written.
     """
     require_new(path, what)
     write_whole(path, data, what)
 
 
 def holds_anything(folder: str | Path) -> bool:
-    """Return whether there is such a folder with something in it; hidden files are no content."""
+    """Return whether `folder` exists and holds anything but hidden files."""
     folder = Path(folder)
     return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())

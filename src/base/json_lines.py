@@ -15,18 +15,18 @@ from src.base.json_text import parse_json, read_whole
 from src.base.special_files import require_regular
 
 logger = logging.getLogger(__name__)
-MOST = 2**53  # the largest whole number up to which floats, and so browsers, have all of them
+MAX_SAFE_INTEGER = 2**53  # every whole number up to it is exact as a float, and so in browsers
 _LONGEST = 200_000_000  # bytes of a file
-_told: set[Path] = set()  # files of which it was said that lines of them cannot be read
+_warned: set[Path] = set()  # files whose unreadable lines were reported
 
 
 def append_json(path: Path, record: dict) -> None:
-    """Append `record` to `path` as one line, or nothing; numbers that JSON does not know become null.
+    """Append `record` to `path` as one line, or nothing at all; non-finite numbers become null.
 
-    It begins on a line of its own even where the file ends within one, as after a crash.
+    The record starts on a new line even if the file ends within one, as after a crash.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
     with path.open("a+b", buffering=0) as stream:
@@ -45,14 +45,14 @@ def append_json(path: Path, record: dict) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict]:
-    """Return the records of `path`, by step, the last one of each step: a resumed run may have written a step again.
+    """Return the records of `path`, sorted by step; of records with equal steps (a resumed run) the last one counts.
 
-    A line that is no record, such as a half-written one of a run that was killed, is left out; the log says so once a
-    file.
+    Lines that are not records, e.g. half-written by a killed run, are left out, which is logged once per file. A file
+    that does not exist has no records.
 
     Raises:
-        DataError: it is no regular file, or larger than 200 MB.
-        OSError: it cannot be read.
+        DataError: the file is not a regular file, or larger than 200 MB.
+        OSError: the file cannot be read.
     """
     require_regular(path)
     if not path.exists():
@@ -63,8 +63,8 @@ def read_json_lines(path: Path) -> list[dict]:
         raise DataError(f"{path}: {err}; remove the file") from err
     found = {number: _record(line) for number, line in enumerate(lines, 1) if line.strip()}
     unreadable = [number for number, record in found.items() if record is None]
-    if unreadable and path not in _told:
-        _told.add(path)
+    if unreadable and path not in _warned:
+        _warned.add(path)
         count = "1 line is" if len(unreadable) == 1 else f"{len(unreadable)} lines are"
         logger.warning("%s: %s unreadable and left out, the first is line %d", path, count, unreadable[0])
     records = {record["step"]: record for record in found.values() if record}
@@ -81,4 +81,6 @@ def _record(line: bytes) -> dict | None:
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (float, str)) or (isinstance(value, int) and abs(value) <= MOST)
+    if isinstance(value, int):
+        return abs(value) <= MAX_SAFE_INTEGER
+    return value is None or isinstance(value, (float, str))

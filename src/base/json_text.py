@@ -1,4 +1,4 @@
-"""JSON that others have written: never deeper or larger than what this project reads."""
+"""Reading JSON from untrusted sources, with limits on size and depth."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 from src.base.special_files import PIPE, special_kind
 
 LONGEST_TEXT = 1_000_000  # bytes of a file of YAML or JSON
-DEEPEST = 50  # lists and mappings in each other
+DEEPEST = 50  # nested lists and mappings
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def read_whole(path: Path, longest: int = LONGEST_TEXT, *, may_be_pipe: bool = False) -> bytes:
-    """Return the bytes of a file, of which no more are read than are allowed.
+    """Return the bytes of a file, after checking that it is a file and not too large.
 
     Args:
         path: the file.
         longest: how many bytes it may have.
-        may_be_pipe: whether a pipe is read as well, until whoever writes to it ends.
+        may_be_pipe: whether a pipe is read as well, until its writer closes it.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is a pipe, a socket or a device, which is not opened: it may never end; it has more than
-            `longest` bytes, or no file can be called so.
+        OSError: the file cannot be read.
+        ValueError: it is a pipe, a socket or a device, which is not opened, as reading might never end; it has more
+            than `longest` bytes; or `path` is not a valid file name.
     """
     kind = special_kind(path)
     if kind and not (may_be_pipe and kind == PIPE):
-        raise ValueError(f"is {kind}, no regular file; put the file itself there")
+        raise ValueError(f"is {kind}, not a regular file; put the file itself there")
     with path.open("rb") as file:
         data = file.read(longest + 1)
     if len(data) > longest:
@@ -42,7 +42,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON in UTF-8, or has lists and mappings in each other more than 50 deep.
+        ValueError: it is not JSON in UTF-8, or nests lists and mappings more than 50 deep.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
     depth = 0
@@ -52,7 +52,7 @@ def parse_json(text: str | bytes) -> Any:
             raise ValueError(f"has lists and mappings in each other more than {DEEPEST} deep")
     value = json.loads(text)
     if "\\ud" in text.lower():
-        os.fsencode(json.dumps(value, ensure_ascii=False))  # half of a character is a ValueError
+        os.fsencode(json.dumps(value, ensure_ascii=False))  # raises ValueError for a lone surrogate
     return value
 
 
@@ -60,7 +60,7 @@ def read_json(path: Path, longest: int = LONGEST_TEXT) -> Any:
     """Return the value in a file of JSON.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON in UTF-8, no regular file, larger than `longest` bytes, or too deep.
+        OSError: the file cannot be read.
+        ValueError: it is not JSON in UTF-8, not a regular file, larger than `longest` bytes, or nested too deep.
     """
     return parse_json(read_whole(path, longest))

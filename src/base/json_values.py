@@ -1,4 +1,4 @@
-"""Values of JSON that others may have changed: of the types that are declared for them, or refused."""
+"""Checking values of untrusted JSON against declared types."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _EXPECTED = {
 
 
 def typed(value: Any, hint: Any, where: str = "") -> Any:
-    """Return a value as its type hint says: a list as a tuple, keys and values as a dataclass.
+    """Return a value after checking it against a type hint, lists as tuples and objects as dataclasses.
 
-    Nothing is converted otherwise: "3" and 3.0 are no whole numbers.
+    There is no other conversion: "3" and 3.0 are not accepted as whole numbers.
 
     Args:
-        value: what was read.
-        hint: bool, int, float, str, dict, a dataclass of such fields, or a tuple of a fixed or of any length.
-        where: what the value is called in a message, as ``samples[0].fitted``.
+        value: the value as read.
+        hint: bool, int, float, str, dict, a dataclass of such fields, or a tuple of fixed or any length.
+        where: name of the value in messages, such as ``samples[0].fitted``.
 
     Raises:
-        ValueError: it has another type, a key too many or too few; one line with its place.
+        ValueError: the value has another type, or an unknown or missing key; one line that names the place.
     """
     arguments = typing.get_args(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -49,7 +49,7 @@ def typed(value: Any, hint: Any, where: str = "") -> Any:
 
 
 def optional(value: Any, hint: Any, where: str) -> Any:
-    """Return None for None, and any other value as `typed` does."""
+    """Return None for None, and any other value checked as by `typed`."""
     return None if value is None else typed(value, hint, where)
 
 
@@ -65,7 +65,7 @@ def _record(value: Any, kind: type, where: str) -> Any:
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond the largest float
+    except OverflowError:  # an integer beyond the largest float
         return False
 
 

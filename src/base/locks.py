@@ -1,4 +1,4 @@
-"""Locks of the operating system on files and folders; not every file system has them, or tells other machines."""
+"""Locks on files and folders (flock). Not every file system has them or shares them with other machines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-TAKING_SECONDS = 5.0  # for which one that takes a claim over holds up another one
+TAKING_SECONDS = 5.0  # for which a process that takes over a claim can delay another
 
 
 def lock(descriptor: int) -> bool | None:
-    """Lock an open file; return whether that is done, False if another process has the lock, None without locks."""
+    """Lock an open file; return True on success, False if another process has the lock, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -24,7 +24,7 @@ def lock(descriptor: int) -> bool | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether another process has locked the file, as far as the file system tells."""
+    """Return whether another process is known to have locked the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -36,8 +36,11 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from making claims in `folder`, where the file system can; not for long."""
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from making claims in `folder`, for at most `TAKING_SECONDS` each.
+
+    Has no effect on file systems without locks.
+    """
     descriptor, end = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), time.monotonic() + TAKING_SECONDS
     try:
         while lock(descriptor) is False and time.monotonic() < end:

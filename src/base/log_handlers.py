@@ -1,4 +1,4 @@
-"""Log handlers that survive what they write to: a full disk, a closed pipe. One line says so, and the run goes on."""
+"""Log handlers that survive a full disk or a closed pipe: they warn once, and the run goes on."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from src.base import progress_bar
 from src.base.errors import printable
 
 FILE_ONLY = {"file_only": True}  # `extra` of a record that is too long for the console
-PROGRESS = "progress"  # attribute of a record that says what a progress bar says, too
+PROGRESS = "progress"  # attribute of records that a progress bar makes redundant
 
 
-class _TellsOnce(logging.Handler):
-    """Says once, on standard error, that the log cannot be written; Python's own would print every traceback."""
+class _WarnsOnce(logging.Handler):
+    """Reports once, on standard error, that the log cannot be written; Python's own handlers print every traceback."""
 
-    told = False
+    warned = False
     place = "the log"
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
         err = sys.exc_info()[1]
         if not isinstance(err, (OSError, ValueError)):  # ValueError: the stream was closed
             super().handleError(record)
-        elif not self.told:
-            self.told = True
+        elif not self.warned:
+            self.warned = True
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 reason = getattr(err, "strerror", None) or err
                 sys.stderr.write(f"warning: cannot write {self.place}: {reason}; the run goes on without it\n")
                 sys.stderr.flush()
 
 
-class ConsoleHandler(_TellsOnce, logging.StreamHandler):
-    """Writes to a standard stream, above a progress bar if there is one, but not what is `FILE_ONLY`.
+class ConsoleHandler(_WarnsOnce, logging.StreamHandler):
+    """Writes to a standard stream, above a progress bar if there is one, and leaves out `FILE_ONLY` records.
 
-    `place` is what the stream is called.
+    Args:
+        stream: the stream.
+        place: name of the stream in messages.
     """
 
     def __init__(self, stream: Any, place: str) -> None:
@@ -55,8 +57,8 @@ class ConsoleHandler(_TellsOnce, logging.StreamHandler):
             super().emit(record)
 
 
-class FileHandler(_TellsOnce, logging.FileHandler):
-    """Writes to a file; what cannot be written when it is closed is lost."""
+class FileHandler(_WarnsOnce, logging.FileHandler):
+    """Writes to a file; output that cannot be flushed when it is closed is lost."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path, encoding="utf-8")
@@ -67,8 +69,8 @@ class FileHandler(_TellsOnce, logging.FileHandler):
             super().close()
 
 
-def writes_console() -> bool:
-    """Return whether this process has the word on the console: of several ranks, the one that logs there."""
+def logs_to_console() -> bool:
+    """Return whether this process logs to the console; of several ranks only one does."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, ConsoleHandler)]
     return not handlers or any(handler.level < logging.ERROR for handler in handlers)
 
@@ -81,10 +83,10 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def finish_stdout() -> None:
-    """Write out what standard output still holds; if that fails, forget it, or Python's own end would fail by it.
+    """Flush standard output; if that fails, discard the rest, which would otherwise make Python's own exit fail.
 
     Raises:
-        OSError: it cannot be written, and no log has said so yet.
+        OSError: it cannot be written, and no log handler has reported that yet.
     """
     try:
         sys.stdout.flush()
@@ -92,5 +94,5 @@ def finish_stdout() -> None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         handlers = logging.getLogger().handlers
-        if not any(isinstance(handler, ConsoleHandler) and handler.told for handler in handlers):
+        if not any(isinstance(handler, ConsoleHandler) and handler.warned for handler in handlers):
             raise

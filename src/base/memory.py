@@ -1,4 +1,4 @@
-"""How much memory a process has taken at most, and giving it back. Needs no package beyond Python's own."""
+"""Measuring and releasing a process's memory, with the standard library only."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ STATUS, MEMINFO = Path("/proc/self/status"), Path("/proc/meminfo")
 
 def peak_memory_mb() -> float:
     """Return the largest resident set of this process so far, in MB (10^6 bytes)."""
-    found = _kilobytes(STATUS, "VmHWM:")  # unlike getrusage's, it does not begin with the size of the parent process
+    found = _kilobytes(STATUS, "VmHWM:")  # unlike getrusage's value, it is not inherited from the parent process
     return usage_memory_mb(resource.RUSAGE_SELF) if found is None else found * 1024 / 1e6
 
 
 def usage_memory_mb(who: int) -> float:
-    """Return the largest resident set that getrusage tells of `who`, in MB (10^6 bytes)."""
+    """Return the largest resident set that getrusage reports for `who`, in MB (10^6 bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(who).ru_maxrss * unit / 1e6
 
 
 def free_memory_mb() -> float | None:
-    """Return what a process can take before the system swaps, in MB (10^6 bytes); None where it is not told."""
+    """Return how much a process can allocate before the system swaps, in MB (10^6 bytes); None if it is unknown."""
     found = _kilobytes(MEMINFO, "MemAvailable:")
     return None if found is None else found * 1024 / 1e6
 
 
 def give_back_freed_memory() -> None:
-    """Let the system have what this process has freed: glibc keeps it by itself. Nothing with another C library."""
+    """Return freed memory to the system, which glibc would keep; does nothing with another C library."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _kilobytes(path: Path, name: str) -> int | None:
-    """Return the number behind `name` at the beginning of a line; None without such a file or line."""
+    """Return the number after `name` on the line that begins with it; None without such a file or line."""
     with contextlib.suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(name):

@@ -1,4 +1,4 @@
-"""Names of files: what a user means by one, and what a file system can hold."""
+"""Paths as users write them, and names that file systems accept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from src.base.errors import ConfigError
 LONGEST_NAME = 255  # bytes of one part of a path, on every usual file system
 
 
-def expanded(text: str) -> str:
-    """Return a path as a user writes it, with ``~`` and ``~user`` at its beginning replaced by the home folder.
+def expand_path(text: str) -> str:
+    """Return a path given by a user, with a leading ``~`` or ``~user`` replaced by the home folder.
 
     Raises:
-        ConfigError: there is no such user, none that HOME or the list of users tells, or no path can be called so.
+        ConfigError: there is no such user, the home folder is unknown, or `text` is not a valid path.
     """
     complaint = name_problem(text)
     if complaint:
@@ -30,40 +30,40 @@ def expanded(text: str) -> str:
 
 
 def user_path(text: str) -> Path:
-    """Read a path from a command line, as `expanded` does."""
-    return Path(expanded(text))
+    """Read a path from a command line, as `expand_path` does."""
+    return Path(expand_path(text))
 
 
 def user_program(text: str) -> str:
-    """Return the path of a program that a user names, from the root: what runs it may do so in another folder.
+    """Return the absolute path of a program that a user names, so that it can be run from any folder.
 
-    As a shell does, a name without "/" is looked for on PATH; one that is not found stays as it is. Links stay, too: a
-    virtual environment is known by them.
+    As in a shell, a name without "/" is searched on PATH; one that is not found is returned as it is. Links are not
+    resolved: virtual environments depend on them.
     """
-    path = expanded(text)
+    path = expand_path(text)
     found = path if "/" in path else shutil.which(path)
     return os.path.abspath(found) if found else path  # noqa: PTH100 - resolves no links
 
 
 def name_problem(text: str) -> str:
-    """Return why no file can be called `text`, or nothing."""
+    """Return why `text` is not a valid file name, or ""."""
     if "\0" in text:
-        return "holds a NUL byte, which no name of a file can"
+        return "holds a NUL byte, which no file name can"
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        return "holds half a character, which no name of a file can"
+        return "holds half a character, which no file name can"
     if "://" not in text and any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")):
         return f"a name is too long: file systems take {LONGEST_NAME} bytes"
     return ""
 
 
 def fitting(name: str, spare: int = 0) -> str:
-    """Return the name of a file, or where it has more than 255 bytes a shorter one, which is the same each time.
+    """Return a file name, deterministically shortened if it has more than 255 bytes.
 
     Args:
         name: one part of a path.
-        spare: bytes that are left free for what is added to it later.
+        spare: bytes to leave free for later additions to the name.
     """
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of a name alone
     data = os.fsencode(name)

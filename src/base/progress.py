@@ -1,4 +1,4 @@
-"""How far a long loop is. Needs no MindSpore."""
+"""Progress of long loops, as a bar or as log lines. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from src.base import progress_bar
-from src.base.log_handlers import PROGRESS, writes_console
+from src.base.log_handlers import PROGRESS, logs_to_console
 
 logger = logging.getLogger(__name__)
 
@@ -15,16 +15,16 @@ PROGRESS_SECONDS = 10.0
 
 
 class Progress:
-    """Say how far a long loop is and how long it will take: by a bar on a terminal, else by a line now and then.
+    """Report the progress of a long loop and the time left, by a bar on a terminal, otherwise by occasional lines.
 
-    The bar is there within ``with``, on the console that has the log. Without it, and in log files, a line comes at
-    most every PROGRESS_SECONDS.
+    The bar is drawn within ``with``, by the process that logs to the console. Without a bar, and in log files, there is
+    a line at most every PROGRESS_SECONDS.
 
     Args:
-        total: how many items there are.
-        what: what is done with them; begins the line.
-        unit: what they are.
-        say: takes the line where no bar is to be seen; None logs it, of which the console has no need beside a bar.
+        total: number of items.
+        what: what is done with them, at the beginning of the line.
+        unit: name of the items, in the plural.
+        say: receives each line if no bar is drawn; None logs it, to the console only if there is no bar.
     """
 
     def __init__(self, total: int, what: str, unit: str = "images", say: Callable[[str], object] | None = None) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self.bar = progress_bar.Bar(what, unit)
 
     def __enter__(self) -> Progress:
-        self.bar.wanted = writes_console()
+        self.bar.wanted = logs_to_console()
         self.bar.__enter__()
         self.bar.show(self.done, self.total)
         return self
@@ -63,7 +63,7 @@ class Progress:
             self.say(line)
 
     def rate(self) -> float:
-        """Return items per second, the first one left out where there are more."""
+        """Return items per second, without the first item if there are more."""
         start, done = (self.first, self.done - 1) if self.done > 1 else (self.start, self.done)
         return done / max(time.monotonic() - start, 1e-9)
 

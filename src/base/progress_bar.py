@@ -1,7 +1,7 @@
-"""A progress bar: the last line of a terminal, out of the way of every log line. Needs no MindSpore.
+"""A progress bar on the last line of a terminal, below all log lines. Needs no MindSpore.
 
-The cursor rests at the bar's beginning. So what others write overwrites it, and erasing from there on takes the bar
-away whole, even where a terminal that became narrower has wrapped it.
+The cursor rests at the beginning of the bar. Other output therefore overwrites the bar, and erasing from the cursor on
+removes all of it, even if a terminal that became narrower has wrapped it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-ERASE = "\r\x1b[J"  # to the line's beginning, and everything from there on away
+ERASE = "\r\x1b[J"  # go to the beginning of the line, erase to the end of the screen
 REDRAW_SECONDS = 0.1
 _SHORTEST, _LONGEST = 10, 40  # cells of the bar itself
-_USUAL_WIDTH = 80  # of a terminal that does not tell
+_USUAL_WIDTH = 80  # of a terminal that does not report its width
 _lock = threading.RLock()
-_bars: list[Bar] = []  # those that are running; the last one is drawn
+_bars: list[Bar] = []  # the active ones; the last one is drawn
 
 
 class Bar:
-    """A bar on standard error while a ``with`` block runs; without a terminal there is none.
+    """A bar on standard error while a ``with`` block runs, if standard error is a terminal.
 
-    Of several, one within the other, the innermost one is seen.
+    Of nested bars only the innermost one is drawn.
 
     Args:
-        what: what is done; begins the line.
-        unit: what is counted.
-        wanted: False: there is none in any case.
+        what: what is done, at the beginning of the line.
+        unit: name of the counted items.
+        wanted: False disables the bar.
     """
 
     def __init__(self, what: str, unit: str, *, wanted: bool = True) -> None:
@@ -61,10 +61,10 @@ class Bar:
         """Draw the bar, at most ten times a second.
 
         Args:
-            done: how many are done.
-            total: how many there are; 0 if that is not known.
-            left: how long the others will take.
-            rate: how fast it goes.
+            done: number of finished items.
+            total: number of all items; 0 if unknown.
+            left: text with the time left.
+            rate: text with the speed.
         """
         count = f"{done}/{total}" if total > 0 else str(done)
         self._line = (count, min(max(done / total, 0), 1), left, rate) if total > 0 else (count, None, "", rate)
@@ -77,7 +77,7 @@ class Bar:
                 self.draw()
 
     def draw(self) -> None:
-        """Write the bar in place of what was there of it."""
+        """Draw the bar over its previous state."""
         if not _in_foreground(self._fd):
             self.drawn = False
             return
@@ -86,13 +86,13 @@ class Bar:
             self.drawn = self._write(f"{ERASE}{line}\r")
 
     def erase(self) -> None:
-        """Take the bar away."""
+        """Erase the bar."""
         if self.drawn:
             self.drawn = False
             self._write(ERASE)
 
     def _write(self, text: str) -> bool:
-        """Write past Python's buffers, which a signal handler could find half written; return whether that went."""
+        """Write without Python's buffers, which a signal handler could find half written; return whether it worked."""
         encoding = getattr(sys.stderr, "encoding", None) or "ascii"
         try:
             os.write(self._fd, text.encode(encoding, "replace"))
@@ -103,8 +103,8 @@ class Bar:
 
 @contextlib.contextmanager
 def hidden() -> Iterator[None]:
-    """Take the bar away while the block writes a line to the terminal, and draw it again."""
-    if not any(bar._pid == os.getpid() for bar in _bars[-1:]):  # a process that was forked off draws none
+    """Hide the bar while the block writes a line to the terminal."""
+    if not any(bar._pid == os.getpid() for bar in _bars[-1:]):  # a forked child draws none
         yield
         return
     with _lock:
@@ -119,18 +119,18 @@ def hidden() -> Iterator[None]:
 
 
 def is_drawn() -> bool:
-    """Return whether a bar of this process is to be seen."""
+    """Return whether a bar of this process is visible."""
     return any(bar.drawn and bar._pid == os.getpid() for bar in _bars[-1:])
 
 
 def bar_line(what: str, unit: str, line: Sequence, width: int) -> str:
-    """Return the text of a bar in at most `width` cells; what there is no room for is left out, the rate first.
+    """Return the text of a bar in at most `width` cells; parts that do not fit are left out, the rate first.
 
     Args:
         what: what is done.
-        unit: what is counted.
-        line: how many are done, as text; their share, 0..1, or None; how long the others will take; how fast it goes.
-        width: cells of the terminal that may be used.
+        unit: name of the counted items.
+        line: count of finished items, as text; their share, 0..1, or None; time left; rate.
+        width: available cells of the terminal.
     """
     count, share, left, rate = line
     long, middle, short = f"{what} {count} {unit}", f"{what} {count}", count
@@ -153,7 +153,7 @@ def _printable(text: str) -> str:
 
 
 def _cells(text: str) -> int:
-    """Return how many cells of a terminal a text takes: East Asian letters two, marks on others none."""
+    """Return how many cells of a terminal a text takes: East Asian letters two, combining marks none."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
@@ -165,7 +165,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def terminal_width(fd: int) -> int:
-    """Return the cells in a line of a terminal, as it is now."""
+    """Return the current width of a terminal, in cells."""
     try:
         return os.get_terminal_size(fd).columns or _USUAL_WIDTH
     except OSError:
@@ -173,13 +173,13 @@ def terminal_width(fd: int) -> int:
 
 
 def _open_terminal() -> int:
-    """Return a descriptor of the terminal that standard error is, -1 if it is none that can move its cursor."""
+    """Return a descriptor of standard error, -1 if it is not a terminal with a movable cursor."""
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
         return -1
     with contextlib.suppress(OSError, ValueError, AttributeError):
         number = sys.stderr.fileno()
         if os.isatty(number):
-            return os.dup(number)  # after a signal the number itself is led elsewhere, see `src/base/stops.py`
+            return os.dup(number)  # after a signal standard error is redirected, see `src/base/stops.py`
     return -1
 
 

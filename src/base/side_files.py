@@ -1,4 +1,4 @@
-"""Files that a run can do without: metrics, curves, its configuration."""
+"""Files whose loss does not stop a run: metrics, curves, its configuration."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from src.base.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
-_told: set[Path] = set()
+_warned: set[Path] = set()
 
 
 @contextlib.contextmanager
 def side_file(path: Path) -> Iterator[None]:
-    """Let a failure to write `path` within the block be a warning, once a file, and go on behind the block."""
+    """Turn a failure to write `path` within the block into a warning, once per file, and continue after the block."""
     try:
         yield
     except (OSError, UserError) as err:
-        if path in _told:
+        if path in _warned:
             return
-        _told.add(path)
+        _warned.add(path)
         cause = err if isinstance(err, OSError) else err.__cause__
         reason = getattr(cause, "strerror", None) or one_line(err)
         logger.warning("cannot write %s: %s; the run goes on without it", path, reason)

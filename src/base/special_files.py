@@ -1,4 +1,4 @@
-"""What a name stands for: files that programs leave beside others, and things that are no files to read."""
+"""Recognising hidden files, and pipes, sockets and devices, which must not be read as files."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SPECIAL = (
 def is_hidden(path: PurePath) -> bool:
     """Return whether a relative path has a part that begins with a dot.
 
-    Such are ``.DS_Store`` and the resource forks ``._name`` of a Mac, and ``.ipynb_checkpoints`` of Jupyter.
+    Examples are ``.DS_Store`` and the resource forks ``._name`` of macOS, and Jupyter's ``.ipynb_checkpoints``.
     """
     return any(part.startswith(".") for part in path.parts)
 
 
 def special_kind(path: str | Path) -> str:
-    """Return what stands at `path` that must not be opened as a file: opening or reading it may never end.
+    """Return the kind of a pipe, socket or device at `path`, where opening or reading may never return.
 
-    Links are followed. Files, folders and what is not there are "".
+    Links are followed. For files, folders and missing paths the result is "".
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - of a path that may be text
@@ -38,12 +38,12 @@ def special_kind(path: str | Path) -> str:
 
 
 def require_regular(path: str | Path) -> None:
-    """Raise a DataError if what stands at `path` must not be opened as a file; see `special_kind`."""
+    """Raise a DataError if a pipe, socket or device is at `path`."""
     kind = special_kind(path)
     if kind:
-        raise DataError(f"{path}: is {kind}, no regular file; remove it, or put the file itself there")
+        raise DataError(f"{path}: is {kind}, not a regular file; remove it, or put the file itself there")
 
 
 def is_from_shell(path: str | Path) -> bool:
-    """Return whether `path` is a pipe without a name of its own: such as ``<(command)`` passes, who writes is there."""
+    """Return whether `path` is an anonymous pipe, such as ``<(command)`` passes, whose writer exists already."""
     return special_kind(path) == PIPE and not os.path.exists(os.path.realpath(path))  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""Standard streams that outlive what they lead to: a pager that was left, a ``head`` that has seen enough."""
+"""Standard streams that survive the exit of their reader, such as a pager or ``head``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import sys
 from typing import Any, TextIO
 
 
-class _Lasting(io.FileIO):
-    """Writes to a descriptor until nobody reads that any more; from then on, to nowhere.
+class _ReaderTolerantIO(io.FileIO):
+    """Writes to a descriptor until its reader is gone, and from then on discards.
 
-    It writes all it is given, so that no buffer is needed above it: one that is left by the exception of a signal would
-    write again what has been written.
+    Every write is complete, so that no buffer is needed above: a buffer interrupted by a signal's exception would write
+    its content twice.
     """
 
     def write(self, data: Any) -> int:
@@ -28,42 +28,42 @@ class _Lasting(io.FileIO):
             except OSError as err:
                 if not self._is_gone(err):
                     raise
-                _lead_nowhere(self.fileno())  # what libraries and children write there, too
+                _redirect_to_null(self.fileno())  # also for libraries and child processes
                 return size
-            if written is None:  # somebody has made it one that never waits
+            if written is None:  # the descriptor is non-blocking
                 select.select([], [self], [])
             rest = rest[written or 0 :]
         return size
 
     def _is_gone(self, err: OSError) -> bool:
-        """Tell a reader that left, or a terminal that was closed, from a full disk."""
+        """Return whether the reader left or the terminal was closed, as opposed to a full disk."""
         is_terminal = err.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fileno()).st_mode)
-        return isinstance(err, ConnectionError) or is_terminal  # BrokenPipeError is one
+        return isinstance(err, ConnectionError) or is_terminal  # includes BrokenPipeError
 
 
 def drop_lost_output() -> None:
-    """Let this process go on when what reads its standard output or standard error is gone; that output is dropped.
+    """Drop output to standard streams whose reader is gone, instead of failing.
 
-    One that was closed from the start leads nowhere, so that no file of somebody's is opened in its place.
+    Streams that were closed from the start are opened on the null device, so that no other file gets their numbers.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            _lead_nowhere(number)
+            _redirect_to_null(number)
         if number and _is_plain(getattr(sys, name), number):
             setattr(sys, name, _opened(number, getattr(sys, name)))
 
 
 def _is_plain(stream: TextIO | None, number: int) -> bool:
-    """Return whether a stream is what Python opened for that descriptor, or None."""
+    """Return whether a stream is None or the one that Python opened for that descriptor."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return stream is None or stream.fileno() == number
     return False
 
 
 def _opened(number: int, stream: io.TextIOWrapper | None) -> TextIO:
-    raw = _Lasting(number, "w", closefd=False)
+    raw = _ReaderTolerantIO(number, "w", closefd=False)
     if stream is None:
         return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace")
     return io.TextIOWrapper(
@@ -75,8 +75,8 @@ def _opened(number: int, stream: io.TextIOWrapper | None) -> TextIO:
     )
 
 
-def _lead_nowhere(number: int) -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    if nowhere != number:
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+def _redirect_to_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)

@@ -1,7 +1,7 @@
-"""Temporary files: names that nobody can foresee, beside the file they become, and gone however the writing ends.
+"""Temporary files with unpredictable names, beside the files they become, removed however the writing ends.
 
 A name is ``.STEM.PID-TOKEN.partial.SUFFIX`` with a token of 16 hexadecimal digits. Only regular files of exactly this
-pattern are ever removed as the remains of a process that was killed.
+pattern are removed as leftovers of a killed process.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 LONGEST_STEM = 120  # bytes of a name that its temporary name repeats; a file name has 255 at most
-LONGEST_SUFFIX = 12  # a longer one is none that a library goes by
+LONGEST_SUFFIX = 12  # a longer suffix does not matter to any library
 _PATTERN = re.compile(r"\.(?P<stem>.+)\.\d+-[0-9a-f]{16}\.partial(?P<suffix>\.[^.]+)?", re.DOTALL)
-guards: list[Callable[[], None]] = []  # called before a file gets its name; they raise if it must not
+guards: list[Callable[[], None]] = []  # called before a file gets its final name; raise to prevent it
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the name of a new, empty file beside `path`, which becomes `path` at the end of the block.
+    """Yield the name of a new, empty file beside `path`, which is renamed to `path` at the end of the block.
 
-    If the block raises, be it for a signal, nothing is left of it, nor of what a library made of its name. The file is
-    readable for all whom the umask lets read. No symbolic link is followed, not at `path` either: it is replaced.
+    If the block raises, e.g. because of a signal, the file and any that a library derived from its name are removed.
+    The umask decides who may read the file. A symbolic link at `path` is replaced, not followed.
 
     Raises:
-        OSError: it cannot be made or given its name.
+        OSError: the file cannot be made or renamed.
     """
     _call_guards()
     mark = f".{os.getpid()}-{secrets.token_hex(8)}.partial"
@@ -48,8 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def called(path: str | Path, suffix: str) -> Iterator[Path]:
-    """Yield a name of the file `path` that ends in `suffix`, for a library that goes by names: its own, or a link's."""
+def path_with_suffix(path: str | Path, suffix: str) -> Iterator[Path]:
+    """Yield `path`, or a link to it that ends in `suffix`, for libraries that insist on a suffix."""
     path = Path(path)
     if path.suffix == suffix:
         yield path
@@ -61,14 +61,14 @@ def called(path: str | Path, suffix: str) -> Iterator[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a file is called as `replacing` calls them."""
+    """Return whether `name` has the pattern of the temporary files of `replacing`."""
     return _PATTERN.fullmatch(name) is not None
 
 
 def remove_remains(folder: Path, parts: Iterable[str] = ()) -> None:
-    """Remove what killed processes left right in `folder`, and in and below its folders `parts`.
+    """Remove temporary files of killed processes in `folder`, and in and below its folders `parts`.
 
-    For whoever holds the claim of the folder: nobody else writes there now.
+    The caller must hold the claim of the folder, so that no other process is writing there.
     """
     _remove(folder, is_temporary)
     for part in parts:
@@ -77,9 +77,9 @@ def remove_remains(folder: Path, parts: Iterable[str] = ()) -> None:
 
 
 def remove_remains_of(path: Path) -> None:
-    """Remove what killed processes left of the writing of one file; for whoever holds the claim of its name."""
+    """Remove temporary files of killed processes for one file, whose claim the caller must hold."""
     stem, suffix = _stem(path), _suffix(path)
-    suffixes = (suffix, ".tmp") if suffix == ".ckpt" else (suffix,)  # MindSpore has a temporary name of its own
+    suffixes = (suffix, ".tmp") if suffix == ".ckpt" else (suffix,)  # MindSpore's own temporary suffix
 
     def is_one(name: str) -> bool:
         match = _PATTERN.fullmatch(name)

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_PLAIN_FILES = (0, stat.S_IFREG)  # types in the mode of a zip's member; 0 where a program tells none
+_PLAIN_FILES = (0, stat.S_IFREG)  # file types in the mode of a zip member; 0 if the archiver stored none
 DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -35,17 +35,17 @@ DAMAGED = (
     ValueError,
     OverflowError,
     LookupError,
-    struct.error,  # of headers that make no sense
+    struct.error,  # from invalid headers
 )
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by its name whether a file is an archive that `unpack` takes."""
+    """Return whether a file is, by its name, an archive that `unpack` takes."""
     return path.name.lower().endswith(ZIP_SUFFIXES + TAR_SUFFIXES)
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Return the archives right in `folder`, by name; hidden ones are none."""
+    """Return the archives directly in `folder`, sorted by name, without hidden files."""
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(path for path in visible if path.is_file() and is_archive(path))
 
@@ -54,7 +54,7 @@ def unpack(archive: Path, target: Path) -> None:
     """Write all files of an archive below `target`.
 
     Raises:
-        UserError: it is damaged, holds links or names that lead out of `target`, or the disk is too small.
+        UserError: the archive is damaged, holds links or names outside `target`, or the disk is too small.
     """
     target = target.resolve()
     read = _zip_members if archive.name.lower().endswith(ZIP_SUFFIXES) else _tar_members
@@ -70,9 +70,9 @@ def unpack(archive: Path, target: Path) -> None:
     except OSError as err:
         if err.errno is not None:
             raise UserError(f"cannot unpack {archive} to {target}: {err.strerror}") from err
-        raise UserError(f"{archive}: damaged ({err})") from err  # a checksum of gzip or bzip2
+        raise UserError(f"{archive}: damaged ({err})") from err  # wrong checksum of gzip or bzip2
     except DAMAGED as err:
-        raise UserError(f"{archive}: damaged, or no archive ({one_line(err)})") from err
+        raise UserError(f"{archive}: damaged, or not an archive ({one_line(err)})") from err
     logger.info("unpacked %s: %d files, %.1f MB", archive, len(sizes), sum(sizes) / 1e6)
 
 
@@ -110,5 +110,5 @@ def _tar_members(archive: Path, target: Path, *, contents: bool) -> Iterator[tup
                 raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
             yield path, member.size, opened.extractfile(member) if contents else None
         assert opened.fileobj is not None  # it is open
-        while opened.fileobj.read(2**20):  # the checksum of what is compressed stands at its end
+        while opened.fileobj.read(2**20):  # read on to the checksum at the end of the compressed data
             pass

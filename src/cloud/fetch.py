@@ -1,4 +1,4 @@
-"""What the first process of a host fetches for a cloud job: data set, checkpoint, results of an earlier run."""
+"""Downloads by the first process of a host for a cloud job: data set, checkpoint, results of an earlier run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from src.state.checkpoint_names import FOLDER, exported_names, newest_name
 logger = logging.getLogger(__name__)
 
 DATASET_MARKS = ("leftImg8bit", "train.lst", "val.lst", "test.lst")
-# Of an earlier run of the job: what this one continues, or would otherwise overwrite.
+# Files of an earlier run of the job that this one continues or would otherwise overwrite.
 EARLIER = {TRAIN: (FOLDER, "logs", ".jsonl", ".yml"), EVAL: ("logs", ".yml"), EXPORT: ("logs", ".yml")}
 
 
 class Fetch:
-    """What the first process of a host fetches.
+    """Downloads of the first process of a host.
 
     Args:
         config: the configuration.
@@ -36,16 +36,16 @@ class Fetch:
         self.config, self.script, self.scratch = config, script, scratch
 
     def everything(self) -> dict[str, str]:
-        """Return the local counterpart of every URL given, by its name."""
+        """Fetch every given URL; return the local paths by the names of the options."""
         make_folder(self.scratch)
         fetchers = {"data_url": self.data, "train_url": self.results, "checkpoint_url": self.checkpoint}
         if self.script == EXPORT:
-            del fetchers["data_url"]  # needs no data; the platform's own arguments are the same for every job
+            del fetchers["data_url"]  # needs no data; the platform passes data_url to every job
         given = {name: url for name in fetchers if (url := getattr(self.config, name))}
         return {name: str(fetchers[name](url)) for name, url in given.items()}
 
     def _emptied(self, name: str) -> Path:
-        """Return a folder of the job's own, without what an earlier run had fetched into it."""
+        """Return an empty folder of the job, without downloads of an earlier run."""
         folder = self.scratch / name
         if folder.exists():
             shutil.rmtree(folder)
@@ -78,7 +78,7 @@ class Fetch:
         return root
 
     def checkpoint(self, url: str) -> Path:
-        """Return the checkpoint: the file, or the newest one of a folder or of the run in it."""
+        """Return the checkpoint: the file, or the newest one of a folder or of the run in that folder."""
         if not is_remote(url):
             return _newest_checkpoint(Path(url))
         store = ObjectStore(url)
@@ -101,7 +101,7 @@ class Fetch:
         return join(url, name)
 
     def results(self, url: str) -> Path:
-        """Return the folder of the results, with what an earlier run of the same job has left at `url`."""
+        """Return the folder for the results, with those that an earlier run of the job left at `url`."""
         if not is_remote(url):
             return Path(url)
         store, folder = ObjectStore(url), self.scratch / "output"
@@ -117,7 +117,7 @@ class Fetch:
         return folder
 
     def _refuse_taken(self, store: ObjectStore, url: str, names: list[str]) -> None:
-        """Refuse a URL where files that an evaluation or an export writes exist already."""
+        """Raise a ConfigError if files that an evaluation or an export would write exist at a URL."""
         if self.script == EVAL and "eval.json" in names:
             raise ConfigError(f"--train_url {url} holds an evaluation already; take another one")
         if self.script == EVAL and self.config.save_predictions:
@@ -131,10 +131,10 @@ class Fetch:
 
 
 def _dataset_root(folder: Path, url: str) -> Path | None:
-    """Return what holds a data set: `folder`, or the one folder right below it; None if nothing does.
+    """Return the folder that holds a data set: `folder` or a folder directly in it; None if there is none.
 
     Raises:
-        UserError: several do.
+        UserError: several folders hold one.
     """
     if not folder.is_dir():
         return None

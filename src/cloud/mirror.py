@@ -1,4 +1,4 @@
-"""Uploading a folder while it is written, without holding up those who write."""
+"""Uploading a folder while it is being written, without delaying the writers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ WARN_EVERY = 12  # failed scans between two warnings
 
 
 class Mirror:
-    """Uploads what changes in `folder` to `url` from a thread of its own.
+    """Uploads changes in `folder` to `url` from a thread of its own.
 
     Args:
-        store: where to.
-        folder: what is mirrored; names that begin with a dot are files being written and left out.
-        url: the folder's counterpart.
-        leads: True for the host that writes the checkpoints, which removes there what it has removed here.
+        store: the object store.
+        folder: the mirrored folder; names that begin with a dot are files being written and left out.
+        url: the remote counterpart of the folder.
+        leads: True for the host that writes the checkpoints, which also removes remote files that it removed locally.
 
-    What is in the folder at the beginning came from `url` and is not uploaded unless it changes: on another host of the
-    job it may have changed meanwhile.
+    Files present at the beginning came from `url` and are not uploaded unless they change here: another host of the job
+    may have changed them there.
     """
 
     def __init__(self, store: ObjectStore, folder: Path, url: str, *, leads: bool = True) -> None:
@@ -40,11 +40,11 @@ class Mirror:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the folder."""
+        """Start watching the folder."""
         self._thread.start()
 
     def finish(self, seconds: float) -> str:
-        """Upload for the last time, with several attempts and a time limit; return what went wrong, or nothing."""
+        """Upload a last time, with several attempts and a time limit; return what went wrong, or ""."""
         self._stop.set()
         try:
             count, size = within(seconds, f"upload to {self.url}", self._last_scan)
@@ -54,7 +54,7 @@ class Mirror:
         return ""
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        """Return size and time of last change of every file, by its name relative to the folder."""
+        """Return size and modification time of every file, by its name relative to the folder."""
         stamps = {}
         for path in sorted(self.folder.rglob("*")):
             relative = path.relative_to(self.folder)
@@ -67,21 +67,21 @@ class Mirror:
         return stamps
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # for the main thread alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # the main thread gets them
         while not self._stop.wait(SCAN_SECONDS):
             try:
                 self.scan()
                 self._failures = 0
-            except Exception as err:  # noqa: BLE001 - tried again with the next scan, and told at the end
+            except Exception as err:  # noqa: BLE001 - retried with the next scan, and reported at the end
                 if self._failures % WARN_EVERY == 0:
                     logger.warning("upload to %s: %s; it will be tried again", self.url, one_line(err))
                 self._failures += 1
 
     def scan(self) -> None:
-        """Upload what is new or changed, once; what fails does not stop the rest.
+        """Upload new and changed files once; a failure does not stop the others.
 
         Raises:
-            UserError: something failed, with the first reason.
+            UserError: uploads failed; with their number and the first reason.
         """
         stamps, failures = self._stamps(), []
         for name in [name for name, stamp in stamps.items() if self._sent.get(name) != stamp]:
@@ -99,21 +99,21 @@ class Mirror:
 
     def _remove(self, stamps: dict[str, tuple[int, int]]) -> None:
         if not self.folder.is_dir() or self.folder.stat().st_ino != self._place:
-            return  # taken away as a whole, which says nothing about the single file
+            return  # the whole folder was removed, which does not mean that its files should be
         for name in [name for name in self._sent if name not in stamps]:
             del self._sent[name]
             if not self.leads or step_of(Path(name).name) is None:
                 continue
             try:
                 self.store.remove(join(self.url, name))
-            except UserError as err:  # one file too many is no loss
+            except UserError as err:  # a surplus remote file does no harm
                 logger.warning("%s", err)
 
     def _last_scan(self) -> tuple[int, int]:
         self._thread.join()
         stamps, failures = self._stamps(), []
         names = [name for name in stamps if self._first.get(name) != stamps[name]]
-        # A checkpoint is what a next run cannot do without: first of all.
+        # Checkpoints first: a later run needs them most.
         for name in sorted(names, key=lambda name: not name.endswith(".ckpt")):
             try:
                 self.store.upload(self.folder / name, join(self.url, name))

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMES = ("obs://", "s3://")
 WAITS = (1.0, 2.0, 4.0)  # seconds before the second and each later attempt
-SPARE_BYTES = 64 * 2**20  # left free on a disk that is filled
+SPARE_BYTES = 64 * 2**20  # to leave free on a disk
 T = TypeVar("T")
 
 
@@ -41,17 +41,17 @@ def require_space(folder: Path, size: int, what: str) -> None:
 
 
 def within(seconds: float, what: str, work: Callable[[], T]) -> T:
-    """Return what `work` returns, or raise what it raises; it runs in a thread that is given up after `seconds`.
+    """Run `work` in a thread and return its result or raise its exception; the thread is abandoned after `seconds`.
 
     Raises:
-        UserError: it took longer.
+        UserError: `work` took longer.
     """
     outcome: queue.Queue = queue.Queue()
 
     def run() -> None:
         try:
             outcome.put((work(), None))
-        except BaseException as err:  # noqa: BLE001 - raised again in the thread that waits
+        except BaseException as err:  # noqa: BLE001 - raised again in the waiting thread
             outcome.put((None, err))
 
     threading.Thread(target=run, daemon=True).start()
@@ -65,10 +65,10 @@ def within(seconds: float, what: str, work: Callable[[], T]) -> T:
 
 
 class ObjectStore:
-    """Reads and writes ``obs://`` and ``s3://`` URLs; whatever fails is tried again, four times in all.
+    """Reads and writes ``obs://`` and ``s3://`` URLs; every operation is attempted up to four times.
 
     Args:
-        url: what it is needed for, for the message.
+        url: the URL that needs the store, for the message.
 
     Raises:
         UserError: `moxing` is not installed.
@@ -95,31 +95,31 @@ class ObjectStore:
         raise AssertionError("unreachable")
 
     def exists(self, url: str) -> bool:
-        """Return whether there is a file or a folder."""
+        """Return whether there is a file or a folder at `url`."""
         return self._try(f"look for {url}", self._file.exists, url)
 
     def is_folder(self, url: str) -> bool:
-        """Return whether there is a folder."""
+        """Return whether there is a folder at `url`."""
         return self._try(f"look at {url}", self._file.is_directory, url)
 
     def names(self, url: str) -> list[str]:
-        """Return the names right in a folder; folders may be among them."""
+        """Return the names of the files and folders directly in a folder."""
         listed = self._try(f"list {url}", self._file.list_directory, url)
         return sorted(str(name).strip("/") for name in listed)
 
     def modified(self, url: str) -> int:
-        """Return when a file was last changed, in nanoseconds."""
+        """Return the modification time of a file, in nanoseconds."""
         return self._try(f"look at {url}", self._file.stat, url).mtime_nsec
 
     def size(self, url: str) -> int:
-        """Return the bytes of a file, or of all files in a folder."""
+        """Return the size in bytes of a file, or of all files in a folder."""
         return self._try(f"measure {url}", self._file.get_size, url, recursive=True)
 
     def download(self, url: str, target: Path) -> None:
-        """Copy a file or a folder; afterwards everything is there, whole.
+        """Copy a file or a folder to `target` and check that it is complete.
 
         Raises:
-            UserError: there is none, the disk is too small, or what arrived is not complete.
+            UserError: there is nothing at `url`, the disk is too small, or the download is incomplete.
         """
         if not self.exists(url):
             raise UserError(f"{url}: nothing there")
@@ -144,7 +144,7 @@ class ObjectStore:
             if absent:
                 raise OSError(f"{len(absent)} files did not arrive, the first one {absent[0]}")
             arrived = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        if arrived < size:  # more than that: a file grew meanwhile
+        if arrived < size:  # a file may have grown meanwhile
             raise OSError(f"{arrived} of {size} bytes arrived")
 
     def upload(self, path: Path, url: str) -> None:
@@ -152,7 +152,7 @@ class ObjectStore:
         self._try(f"upload {path} to {url}", self._file.copy, str(path), url)
 
     def upload_once(self, path: Path, url: str) -> None:
-        """Copy a file to `url`, without a second attempt; raises what moxing raises."""
+        """Copy a file to `url` in a single attempt; raises moxing's own exceptions."""
         self._file.copy(str(path), url)
 
     def remove(self, url: str) -> None:

@@ -1,1 +1,1 @@
-"""What can be set: the keys, their checks, YAML files."""
+"""The configuration: keys, their checks, YAML files."""

@@ -11,31 +11,31 @@ from typing import Any, Union
 import yaml
 
 from src.base.errors import ConfigError
-from src.base.paths import expanded
+from src.base.paths import expand_path
 from src.config import schema
 from src.config.label_maps import read_entries
 from src.config.registry import TRANSFORMS
 from src.config.schema_base import field_problems, refuse
 from src.config.yaml_loader import Text, read_text
 
-MOST_SHOWN = 20  # problems that are told of one configuration; the others are counted
-LONGEST_LINE = 1000  # letters of one
+MOST_SHOWN = 20  # reported problems of one configuration; the rest are counted
+LONGEST_LINE = 1000  # characters of a reported problem
 
 
 def nearest(name: str, known: Sequence[str], cutoff: float = 0.5) -> str:
-    """Return a hint for a message about the unknown `name`: the nearest of the `known` ones, or all of them."""
+    """Return a hint to append to a message about an unknown name: the nearest known name, or all known names."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 
 def build_section(section: type, values: Any, where: str, problems: list[str]) -> Any:
-    """Make the dataclass `section` from a mapping; append what is wrong to `problems` and then return None.
+    """Make the dataclass `section` from a mapping; on errors append them to `problems` and return None.
 
     Args:
         section: a dataclass of the schema.
         values: mapping read from YAML and the command line.
         where: dotted path of the section, empty for the root.
-        problems: receives one line a problem, each with its full path.
+        problems: receives one line per problem, each with the key's full path.
     """
     if values is None:
         values = {}
@@ -72,15 +72,15 @@ def _expand_paths(fields: dict[str, dataclasses.Field], arguments: dict, prefix:
         if value is None or not fields[name].metadata.get("is_path"):
             continue
         try:
-            arguments[name] = expanded(value)
+            arguments[name] = expand_path(value)
         except ConfigError as err:
             problems.append(f"{prefix}{name}: {err}")
 
 
 def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: Collection[Any] = ()) -> Any:
-    """Bring `value` to the annotated type; append to `problems` if it does not fit.
+    """Convert `value` to the annotated type; append to `problems` if it does not fit.
 
-    "none" on the command line is no value, unless it is among the key's `choices`.
+    "none" on the command line means null, unless it is among the key's `choices`.
     """
     optional = typing.get_origin(hint) is Union and type(None) in typing.get_args(hint)
     if optional:
@@ -108,7 +108,7 @@ def _convert_sequence(value: Any, hints: tuple, where: str, problems: list[str])
     if isinstance(value, Text):
         try:
             value = read_text(value)
-        except (yaml.YAMLError, ValueError):  # then it is no list either
+        except (yaml.YAMLError, ValueError):  # not a list
             pass
         except ConfigError as err:
             problems.append(f"{where}: {err}")
@@ -188,7 +188,7 @@ def build_config(values: dict) -> schema.Config:
     """Make the configuration from merged values; all problems are reported at once.
 
     Raises:
-        ConfigError: one line a problem, each naming the key by its full path.
+        ConfigError: one line per problem, each naming the key by its full path.
     """
     problems: list[str] = []
     config = build_section(schema.Config, values, "", problems)
@@ -199,7 +199,7 @@ def build_config(values: dict) -> schema.Config:
 
 
 def shown(problems: list[str]) -> list[str]:
-    """Return the first twenty of many problems, no line of which is longer than a screen, and how many there are."""
+    """Return the first twenty problems, each cut to `LONGEST_LINE`, and a line with the number of the others."""
     lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in problems[:MOST_SHOWN]]
     return lines if len(problems) <= MOST_SHOWN else [*lines, f"and {len(problems) - MOST_SHOWN} more"]
 

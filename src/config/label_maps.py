@@ -1,7 +1,7 @@
-"""What the values in label files stand for: the maps of ``data.label_ids`` and ``data.label_colors``.
+"""The maps ``data.label_ids`` and ``data.label_colors`` from the values in label files to train ids.
 
-Both are mappings of text to text as they stand in YAML: ``7: 0``, ``1-150: 0-149``, ``0: ignore`` of ids, and
-``128 64 128: 3`` of colours. Here they become numbers.
+In YAML both map text to text: ``7: 0``, ``1-150: 0-149`` or ``0: ignore`` for ids, ``128 64 128: 3`` for colours. This
+module turns them into numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from src.base.paths import user_path
 from src.config.yaml_loader import Text, read_document, read_file
 
 IGNORED = "ignore"
-LABEL_FILE_KEYS = ("label_ids", "label_colors")  # of the section data; a text there is a file
-MOST_COLORS = 255  # as many as a byte can number, and one number for all other colours
+LABEL_FILE_KEYS = ("label_ids", "label_colors")  # of the section data; a text value is a file name
+MOST_COLORS = 255  # a byte numbers them, with one number for all other colours
 _RANGE = re.compile(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?")
 _COLOR = re.compile(r"\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})\s*")
 
@@ -26,13 +26,13 @@ Color = tuple[int, int, int]
 
 
 def read_entries(value: Any) -> dict[str, str]:
-    """Return a map as text to text.
+    """Return a map from text to text.
 
     Args:
-        value: a mapping, the path of a YAML file that holds one, or one in braces from the command line.
+        value: a mapping, the path of a YAML file that holds one, or text in braces from the command line.
 
     Raises:
-        ConfigError: it is none of these, has no entries, or the path leads to a pipe or device.
+        ConfigError: it is none of these, has no entries, or the path is that of a pipe or device.
     """
     source = ""
     if isinstance(value, str):
@@ -43,8 +43,8 @@ def read_entries(value: Any) -> dict[str, str]:
         raise ConfigError(f"{source}expected raw values and train ids, such as {{0: ignore, 1-150: 0-149}}")
     for raw, train_id in value.items():
         if isinstance(train_id, bool) or not isinstance(train_id, (int, str)):
-            way_out = "; YAML needs a space behind the colon" if train_id is None and ":" in str(raw) else ""
-            raise ConfigError(f"{source}{raw}: expected a train id or {IGNORED}, got {train_id!r}{way_out}")
+            hint = "; YAML needs a space after the colon" if train_id is None and ":" in str(raw) else ""
+            raise ConfigError(f"{source}{raw}: expected a train id or {IGNORED}, got {train_id!r}{hint}")
     return {str(raw): str(train_id) for raw, train_id in value.items()}
 
 
@@ -59,12 +59,12 @@ def parse_ids(entries: Mapping[str, str], num_classes: int, ignore_label: int) -
     """Return the train id of each raw id, in the order of the map.
 
     Args:
-        entries: raw id 0..255 or range of them to train id, range of as many, or "ignore".
+        entries: maps a raw id 0..255, or a range of them, to a train id, a range of the same length, or "ignore".
         num_classes: number of classes.
-        ignore_label: what "ignore" stands for.
+        ignore_label: train id that "ignore" stands for.
 
     Raises:
-        ConfigError: one line for each entry that is wrong.
+        ConfigError: one line for each wrong entry.
     """
 
     def pairs(raw: str, target: str) -> Iterator[tuple[int, int]]:
@@ -81,12 +81,12 @@ def parse_colors(entries: Mapping[str, str], num_classes: int, ignore_label: int
     """Return the train id of each RGB colour, in the order of the map.
 
     Args:
-        entries: colour ``R G B``, each 0..255, to train id or "ignore".
+        entries: maps a colour ``R G B``, each 0..255, to a train id or "ignore".
         num_classes: number of classes.
-        ignore_label: what "ignore" stands for.
+        ignore_label: train id that "ignore" stands for.
 
     Raises:
-        ConfigError: one line for each entry that is wrong, or there are more than 255.
+        ConfigError: one line for each wrong entry, or there are more than 255 entries.
     """
 
     def pairs(raw: str, target: str) -> Iterator[tuple[Color, int]]:

@@ -1,4 +1,4 @@
-"""The protocols of evaluation that have names, those of the public implementation's tables."""
+"""The named evaluation protocols, as in the tables of the public PyTorch implementation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from src.config.schema_data import Data
 
 
 class Protocol(NamedTuple):
-    """What a name stands for."""
+    """The settings that a protocol's name stands for."""
 
     multi_scale: bool  # all of img_ratios, and mirror images
-    windows: bool  # in windows of crop_size
+    windows: bool  # sliding windows of crop_size
 
 
 PROTOCOLS = {
@@ -25,9 +25,9 @@ SINGLE_SCALE = tuple(name for name, protocol in PROTOCOLS.items() if not protoco
 
 
 def with_protocol(data: Data, name: str) -> Data:
-    """Return the section with a protocol of `PROTOCOLS` in place of its own.
+    """Return the section with the named protocol of `PROTOCOLS` instead of its own.
 
-    Windows have ``eval_transforms.crop_size`` or, where that is null, the size of training's windows.
+    Windows have the size ``eval_transforms.crop_size`` or, if that is null, the crop size of training.
     """
     protocol, used = PROTOCOLS[name], data.eval_transforms
     size, stride = (used.crop_size, used.crop_stride) if protocol.windows else (None, None)

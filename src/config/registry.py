@@ -1,7 +1,7 @@
-"""What the configuration can name, and where each of it is.
+"""Networks, losses, optimizers, transforms and data sets, by the names that a configuration uses.
 
-The rooms above fill these dictionaries by the place of what they offer, which is imported when it is first asked for:
-neither reading a configuration nor ``--help`` loads MindSpore. Code of your own adds to them in the same way::
+An entry may be an import path, which is imported on first use, so that reading a configuration or ``--help`` does not
+load MindSpore. Your own code can add entries::
 
     from src.config.registry import NETWORKS
 
@@ -16,17 +16,17 @@ from typing import Any
 
 
 class Registry(MutableMapping[str, Any]):
-    """A dictionary whose values may be given by their place, ``"package.module:name"``.
+    """A dictionary whose values may be given as import paths, ``"package.module:name"``.
 
     Args:
-        entries: what there is, or where.
+        entries: values or import paths, by name.
     """
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> Any:
-        """Return what `name` stands for."""
+        """Return the value of `name`, importing it on first use."""
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
@@ -65,13 +65,13 @@ TRANSFORMS = Registry(
 DATASETS = Registry({"cityscapes": "src.data.cityscapes:CITYSCAPES", "generic": "src.data.classes:GENERIC"})
 
 # Classes derived from `Network`, called with the number of classes, ``aux_heads=``, ``seed=``, ``sync_bn=`` and the
-# keys of `NetArgs`. Each of the heads that they announce has a weight in `loss_weight`.
+# keys of `NetArgs`. Each of their `head_names` has a weight in `loss_weight`.
 NETWORKS = Registry({"BiSeNetV2": "src.modules.bisenetv2:BiSeNetV2"})
 
-# Cells like `CrossEntropy`, which announce the keys of the section `loss` that they take as `settings`.
+# Cells like `CrossEntropy`, whose `settings` list the keys of the section `loss` that they take.
 LOSSES = Registry(
     {"ce": "src.modules.loss.cross_entropy:CrossEntropy", "ohem": "src.modules.loss.ohem:OhemCrossEntropy"},
 )
 
-# Functions like `create_sgd`, of the network, the learning rate of each step and the other keys of `Optimizer`.
+# Functions like `create_sgd`, called with the network, each step's learning rate and the other keys of `Optimizer`.
 OPTIMIZERS = Registry({"sgd": "src.modules.optimizer:create_sgd", "adamw": "src.modules.adamw:create_adamw"})

@@ -1,4 +1,4 @@
-"""The configuration as plain values: saved beside a run, compared with another, listed key by key."""
+"""The configuration as plain values, for saving, comparing and listing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.base.side_files import side_file
 from src.config import schema
 from src.config.yaml_files import dump
 
-# Top-level keys that belong to one invocation, not to the recipe: a saved configuration does not pass them on.
+# Top-level keys of one invocation, which a saved configuration does not pass on to other runs.
 RUN_KEYS = tuple(field.name for field in dataclasses.fields(schema.Config) if field.metadata["run_only"])
 
 
@@ -27,13 +27,13 @@ def to_dict(section: Any) -> Any:
 
 
 def differences(old: dict, new: dict, section: type = schema.Config, prefix: str = "") -> list[str]:
-    """Return a line for each key of `section` whose values differ and that the losses depend on.
+    """Return a line for each key of `section` that affects the losses and whose values differ.
 
     Args:
-        old: plain mapping; what it lacks differs in nothing.
+        old: plain mapping; keys that it lacks are not compared.
         new: plain mapping of all keys.
         section: a dataclass of the schema.
-        prefix: path of the section with a dot behind it, empty for the root.
+        prefix: path of the section with a trailing dot, empty for the root.
     """
     lines, hints = [], typing.get_type_hints(section)
     for field in dataclasses.fields(section):
@@ -42,13 +42,13 @@ def differences(old: dict, new: dict, section: type = schema.Config, prefix: str
         before, value = old[field.name], new[field.name]
         if dataclasses.is_dataclass(hints[field.name]) and isinstance(before, dict):
             lines += differences(before, value, hints[field.name], f"{prefix}{field.name}.")
-        elif before != _as_far_as(before, value):
+        elif before != _without_new_arguments(before, value):
             lines.append(f"{prefix}{field.name} was {before}, is {value} now")
     return lines
 
 
-def _as_far_as(old: Any, new: Any) -> Any:
-    """Return a new value without those arguments of transforms that an old list of transforms does not have yet."""
+def _without_new_arguments(old: Any, new: Any) -> Any:
+    """Return `new` without those arguments of transforms that `old`, a list of transforms, lacks."""
     if not isinstance(old, list) or not isinstance(new, list) or len(old) != len(new):
         return new
     return [_known_arguments(before, entry) for before, entry in zip(old, new)]
@@ -70,7 +70,7 @@ def to_yaml(config: schema.Config) -> str:
 
 
 def nested_keys(section: type, prefix: str = "") -> list[tuple[str, dataclasses.Field]]:
-    """List (dotted path, field) of every key below `section` that is no section itself."""
+    """List (dotted path, field) of every key below `section` that is not a section itself."""
     keys: list[tuple[str, dataclasses.Field]] = []
     hints = typing.get_type_hints(section)
     for field in dataclasses.fields(section):
@@ -83,10 +83,10 @@ def nested_keys(section: type, prefix: str = "") -> list[tuple[str, dataclasses.
 
 
 def write_config(config: schema.Config, save_dir: Path) -> None:
-    """Write the resolved configuration to ``config.yml``, or beside one that is there under a dated name.
+    """Write the resolved configuration to ``config.yml``, or to a file with a dated name if that exists.
 
-    What belongs to this invocation alone stands in comments, so that the file serves as ``--config`` of another run. If
-    it cannot be written, a warning says so.
+    Keys of this invocation alone are written as comments, so that the file serves as ``--config`` of another run. A
+    failed write is only a warning.
     """
     path = save_dir / "config.yml"
     if path.exists():

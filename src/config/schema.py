@@ -3,7 +3,7 @@
 One frozen dataclass per section; those of the data set are in `schema_data.py`, of network, loss and optimizer in
 `schema_model.py`, the top-level keys on which a training's result depends in `schema_recipe.py`, and those of cloud
 jobs in `schema_cloud.py`.
-`src/utils/config.py` fills them from YAML and the command line; nothing else makes a default.
+`src/utils/config.py` fills them from YAML and the command line; there are no defaults elsewhere.
 `Optional[...]` instead of `X | None`: the annotations are evaluated at run time, on Python 3.9 too.
 """
 
@@ -39,7 +39,7 @@ from src.config.schema_model import Loss, NetArgs, Optimizer  # noqa: F401
 
 @dataclass(frozen=True)
 class Config(CloudJob):
-    """Everything a run depends on; a top-level key that is no section doubles as a command-line option."""
+    """Everything a run depends on; a top-level key that is not a section doubles as a command-line option."""
 
     device_target: Optional[str] = key(
         None,
@@ -169,7 +169,7 @@ class Config(CloudJob):
     )
     file_name: str = key(
         "BiSeNetV2",
-        "exported file, without its suffix; what it is stands beside it in .json (.onnx.json for ONNX)",
+        "exported file, without its suffix; the .json beside it (.onnx.json for ONNX) describes it",
         scripts=(EXPORT,),
         check=not_empty,
         run_only=True,
@@ -210,7 +210,7 @@ class Config(CloudJob):
     )
     model_path: Optional[str] = key(
         None,
-        "model to prepare inputs for: the .json beside it tells its input",
+        "model to prepare inputs for; the .json beside it describes its input",
         scripts=(PREPROCESS,),
         check=not_empty,
         run_only=True,

@@ -1,4 +1,4 @@
-"""How a configuration section declares its keys and checks their values."""
+"""Declaring the keys of a configuration section and checking their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITH_DATA = (TRAIN, EVAL, PREPROCESS, CHECK_DATASET, BROWSE_DATASET, QUANTIZE)
 WITH_NETWORK = (TRAIN, EVAL, EXPORT)
 
 
-def key(  # noqa: PLR0913 - all that is to be said of a key is said here
+def key(  # noqa: PLR0913 - everything about a key is declared here
     default: Any = MISSING,
     help: str = "",  # noqa: A002 - what argparse calls it
     *,
@@ -34,11 +34,11 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
         default: value used when neither YAML nor the command line gives one; MISSING makes the key required.
         help: meaning and unit, shown by ``--help`` and in docs/configuration.md.
         scripts: the entry scripts that offer a top-level key as an option.
-        choices: the accepted values, or those of the entries of a list, if they can be listed.
-        check: returns what is wrong with a value, or nothing; null is never checked. `not_empty` is that of paths.
-        words: names of the words that the option takes, where one word is not all.
-        run_only: the key belongs to one invocation, not to the recipe: a saved configuration does not pass it on.
-        may_change: a resumed run may change the key without another result.
+        choices: the accepted values, or those of a list's entries, if they can be listed.
+        check: returns what is wrong with a value, or ""; not called for null. Keys checked by `not_empty` are paths.
+        words: names of the words that the option takes, if it takes more than one.
+        run_only: the key belongs to one invocation; a saved configuration does not pass it on.
+        may_change: a resumed run may change the key without affecting its result.
     """
     metadata: dict[str, Any] = {"help": help, "scripts": tuple(scripts), "choices": choices, "check": check}
     metadata |= {"words": words, "run_only": run_only, "may_change": may_change, "is_path": check is not_empty}
@@ -46,12 +46,12 @@ def key(  # noqa: PLR0913 - all that is to be said of a key is said here
 
 
 def at_least(low: float) -> Callable[[Any], str]:
-    """Make a check for numbers, or lists of numbers, of at least `low`."""
+    """Make a check that a number, or each number of a list, is at least `low`."""
     return between(low, float("inf"))
 
 
 def between(low: float, high: float) -> Callable[[Any], str]:
-    """Make a check for numbers, or lists of numbers, from `low` to `high`, both included."""
+    """Make a check that a number, or each number of a list, lies in `low`..`high`, both included."""
     wanted = f"must be at least {low}" if high == float("inf") else f"must lie in {low}..{high}"
 
     def check(value: Any) -> str:
@@ -62,7 +62,7 @@ def between(low: float, high: float) -> Callable[[Any], str]:
 
 
 def inside(low: float, high: float) -> Callable[[Any], str]:
-    """Make a check for a number between `low` and `high`, both left out."""
+    """Make a check that a number lies between `low` and `high`, both excluded."""
     return lambda value: "" if low < value < high else f"must lie between {low} and {high}, got {value}"
 
 
@@ -73,13 +73,13 @@ def positive(value: Any) -> str:
 
 
 def weights(value: tuple[float, ...]) -> str:
-    """Check for weights of at least zero that are not all zero: nothing would be learned."""
+    """Check that weights are at least zero and not all zero."""
     complaint = at_least(0)(value)
     return complaint or ("" if any(value) else f"must not all be 0: nothing would be learned, got {_show(value)}")
 
 
 def not_empty(value: str) -> str:
-    """Check that a path is there: an unset shell variable must not pass for an option left out."""
+    """Check that a path is not empty, as from an unset shell variable; an empty path is not a missing option."""
     return "" if value.strip() else "must not be empty"
 
 
@@ -114,7 +114,7 @@ def refuse(problems: list[str]) -> None:
 
 
 def field_problems(section: type, values: Mapping[str, Any]) -> list[str]:
-    """Check each of `values` on its own, against the choices and the check of its key in `section`."""
+    """Return what is wrong with each of `values` on its own, by the choices and the check of its key in `section`."""
     problems = []
     for field in dataclasses.fields(section):
         value, choices, check = values.get(field.name), field.metadata["choices"], field.metadata["check"]
@@ -129,11 +129,11 @@ def field_problems(section: type, values: Mapping[str, Any]) -> list[str]:
 
 
 class Section:
-    """Base of the sections: whoever makes one gets a ConfigError that names everything wrong with its values."""
+    """Base of the sections; making one raises a ConfigError that names all problems with its values."""
 
     def __post_init__(self) -> None:
         refuse(field_problems(type(self), vars(self)) or self.problems())
 
     def problems(self) -> list[str]:
-        """Return what is wrong with values taken together, when each is fine on its own."""
+        """Return the problems of values in combination, each of which is valid on its own."""
         return []

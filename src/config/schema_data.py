@@ -15,22 +15,22 @@ MAX_PIXELS = 200_000_000
 class Transform(Section):
     """Base of the transforms: each is the frozen dataclass that configures it, called with ``(image, label, rng)``.
 
-    `TRANSFORMS` in `src/config/registry.py` names them. A field called `ignore_label` that is None stands for
+    `TRANSFORMS` in `src/config/registry.py` lists them. In a field called `ignore_label` None stands for
     data.ignore_label.
     """
 
     __call__: ClassVar[Callable[..., Any]]
-    in_training: ClassVar[bool] = True  # whether it has a place among data.train_transforms
-    in_evaluation: ClassVar[bool] = False  # and among data.eval_transforms
+    in_training: ClassVar[bool] = True  # whether data.train_transforms may list it
+    in_evaluation: ClassVar[bool] = False  # whether data.eval_transforms may list it
 
 
 def transform_order_problems(transforms: tuple[Transform, ...], first: str, place: str) -> list[str]:
-    """Check a list of item transforms: `first` at the start, ending in Normalize and TransposeImage.
+    """Return what is wrong with a list of item transforms: `first` begins it, Normalize and TransposeImage end it.
 
     Args:
         transforms: the list.
         first: name of the transform that brings pictures to one size.
-        place: what a transform that has a place here says of itself: "in_training" or "in_evaluation".
+        place: attribute that is true for transforms allowed here: "in_training" or "in_evaluation".
     """
     names = [type(t).__name__ for t in transforms]
     problems = problem_unless(
@@ -159,7 +159,7 @@ class Data(Section):
         return problems
 
     def label_map_problems(self, num_classes: int) -> list[str]:
-        """Return what is wrong with the maps of labels for so many classes."""
+        """Return what is wrong with the label maps for `num_classes` classes."""
         problems = problem_unless(
             self.label_ids is None or self.label_colors is None, "data.label_colors", "excludes data.label_ids"
         )

@@ -64,7 +64,7 @@ class Optimizer(Section):
 
     def problems(self) -> list[str]:
         if self.lr_init is None:
-            return [f"lr_init: required with adamw: {LR_INIT} is made for sgd; PyTorch's own is 0.001"]
+            return [f"lr_init: required with adamw: {LR_INIT} is meant for sgd; PyTorch's default is 0.001"]
         problems = problem_unless(
             self.lr_end <= self.lr_init, "lr_end", f"must not exceed lr_init = {self.lr_init}, got {self.lr_end}"
         ) + problem_unless(self.momentum > 0 or not self.nesterov, "nesterov", "needs a momentum above 0")

@@ -22,7 +22,7 @@ from src.config.schema_model import Loss, NetArgs, Optimizer
 
 @dataclass(frozen=True)
 class Recipe(Section):
-    """What is trained on what, and how: with equal values two runs on the same device give the same network."""
+    """The keys that determine a training: with equal values two runs on the same device give the same network."""
 
     data: Data = key(help="data set")
     optimizer: Optimizer = key(Optimizer(), "optimizer and schedule")

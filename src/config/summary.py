@@ -1,4 +1,4 @@
-"""What the log says of a configuration: all of it in the file, what differs from the default on the console."""
+"""Logging a configuration: all of it to the file, the differences from the default to the console."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from src.config.yaml_files import dump, read_yaml
 
 logger = logging.getLogger(__name__)
 
-LONGEST = 8  # list that is shown whole
+LONGEST = 8  # entries of a list that is logged in full
 
 
 def log_configuration(config: schema.Config, default: Path) -> None:
-    """Log a configuration, and for the console what is not as in the file `default`."""
+    """Log a configuration to the file, and its differences from the file `default` to the console as well."""
     changes = changed_keys(config, build_config(read_yaml(default)))
     but = "".join(f"\n  {line}" for line in changes)
     logger.info("configuration as in %s%s", default.name, f", but for{but}" if changes else "")
@@ -28,14 +28,14 @@ def log_configuration(config: schema.Config, default: Path) -> None:
 
 
 def changed_keys(config: Any, default: Any, prefix: str = "") -> list[str]:
-    """Return "path: value" of every key whose value is another one than in `default`.
+    """Return "path: value" of every key whose value differs from that in `default`.
 
-    Transforms are compared argument by argument; where there are others, or in another order, their names are a line.
+    Transforms are compared argument by argument; if their names or their order differ, the names are a line, too.
 
     Args:
         config: a section of the configuration, or all of it.
-        default: the same section.
-        prefix: path of the section with a dot behind it, empty for the root.
+        default: the same section of the default.
+        prefix: path of the section with a trailing dot, empty for the root.
     """
     lines = []
     for field in dataclasses.fields(config):
@@ -47,7 +47,7 @@ def changed_keys(config: Any, default: Any, prefix: str = "") -> list[str]:
         elif _are_transforms(value) and _are_transforms(usual):
             lines += _changed_transforms(value, usual, path)
         else:
-            lines.append(f"{path}: {_shown(value)}")
+            lines.append(f"{path}: {_format_value(value)}")
     return lines
 
 
@@ -64,7 +64,7 @@ def _changed_transforms(entries: tuple, usual: tuple, path: str) -> list[str]:
     return lines
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, (tuple, dict)) and len(value) > LONGEST:
         return f"{len(value)} values ({first_names(list(map(str, value)))})"
     if isinstance(value, tuple):

@@ -13,45 +13,45 @@ from src.base.file_kinds import no_text
 from src.base.paths import user_path
 from src.config.builder import nearest
 from src.config.label_maps import LABEL_FILE_KEYS
-from src.config.yaml_loader import MOST_VALUES, Text, read_file, too_many
+from src.config.yaml_loader import MOST_VALUES, Text, read_file, size_message
 
 BASE_KEY = "__BASE__"
-MOST_FILES = 100  # that one configuration leads to
+MOST_FILES = 100  # of one configuration
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_yaml(path: Path) -> dict:
     """Read a YAML file and the bases it names; `path` may be a pipe, whose bases are relative to the working directory.
 
-    A base of several bases is read once, below them all, so that none of them takes back by it what another one says.
+    A base that several files share is read once, below all of them, so that it does not override any of them.
 
     Raises:
-        ConfigError: the file is missing, no mapping, not YAML, too large, names a base twice, includes itself, leads
-            to more than 100, to more than 10,000 keys and values in all, or to a pipe or device.
+        ConfigError: the file is missing, not a mapping, not YAML or too large, names a base twice or includes itself;
+            there are more than 100 files or more than 10,000 keys and values in all; a base is a pipe or device.
     """
-    return _read(path, (), _Done())
+    return _read(path, (), _FilesRead())
 
 
-class _Done:
-    """The files of one configuration that have been read, and how many keys and values they hold in all."""
+class _FilesRead:
+    """The files of one configuration read so far, and how many keys and values they hold in all."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.values = 0
 
 
-def _read(path: Path, including: tuple[Path, ...], done: _Done) -> dict:
-    """Read a YAML file that the files `including` name as a base; add it to those that are `done`."""
+def _read(path: Path, including: tuple[Path, ...], done: _FilesRead) -> dict:
+    """Read a YAML file, included through the files `including`, with its bases; record it in `done`."""
     before = set(done.files)
-    done.files.append(_real(path))
-    if _real(path) in map(_real, including):
+    done.files.append(_real_path(path))
+    if _real_path(path) in map(_real_path, including):
         raise ConfigError(f"{path}: {BASE_KEY} includes itself")
     if len(done.files) > MOST_FILES:
         raise ConfigError(f"{path}: {BASE_KEY} leads to more than {MOST_FILES} files")
     values = _load(path, is_base=bool(including))
     done.values += _count(values)
     if done.values > MOST_VALUES:
-        raise ConfigError(too_many(f"{path}: the configuration"))
+        raise ConfigError(size_message(f"{path}: the configuration"))
     bases = values.pop(BASE_KEY, None) or []
     if not isinstance(bases, (str, list)) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: {BASE_KEY} must be a file name or a list of file names, got {bases!r}")
@@ -59,17 +59,17 @@ def _read(path: Path, including: tuple[Path, ...], done: _Done) -> dict:
     _anchor_label_files(values.get("data"), folder, path)
     merged: dict = {}
     above = (*including, path)
-    for place in _places([bases] if isinstance(bases, str) else bases, folder, path):
-        if _real(place) not in before.difference(map(_real, above)):
+    for place in _base_paths([bases] if isinstance(bases, str) else bases, folder, path):
+        if _real_path(place) not in before.difference(map(_real_path, above)):
             merged = _merge_file(merged, _read(place, above, done), place)
     return _merge_file(merged, values, path)
 
 
-def _places(bases: list[str], folder: Path, path: Path) -> list[Path]:
-    """Return where the bases of the file `path` are: relative to it, or else to the root of the repository."""
+def _base_paths(bases: list[str], folder: Path, path: Path) -> list[Path]:
+    """Return the paths of the bases of the file `path`: relative to it, or else to the root of the repository."""
     found: list[Path] = []
     for base in bases:
-        name = _named(base, path, BASE_KEY)
+        name = _path_in(base, path, BASE_KEY)
         place, own = folder / name, ROOT / name
         is_own = not os.path.exists(place) and os.path.isfile(own)  # noqa: PTH110, PTH113 - never raise
         found.append(own if is_own else place)
@@ -90,17 +90,17 @@ def _load(path: Path, *, is_base: bool) -> dict:
 
 
 def _count(value: Any) -> int:
-    """Return how many keys and values there are in a value, itself included."""
+    """Return the number of keys and values in a value, itself included."""
     if isinstance(value, dict):
         return 1 + len(value) + sum(map(_count, value.values()))
     return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
 
 
-def _real(path: Path) -> str:
-    """Return the one name of a file; that of a link which leads nowhere is its own."""
+def _real_path(path: Path) -> str:
+    """Return the resolved path of a file; a dangling link is returned as it is."""
     try:
         return os.path.realpath(path)
-    except ValueError:  # no file can have such a name, which reading it says
+    except ValueError:  # not a valid file name, which reading it will report
         return str(path)
 
 
@@ -111,8 +111,8 @@ def _merge_file(low: dict, high: dict, path: Path) -> dict:
         raise ConfigError(f"{path}: {err}") from err
 
 
-def _named(text: str, path: Path, key: str) -> Path:
-    """Return the path that a key of the file `path` names."""
+def _path_in(text: str, path: Path, key: str) -> Path:
+    """Return the path that the value `text` of a key in the file `path` names."""
     try:
         return user_path(text)
     except ConfigError as err:
@@ -120,19 +120,19 @@ def _named(text: str, path: Path, key: str) -> Path:
 
 
 def _anchor_label_files(data: Any, folder: Path, path: Path) -> None:
-    """Make the names of label maps in the section `data` relative to the folder of the file that names them."""
+    """Make the file names of label maps in the section `data` relative to the folder of the configuration file."""
     for name in LABEL_FILE_KEYS if isinstance(data, dict) else ():
         if isinstance(data.get(name), str) and not isinstance(data[name], Text):
-            data[name] = str(folder / _named(data[name], path, f"data.{name}"))
+            data[name] = str(folder / _path_in(data[name], path, f"data.{name}"))
 
 
 def merge(low: dict, high: dict) -> dict:
     """Return `low` updated by `high`: mappings merge, everything else is replaced.
 
-    A mapping over a list of named entries, such as transforms, changes those entries; False leaves one out.
+    A mapping over a list of named entries, such as transforms, changes those entries; False removes one.
 
     Raises:
-        ConfigError: it names an entry that the list has not.
+        ConfigError: the mapping names an entry that the list does not have.
     """
     result = dict(low)
     for name, value in high.items():
@@ -147,7 +147,7 @@ def merge(low: dict, high: dict) -> dict:
 
 
 def _change(entries: list, changes: dict, where: str) -> list:
-    """Return a list of named entries with other arguments for some of them."""
+    """Return a list of named entries with changed arguments for some of them."""
     names = [name for name in map(_name_of, entries) if name]
     unknown = next((name for name in changes if name not in names), None)
     if unknown is not None:
@@ -163,7 +163,7 @@ def _change(entries: list, changes: dict, where: str) -> list:
 
 
 def _name_of(entry: Any) -> str | None:
-    """Return the name of an entry such as ``RandomFlip: {prob: 0.5}`` or ``RandomFlip``; None of a plain value."""
+    """Return the name of an entry such as ``RandomFlip: {prob: 0.5}`` or ``RandomFlip``; None for a plain value."""
     if isinstance(entry, dict):
         return next(iter(entry)) if len(entry) == 1 and isinstance(next(iter(entry)), str) else None
     return entry if isinstance(entry, str) else None
@@ -173,7 +173,7 @@ def set_path(values: dict, path: str, value: Any) -> None:
     """Set ``a.b.c`` in nested mappings; an entry of a list of named entries (transforms) is addressed by its name.
 
     Raises:
-        ConfigError: the path leads through a plain value or names no entry of a list.
+        ConfigError: the path leads through a plain value or names an entry that a list does not have.
     """
     *parents, last = path.split(".")
     node: Any = values

@@ -1,4 +1,4 @@
-"""The YAML of configurations: as PyYAML reads it, without what YAML 1.1 turns into something else than is written."""
+"""Reading YAML as PyYAML does, but refusing words that YAML 1.1 interprets in surprising ways."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import yaml
 from src.base.errors import ConfigError, one_line
 from src.base.json_text import DEEPEST, read_whole
 
-MOST_VALUES = 10_000  # of a document, keys and what aliases stand for included: a second or two of reading
-LONGEST_NUMBER = 100  # letters
+MOST_VALUES = 10_000  # of a document, with keys and expanded aliases: a second or two of reading
+LONGEST_NUMBER = 100  # characters
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 _KEY_TAGS = {_TAG + kind for kind in ("str", "int", "float", "merge", "value")}
 
 
 class Text(str):
-    """A word that only the key's type can interpret: typed on the command line, or ``None`` in a file."""
+    """A word that only the key's type can interpret: from the command line, or ``None`` in a file."""
 
     __slots__ = ()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader for which a key stands once in a mapping, and a number has one value.
+    """YAML loader that refuses duplicate keys, and words that the command line reads differently.
 
-    PyYAML would drop the first of two keys, and read ``0100`` as 64, ``1:30`` as 90, ``0x10`` as 16 and ``on`` as True,
-    where the command line reads 100, or no number at all.
+    PyYAML would drop the first of two equal keys, and read ``0100`` as 64, ``1:30`` as 90, ``0x10`` as 16 and ``on`` as
+    True, where the command line reads 100, or no number at all.
     """
 
     name = ""
     depth = nodes = 0
-    merged = 0  # pairs that `<<` has led to
+    merged = 0  # pairs merged through `<<`
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         self.nodes += 1
         if self.nodes > MOST_VALUES:
-            raise ConfigError(too_many(self.name))
-        if self.depth > DEEPEST + 1:  # the innermost may be a word
-            raise ConfigError(_too_deep(self.name))
+            raise ConfigError(size_message(self.name))
+        if self.depth > DEEPEST + 1:  # the innermost node may be a scalar
+            raise ConfigError(_depth_message(self.name))
         try:
             return super().compose_node(parent, index)
         finally:
@@ -62,7 +62,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put what ``<<`` names before the mapping's own keys, which win; of several mappings the first one does."""
+        """Put the pairs that ``<<`` refers to before the mapping's own keys; these win, then the first mapping."""
         own = [pair for pair in node.value if pair[0].tag != _MERGE]
         pairs: dict[str, tuple] = {}
         for value in (value for name, value in node.value if name.tag == _MERGE):
@@ -84,11 +84,11 @@ class _Loader(yaml.SafeLoader):
         return f"{self.name}:{node.start_mark.line + 1}: " if self.name else ""
 
     def read_plain(self, node: yaml.ScalarNode) -> Any:
-        """Return the value of a word that YAML 1.1 does not take for text.
+        """Return the value of a word that YAML 1.1 does not read as text.
 
         Raises:
-            ConfigError: the command line reads it otherwise; both readings are named.
-            ValueError: it is none, as of a date that does not exist.
+            ConfigError: the command line reads it differently; both readings are named.
+            ValueError: it has no value, e.g. a date that does not exist.
         """
         if len(node.value) > LONGEST_NUMBER:
             raise ConfigError(
@@ -96,15 +96,15 @@ class _Loader(yaml.SafeLoader):
             )
         try:
             value = yaml.SafeLoader.yaml_constructors[node.tag](self, node)
-        except (AttributeError, IndexError, KeyError) as err:  # as of !!bool x
-            raise ValueError(f"{node.value!r} is no {node.tag[len(_TAG) :]}") from err
+        except (AttributeError, IndexError, KeyError) as err:  # e.g. !!bool x
+            raise ValueError(f"{node.value!r} is not a valid {node.tag[len(_TAG) :]}") from err
         if value == _plain_reading(node.value) or value in (float("inf"), float("-inf")) or value != value:
             return value
         raise ConfigError(f"{self._place(node)}{_two_readings(node.value, value)}")
 
 
 def _plain_reading(text: str) -> Any:
-    """Return what the command line reads: True, False, a number or the text."""
+    """Return the value that the command line reads: True, False, a number or the text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
@@ -140,31 +140,31 @@ def read_text(text: str, name: str = "") -> Any:
 
     Args:
         text: the document.
-        name: of its file, for messages; empty for a list on the command line.
+        name: name of its file, for messages; empty for a list on the command line.
 
     Returns:
-        Plain values, of which no two are the same object: setting a key in one place changes no other. A ``None``
-        without quotes is a `Text`.
+        Plain values, no two of which are the same object, so that setting a key in one place changes no other. An
+        unquoted ``None`` is a `Text`.
 
     Raises:
-        ConfigError: a key is given twice or is no text, a value contains itself, YAML 1.1 reads a word otherwise than
-            the command line, or there is more than this project reads, be it by aliases.
-        yaml.YAMLError: it is no YAML.
-        ValueError: a word is not what it seems to be, as a date that does not exist.
+        ConfigError: a key is given twice or is not text, a value contains itself, YAML 1.1 and the command line read a
+            word differently, or the document exceeds a limit, also by expanded aliases.
+        yaml.YAMLError: it is not YAML.
+        ValueError: a word has no value, e.g. a date that does not exist.
     """
     loader = _Loader(text)
     loader.name = name
     try:
         return _Copier(name).copy(loader.get_single_data())
     except RecursionError as err:
-        raise ConfigError(_contains_itself(name)) from err
+        raise ConfigError(_cycle_message(name)) from err
 
 
 def read_document(text: str, name: str = "") -> Any:
     """Read one YAML document as `read_text` does.
 
     Raises:
-        ConfigError: as there, and if it is no YAML.
+        ConfigError: as there, or it is not YAML.
     """
     try:
         return read_text(text, name)
@@ -173,18 +173,18 @@ def read_document(text: str, name: str = "") -> Any:
 
 
 def read_file(path: Path, encoding: str = "utf-8", *, may_be_pipe: bool = False) -> Any:
-    """Read a YAML file of up to 1 MB, or a pipe where that may be, as `read_document` does.
+    """Read a YAML file of up to 1 MB, or with `may_be_pipe` a pipe, as `read_document` does.
 
     Raises:
         ConfigError: as there.
-        OSError: it cannot be read.
-        ValueError: it is larger, no regular file, or not in that encoding.
+        OSError: the file cannot be read.
+        ValueError: it is larger, not a regular file, or not in that encoding.
     """
     return read_document(read_whole(path, may_be_pipe=may_be_pipe).decode(encoding), str(path))
 
 
 class _Copier:
-    """Copies values so that no two are the same object, up to a number of them and a depth."""
+    """Copies values so that no two are the same object, with limits on their number and depth."""
 
     def __init__(self, name: str) -> None:
         self.name, self.left = name, MOST_VALUES
@@ -199,9 +199,9 @@ class _Copier:
         if not isinstance(value, (dict, list)):
             return value
         if id(value) in self.above:
-            raise ConfigError(_contains_itself(self.name))
+            raise ConfigError(_cycle_message(self.name))
         if len(self.above) == DEEPEST:
-            raise ConfigError(_too_deep(self.name))
+            raise ConfigError(_depth_message(self.name))
         self.above.append(id(value))
         entries = {key: self.copy(entry) for key, entry in value.items()} if isinstance(value, dict) else None
         copied = [self.copy(entry) for entry in value] if entries is None else entries
@@ -215,14 +215,14 @@ class _Copier:
             raise ConfigError(f"{self.name or 'list'}: {text[:40]!r} holds half a character, as of \\ud800") from err
 
 
-def _contains_itself(name: str) -> str:
+def _cycle_message(name: str) -> str:
     return f"{name or 'list'}: an alias (*) leads to a value that contains itself"
 
 
-def too_many(name: str) -> str:
-    """Return the line that refuses a document or a configuration for what it holds."""
+def size_message(name: str) -> str:
+    """Return the message for a document or configuration that is too large."""
     return f"{name or 'list'}: has more than {MOST_VALUES} keys and values, which is the limit"
 
 
-def _too_deep(name: str) -> str:
+def _depth_message(name: str) -> str:
     return f"{name or 'list'}: has lists and mappings in each other more than {DEEPEST} deep"

@@ -1,4 +1,4 @@
-"""Training samples one by one, with what was drawn for each: to be looked at. Needs no MindSpore."""
+"""Training samples for viewing, each with its random draws. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from src.data.train_samples import TrainSamples, draw_samples
 
 
 class BrowsedSample(NamedTuple):
-    """A training sample as the network gets it, but for the normalisation, which is undone."""
+    """A training sample as the network gets it, but without normalisation."""
 
     position: int  # in the endless stream of training
     epoch: int
     path: str  # of the photograph
     image: np.ndarray  # (H, W, 3) uint8 RGB
     label: np.ndarray  # (H, W) uint8 train ids
-    drawn: dict[str, Any]  # what its transforms noted, see `src/data/draws.py`
+    drawn: dict[str, Any]  # draws noted by its transforms, see `src/data/draws.py`
 
     def lines(self) -> list[str]:
-        """Return what is to be said of it, in a few lines of ASCII letters but for the path."""
+        """Return a description of the sample in a few lines, in ASCII apart from the path."""
         place = f"position {self.position}, epoch {self.epoch}"
         return [place, *draw_lines(self.drawn)]
 
 
 def browse(source: TrainSamples, positions: range) -> Iterator[BrowsedSample]:
-    """Yield the samples at some positions of the stream, which are those that training takes there.
+    """Yield the samples at the given positions of the training stream, exactly as training takes them.
 
     Raises:
         DataError: an image or label cannot be used.
@@ -43,7 +43,7 @@ def browse(source: TrainSamples, positions: range) -> Iterator[BrowsedSample]:
 
 
 def draw_lines(drawn: Mapping[str, Any]) -> list[str]:
-    """Return what was drawn, in words: size and window, mirroring, colour, and what other transforms note."""
+    """Return the draws of a sample in words: size and window, mirroring, colour, and those of other transforms."""
     left = dict(drawn)
     lines = [_window(left), _flip(left), _color(left)]
     others = ", ".join(f"{name} {value}" for name, value in left.items())

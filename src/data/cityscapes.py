@@ -1,4 +1,4 @@
-"""The classes and label ids of Cityscapes, and the list of image/label pairs of a data set."""
+"""The classes and label ids of Cityscapes, and the image/label pairs of a data set."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def map_label(label: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 class LabelCoding:
-    """What the values in label files mean: the label ids of the data set called `name`, or train ids."""
+    """The meaning of values in label files: the label ids of the data set called `name`, or train ids."""
 
-    key = "data.name"  # what says so
+    key = "data.name"  # the key that decides
 
     def __init__(self, name: str, num_classes: int, ignore_label: int) -> None:
         self.dataset = DATASETS[name]
@@ -75,30 +75,30 @@ class LabelCoding:
         self.ignore_label = ignore_label
         self.table = self.dataset.train_id_table(ignore_label)
         self.num_values, self.void = num_classes, ignore_label
-        self.values: dict[int, tuple[str, int]] = {}  # of a map of one's own: value to its text and its train id
+        self.values: dict[int, tuple[str, int]] = {}  # of a configured map: value to its text and its train id
         if self.dataset.classes:
             self.num_values, self.void = self.dataset.label_ids, self.dataset.void
 
     def check_header(self, path: str, header: PngHeader | None) -> None:
-        """Raise a DataError if a label file is of a kind that cannot be read."""
+        """Raise a DataError if labels cannot be read from a file of this kind."""
         check_label_header(path, header)
 
     def decode(self, path: str, data: bytes) -> np.ndarray:
-        """Return the values in the bytes of a label file, (H, W) uint8; `path` is what errors call it."""
+        """Decode the bytes of a label file to values (H, W) uint8; `path` is its name in errors."""
         return decode_label(path, data)
 
     def invalid_values(self, label: np.ndarray) -> list[int]:
-        """Return the values in a (H, W) uint8 label that mean nothing, sorted."""
+        """Return the values in a (H, W) uint8 label that have no meaning, sorted."""
         if label.max() < self.num_values:
             return []
         return np.unique(label[(label >= self.num_values) & (label != self.void)]).tolist()
 
-    def as_stored(self, values: Sequence[int]) -> list[int]:
-        """Return those of the values of a label that stand in its file as they are."""
+    def literal_values(self, values: Sequence[int]) -> list[int]:
+        """Return those `values` of a decoded label that its file contains literally."""
         return list(values)
 
     def check(self, label: np.ndarray, path: str) -> None:
-        """Raise a DataError that names the file and the values that mean nothing in it."""
+        """Raise a DataError with the file and its invalid values, if there are any."""
         values = self.invalid_values(label)
         if values:
             shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
@@ -121,7 +121,7 @@ class LabelCoding:
 class Samples:
     """The image and label paths of one split.
 
-    Held in NumPy arrays: a process forked from this one shares them, but copies a list by counting its references.
+    Held in NumPy arrays, which forked processes share; reference counts would make them copy a list.
     """
 
     def __init__(self, split: str, pairs: list[tuple[str, str | None]]) -> None:
@@ -142,7 +142,7 @@ class Samples:
 def read_pair(
     image_path: str, label_path: str | None, coding: LabelCoding, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label; no label, no train ids."""
+    """Read an image (H, W, 3) uint8 RGB and the train ids (H, W) uint8 of its label, None without a label."""
     image, label = read_aligned(image_path, label_path, coding.decode, max_pixels)
     if label is None or label_path is None:
         return image, None
@@ -163,33 +163,34 @@ def list_samples(dataset_dir: str, split: str, name: str = "cityscapes", *, labe
     Args:
         dataset_dir: root of the data set.
         split: 'train', 'val', or another one, which need not have labels.
-        name: the data set's in `DATASETS`; one without folders of its own, as 'generic', needs the list.
-        labelled: False leaves out every label, listed or found.
+        name: name in `DATASETS`; a data set without folders of its own, such as 'generic', needs the list.
+        labelled: False leaves out all labels.
 
     Raises:
-        DataError: nothing is there, or the list is malformed or larger than 100 MB. Whether each file exists is not
-            checked.
+        DataError: there are no samples, or the list is malformed or larger than 100 MB. The existence of the files is
+            not checked.
     """
     root, dataset = user_path(dataset_dir), DATASETS[name]
     if not root.is_dir():
-        raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected(split, dataset)}")
+        raise DataError(f"data.dataset_dir: no such folder: {root}; {_expected_layout(split, dataset)}")
     list_file = root / f"{split}.lst"
     _require_list(list_file)
     if list_file.is_file():
         return Samples(split, _read_list(list_file, split, dataset, labelled))
     if dataset.folders is None:
-        raise DataError(f"{list_file}: no such file; {_expected(split, dataset)}")
+        raise DataError(f"{list_file}: no such file; {_expected_layout(split, dataset)}")
     return Samples(split, _scan_folders(root, split, dataset, dataset.folders, labelled))
 
 
 def _require_list(path: Path) -> None:
-    """Raise a DataError if something stands at `path` that is no file: it would be passed over without a word."""
+    """Raise a DataError if `path` exists but is not a file; otherwise it would be silently ignored."""
     kind = special_kind(path) or ("a folder" if path.is_dir() else "")
     if kind or (path.is_symlink() and not path.exists()):
-        raise DataError(f"{path}: is {kind or 'a link that leads nowhere'}, no regular file; put the list itself there")
+        kind = kind or "a link that leads nowhere"
+        raise DataError(f"{path}: is {kind}, not a regular file; put the list itself there")
 
 
-def _expected(split: str, dataset: Dataset) -> str:
+def _expected_layout(split: str, dataset: Dataset) -> str:
     is_labelled = split in LABELLED_SPLITS
     line = "'image<TAB>label'" if is_labelled else "image"
     text = f"it must hold {split}.lst with one {line} a line, relative to it"
@@ -215,18 +216,18 @@ def _read_list(path: Path, split: str, dataset: Dataset, labelled: bool) -> list
             if dataset is CITYSCAPES and label is not None and "labelTrainIds" in label:
                 hint = f"list *{LABEL_SUFFIX}, or set data.name=generic"
                 raise DataError(f"{path}, line {number}: {label} holds train ids already; {hint}")
-            pairs.append((_place(path.parent, image), label and _place(path.parent, label)))
+            pairs.append((_resolve(path.parent, image), label and _resolve(path.parent, label)))
     if not pairs:
-        raise DataError(f"{path}: the list is empty; {_expected(split, dataset)}")
+        raise DataError(f"{path}: the list is empty; {_expected_layout(split, dataset)}")
     return pairs
 
 
-def _place(folder: Path, name: str) -> str:
+def _resolve(folder: Path, name: str) -> str:
     return str(user_path(name) if name.startswith("~/") else folder / name)
 
 
 def _require_comment(line: str, path: Path, number: int) -> None:
-    """Raise a DataError if a line that begins with # begins with the name of a file."""
+    """Raise a DataError if a line that looks like a comment begins with the name of an existing file."""
     name = line.split("\t")[0].strip() if "\t" in line else line.split()[0]
     if not name_problem(name) and (path.parent / name).is_file():
         raise DataError(f"{path}, line {number}: begins with # like a comment, but {name} is a file; write ./{name}")
@@ -257,13 +258,13 @@ def _scan_folders(
     images = _names(image_root, image_suffix)
     labels = _names(label_root, label_suffix) if labelled else set()
     if not images:
-        raise DataError(f"{root}: no images of the {split} split; {_expected(split, dataset)}")
+        raise DataError(f"{root}: no images of the {split} split; {_expected_layout(split, dataset)}")
     if split in LABELLED_SPLITS and not label_root.is_dir():
         raise DataError(
             f"{label_root}: no such folder, but {image_folder}/{split} has images; unpack {label_folder}, too"
         )
     pairs = []
-    # A label without its image is a pair as well, a broken one: the check before training names it.
+    # A label without an image is listed as well, as a broken pair that the check before training reports.
     for name in sorted(images | labels):
         label = f"{label_root / name}{label_suffix}"
         has_label = split in LABELLED_SPLITS or name in labels
@@ -272,6 +273,6 @@ def _scan_folders(
 
 
 def _names(folder: Path, suffix: str) -> set[str]:
-    """Return ``<city>/<city>_<sequence>_<frame>`` of every file with `suffix`, hidden ones left out."""
+    """Return ``<city>/<city>_<sequence>_<frame>`` of every file with `suffix`, without hidden files."""
     found = (path.relative_to(folder) for path in folder.glob(f"*/*{suffix}"))
     return {str(path)[: -len(suffix)] for path in found if not is_hidden(path)}

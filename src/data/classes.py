@@ -1,4 +1,4 @@
-"""The classes of a data set: their names, their colours, and what stands for them in label files."""
+"""The classes of a data set: names, colours, and their values in label files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LabelClass(NamedTuple):
 
 
 class Folders(NamedTuple):
-    """Where a split is without a list: ``{images}/{split}/<city>/<name>{image_suffix}``, the labels likewise."""
+    """The layout without a list: ``{images}/{split}/<city>/<name>{image_suffix}``, and the same for labels."""
 
     images: str
     image_suffix: str
@@ -34,16 +34,15 @@ class Folders(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What ``data.name`` stands for.
+    """A data set, selected by ``data.name``.
 
     Args:
-        title: the data set in messages.
-        classes: the evaluated classes by train id; without any the configuration numbers them, and label files hold
-            train ids.
-        label_ids: with `classes`, label files hold 0 ... label_ids - 1 and `void`, everything else is a mistake.
-        void: further value of label files that stands for no class.
-        folders: where a split is without a list; None = a list is required.
-        hint: with `classes`, what to say where a label file holds other values.
+        title: name of the data set in messages.
+        classes: the evaluated classes by train id; without any, num_classes counts them and label files hold train ids.
+        label_ids: with `classes`, label files hold 0 ... label_ids - 1 and `void`; other values are errors.
+        void: a further value of label files, which belongs to no class.
+        folders: layout of a split without a list; None = a list is required.
+        hint: with `classes`, message for label files with other values.
     """
 
     title: str
@@ -54,7 +53,7 @@ class Dataset:
     hint: str = "no label ids of this data set"
 
     def train_id_table(self, ignore_label: int) -> np.ndarray | None:
-        """Return a (256,) uint8 table: label id to train id, `ignore_label` where there is none; None = they agree."""
+        """Return a (256,) uint8 table from label id to train id, `ignore_label` for others; None if they are equal."""
         if not self.classes:
             return None
         table = np.full(256, ignore_label, np.uint8)
@@ -63,7 +62,7 @@ class Dataset:
         return table
 
     def label_id_table(self) -> np.ndarray:
-        """Return a (256,) uint8 table: train id to label id, 0 for everything else; without classes as they are."""
+        """Return a (256,) uint8 table from train id to label id, 0 for others; the identity without `classes`."""
         if not self.classes:
             return np.arange(256, dtype=np.uint8)
         table = np.zeros(256, np.uint8)
@@ -71,7 +70,7 @@ class Dataset:
         return table
 
 
-GENERIC = Dataset("generic")  # classes of one's own, listed in train.lst and val.lst
+GENERIC = Dataset("generic")  # the user's own classes; images in train.lst and val.lst
 
 
 def class_names(config: schema.Config) -> tuple[str, ...]:
@@ -85,56 +84,57 @@ def class_names(config: schema.Config) -> tuple[str, ...]:
 
 
 def numbered_name(number: int) -> str:
-    """Return what a class is called that has no name."""
+    """Return the name of a class that has none of its own."""
     return f"class {number}"
 
 
 def known_names(config: schema.Config) -> tuple[str, ...] | None:
-    """Return the names of the classes where the configuration or the data set tells them; numbers are no names."""
+    """Return the class names from the configuration or the data set; None if there are only numbers."""
     return config.data.class_names or tuple(cls.name for cls in DATASETS[config.data.name].classes) or None
 
 
 def class_problems(config: schema.Config, number: int | None, names: Sequence[str] | None) -> list[str]:
-    """Return in one line how the classes of a training differ from the configured ones, and the way out.
+    """Return in one line how the classes of a training differ from the configured ones, and what to do.
 
     Args:
         config: the configuration in use.
-        number: of classes in training; None: not known.
-        names: of these classes, by train id; None: not known.
+        number: number of classes in training; None if unknown.
+        names: names of these classes, by train id; None if unknown.
     """
     own = known_names(config)
     ours, theirs = ([name.strip().casefold() for name in known or ()] for known in (own, names))
     if number in (None, config.num_classes) and (not ours or not theirs or ours == theirs):
         return []
     order = ", in another order" if theirs and sorted(ours) == sorted(theirs) else ""
+    trained, configured = _describe_classes(number, names), _describe_classes(config.num_classes, own)
     return [
-        f"trained on {_listed(number, names)}, configured are {_listed(config.num_classes, own)}{order}; give the "
-        "configuration of that training, --config with the config.yml of its run, or its data.class_names"
+        f"trained on {trained}, configured are {configured}{order}; give the configuration of that training, "
+        "--config with the config.yml of its run, or its data.class_names"
     ]
 
 
-def _listed(number: int | None, names: Sequence[str] | None) -> str:
+def _describe_classes(number: int | None, names: Sequence[str] | None) -> str:
     more = ", ..." if names and len(names) > SHOWN_NAMES else ""
     return f"{number or len(names or ())} classes" + (f" ({', '.join(names[:SHOWN_NAMES])}{more})" if names else "")
 
 
 def class_palette(config: schema.Config) -> np.ndarray:
-    """Return the RGB colour of each class, (num_classes, 3) uint8: that of its labels, where they have colours."""
+    """Return the RGB colour of each class, (num_classes, 3) uint8, from its labels if these have colours."""
     classes, data = DATASETS[config.data.name].classes, config.data
     if classes:
         return np.array([cls.color for cls in classes], np.uint8)
     palette = generic_palette(config.num_classes)
     colors = parse_colors(data.label_colors or {}, config.num_classes, data.ignore_label)
-    for color, train_id in reversed(colors.items()):  # of several colours of a class it is the first
+    for color, train_id in reversed(colors.items()):  # reversed, so that the first of several colours of a class wins
         if train_id < config.num_classes:
             palette[train_id] = color
     return palette
 
 
 def generic_palette(num_classes: int) -> np.ndarray:
-    """Return (num_classes, 3) uint8 RGB colours that are easy to tell apart, the same ones every time.
+    """Return (num_classes, 3) uint8 RGB colours that are easy to distinguish, the same ones every time.
 
-    Every next colour is the one of a fixed grid that is farthest from black (the ignored label), white and all before.
+    Each colour is the point of a fixed grid farthest from black (the ignored label), white and all previous colours.
     """
     levels = np.array([0, 36, 73, 109, 146, 182, 219, 255])
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""The chunks of a PNG and the segments of a JPEG: where such a file ends, and which way up its picture is."""
+"""Parsing the chunks of a PNG and the segments of a JPEG: whether the file is complete, and its orientation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BITS, _SAMPLE_FORMAT, _FLOATING = 258, 339, 3  # of a TIFF's values
 
 
 def is_complete(data: bytes) -> bool:
-    """Return whether a PNG or JPEG has its end; depending on the version, OpenCV pads a cut one with grey.
+    """Return whether a PNG or JPEG has its end marker; some versions of OpenCV pad truncated files with grey.
 
-    The end of a preview inside a JPEG is not the file's. Bytes behind the end are allowed. Other formats count as
-    complete: OpenCV refuses them cut.
+    The end of a preview inside a JPEG is not the end of the file. Bytes after the end are allowed. Other formats count
+    as complete, because OpenCV refuses truncated ones.
     """
     if data.startswith(PNG_SIGNATURE):
         return data.endswith(PNG_END) or any(kind == b"IEND" for kind, _, _ in png_chunks(data))
@@ -32,7 +32,7 @@ def is_complete(data: bytes) -> bool:
 
 
 def orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a PNG or JPEG, 1..8; 1 (upright) for files without one and of other formats."""
+    """Return the EXIF orientation of a PNG or JPEG, 1..8; 1 (upright) for files without one and other formats."""
     if data.startswith(PNG_SIGNATURE):
         blocks = (data[start:end] for kind, start, end in png_chunks(data) if kind == b"eXIf")
     elif data.startswith(JPEG_SIGNATURE):
@@ -43,7 +43,7 @@ def orientation(data: bytes) -> int:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return height and width of a JPEG as it is stored; None if it is none, or tells them elsewhere."""
+    """Return height and width of a JPEG as stored; None for other files and if they are not before the first scan."""
     if not data.startswith(JPEG_SIGNATURE):
         return None
     frames = (start for marker, start, _ in _jpeg_segments(data) if marker in _FRAMES)
@@ -53,7 +53,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, and start and end of the content, of every chunk that is there from end to end."""
+    """Yield type, and start and end of the content, of every complete chunk."""
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):  # 4 bytes length, 4 bytes type, content, 4 bytes checksum
         start = position + 8
@@ -68,7 +68,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     position = len(JPEG_SIGNATURE)
     while (position := data.find(b"\xff", position)) >= 0 and position + 4 <= len(data):
         marker = data[position + 1]
-        if marker in (0x00, 0xFF):  # a filling byte
+        if marker in (0x00, 0xFF):  # a fill byte
             position += 1
         elif marker in _WITHOUT_LENGTH:
             position += 2
@@ -89,13 +89,13 @@ def _exif_segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _orientation_of(block: bytes) -> int | None:
-    """Return the orientation in a block of EXIF, which is a TIFF without picture; None if it has none."""
+    """Return the orientation in an EXIF block, which is a TIFF without a picture; None if it has none."""
     values = (value for tag, value in _tiff_shorts(block) if tag == _ORIENTATION and UPRIGHT <= value <= 8)
     return next(values, None)
 
 
-def odd_numbers(data: bytes) -> str:
-    """Return what kind of numbers a TIFF holds that are not whole ones of 8 or 16 bits; "" of every other file."""
+def unsupported_number_type(data: bytes) -> str:
+    """Return the type of a TIFF's numbers unless they are integers of 8 or 16 bits; "" for those and other files."""
     tags = dict(_tiff_shorts(data))
     bits, is_floating = tags.get(_BITS, 8), tags.get(_SAMPLE_FORMAT) == _FLOATING
     return f"{bits}-bit {'floating-point' if is_floating else 'whole'} numbers" if is_floating or bits > 16 else ""
@@ -111,7 +111,7 @@ def _tiff_shorts(data: bytes) -> Iterator[tuple[int, int]]:
         (entries,) = struct.unpack_from(f"{order}H", data, first)
         for at in range(first + 2, first + 2 + 12 * entries, 12):
             tag, kind, count, place = struct.unpack_from(f"{order}HHII", data, at)
-            if kind == _SHORT:  # up to two values stand in the entry itself
+            if kind == _SHORT:  # up to two values are stored in the entry itself
                 yield tag, struct.unpack_from(f"{order}H", data, at + 8 if count <= 2 else place)[0]
-    except struct.error:  # it ends too early
+    except struct.error:  # truncated
         pass

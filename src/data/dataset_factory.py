@@ -1,4 +1,4 @@
-"""The training data set as MindSpore sees it. What needs no MindSpore lives in train_samples and eval_samples."""
+"""The training data set for MindSpore. Code that needs no MindSpore is in train_samples and eval_samples."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from src.data.train_samples import TrainBatches, create_train_samples
 from src.state.data_wait import Feed
 
 logger = logging.getLogger(__name__)
-# Not ConnectionError and its like: ranks that lose each other say such things, too.
+# Not ConnectionError and the like, which also occur when ranks lose their connection.
 _IN_TEXT = re.compile(r"\b(?:DataError|(?:OS|FileNotFound|IsADirectory|NotADirectory|Permission)Error): (.+)")
 COLUMNS = ["image", "label"]
-BATCHES_AHEAD = 2  # MindSpore's own 16 would hold a gigabyte of 1024x1024 batches back
+BATCHES_AHEAD = 2  # MindSpore's default of 16 would keep a gigabyte of 1024x1024 batches
 
 
-def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is told by this many numbers
+def create_train_dataset(  # noqa: PLR0913 - that many numbers define the position of a run in the stream
     data: schema.Data,
     *,
     num_classes: int,
@@ -41,17 +41,17 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
     Args:
         data: the data section of the configuration.
         num_classes: number of classes, without the ignored one.
-        batch_size: images a step and rank.
-        total_step: where the run ends.
-        start_step: where it starts or goes on.
+        batch_size: images per step and rank.
+        total_step: step at which the run ends.
+        start_step: step at which it starts or resumes.
         seed: seed of order and augmentation.
         rank: number of this process.
         rank_size: number of processes.
         ranks_on_host: how many of them share this machine's cores; default: all, up to the 8 an Ascend host has.
-        feed: notes when batches are asked for and when they are there.
+        feed: records when batches are requested and available.
 
     Raises:
-        DataError: the data set is not there or its list is malformed.
+        DataError: the data set is missing or its list is malformed.
     """
     source = create_train_samples(data, num_classes=num_classes, seed=seed)
     steps = range(start_step, total_step)
@@ -62,15 +62,15 @@ def create_train_dataset(  # noqa: PLR0913 - the place of a run in the stream is
 
 
 def _fetching(batches: TrainBatches) -> ds.GeneratorDataset:
-    """Let MindSpore fetch alone, as `batches` has its own threads: no shared memory, no 6 MB limit on a row."""
+    """Wrap `batches` without worker processes, as it has its own threads: no shared memory, no 6 MB limit per row."""
     ds.config.set_prefetch_size(BATCHES_AHEAD)
     return ds.GeneratorDataset(batches, COLUMNS, shuffle=False, num_parallel_workers=1, python_multiprocessing=False)
 
 
 def data_error_from(exception: BaseException) -> DataError | None:
-    """Find the DataError in the long text MindSpore makes of an exception in the pipeline; None if there is none.
+    """Return the DataError within the long text that MindSpore makes of a pipeline exception; None if there is none.
 
-    An OSError, of storage that fails while it is read, is one as well.
+    An OSError of failing storage counts as a DataError.
     """
     if isinstance(exception, DataError):
         return exception

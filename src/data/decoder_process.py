@@ -1,9 +1,9 @@
-"""A process of its own that decodes JPEGs and tells what the decoder complains of.
+"""A separate process that decodes JPEGs and reports the decoder's warnings.
 
-libjpeg writes its complaints to standard error, without a name, and the picture is handed out all the same. Here there
-is nothing else on standard error, so every complaint belongs to the file just decoded. Started by `decoder_report`;
-says "ready" in a line, then reads a path in JSON a line and answers with a line: the complaints, "" for none, null for
-what cannot be decoded.
+libjpeg writes warnings to standard error, without a file name, and returns the picture nevertheless. In this process
+nothing else writes to standard error, so every warning belongs to the file just decoded. `decoder_report` starts the
+process, which writes a line "ready", then reads one path in JSON per line and answers each with one line: the warnings,
+"" for none, null if the file cannot be decoded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 
 
 def main() -> None:
-    """Answer until standard input ends, as it does when the process that started this one is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    """Answer until standard input is closed, at the latest when the parent process exits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     cv2.setNumThreads(0)
     complaints, stderr = os.pipe()
     os.set_blocking(complaints, False)
-    os.set_blocking(stderr, False)  # rather lose words than wait for ever
+    os.set_blocking(stderr, False)  # rather lose output than block forever
     os.dup2(stderr, 2)
     _answer("ready")
     for line in sys.stdin:
@@ -38,7 +38,7 @@ def _answer(value: str | None) -> None:
 
 
 def _decode(path: str) -> bool:
-    """Decode every code of a file, but an eighth of the pixels; return whether there is a picture."""
+    """Decode a file at an eighth of its size, which still reads all its data; return whether there is a picture."""
     try:
         data = np.fromfile(path, np.uint8)
         return cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_8) is not None

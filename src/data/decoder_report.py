@@ -1,4 +1,4 @@
-"""What the decoder has to say of a JPEG: damage that it writes to standard error and passes over."""
+"""Finding damage in JPEGs that the decoder only mentions on standard error."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import IO
 from src.base.errors import DataError
 from src.config.schema_data import MAX_PIXELS
 from src.data.containers import JPEG_SIGNATURE, jpeg_size
-from src.data.image_files import check_pixels, no_image, read_bytes, require_complete
+from src.data.image_files import check_pixels, read_bytes, require_complete, undecodable_reason
 
 logger = logging.getLogger(__name__)
-HARMLESS_BYTES = 16  # cameras pad; from a stretch that is lost many more remain
+HARMLESS_BYTES = 16  # surplus bytes that are camera padding; a lost stretch leaves many more
 _PROGRAM = Path(__file__).with_name("decoder_process.py")
 _DAMAGE = re.compile(r"Corrupt JPEG data: .*|Premature end of JPEG file.*")
 _SURPLUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x([0-9a-f]+)")
 
 
 class DecoderReports:
-    """Ask the decoder about JPEGs, from any number of threads; a context manager, which ends what it started.
+    """Checks JPEGs for damage, from any number of threads; a context manager, which ends the processes it started.
 
-    The decoder of a thread is a process of its own: standard error belongs to the whole process, and only there is it
-    sure which picture a complaint is about. None is started before the first JPEG.
+    Each thread uses a decoder process of its own, as standard error is shared by the threads of a process and a warning
+    could not be attributed to a picture. No process is started before the first JPEG.
     """
 
     def __init__(self) -> None:
@@ -43,14 +43,13 @@ class DecoderReports:
         with self._lock:
             for process in self._all:
                 _end(process)
-            self._all, self._free, self._has_failed = [], [], True  # a thread that is late gets none
+            self._all, self._free, self._has_failed = [], [], True  # late threads get none
 
     def check(self, path: str, max_pixels: int = MAX_PIXELS) -> None:
-        """Raise a DataError that names the file if it is a JPEG that is cut off or of which the decoder reports damage.
+        """Raise a DataError that names the file if it is a truncated JPEG or the decoder reports damage.
 
-        One of more than `max_pixels` is refused as well, before it is decoded.
-
-        What is missing or no JPEG is left to `read_image`.
+        A JPEG of more than `max_pixels` is refused as well, before it is decoded. Missing files and other formats are
+        left to `read_image`.
         """
         if not _is_jpeg(path):
             return
@@ -67,13 +66,13 @@ class DecoderReports:
             self._free.append(process)
         said = json.loads(answer)
         if said is None:
-            raise DataError(f"{path}: {no_image(read_bytes(path))}")
-        damage = damage_in(said)
+            raise DataError(f"{path}: {undecodable_reason(read_bytes(path))}")
+        damage = reported_damage(said)
         if damage:
             raise DataError(f"{path}: damaged, the decoder reports: {damage}; copy or download it again")
 
     def _take(self) -> subprocess.Popen[str] | None:
-        """Return a decoder that waits for a path; None where none can be started."""
+        """Return an idle decoder process; None if none can be started."""
         with self._lock:
             if self._free or self._has_failed:
                 return self._free.pop() if self._free else None
@@ -89,8 +88,8 @@ class DecoderReports:
         return process
 
 
-def damage_in(said: str) -> str:
-    """Return the first line that tells of damage, "" if there is none; a few bytes too many are none."""
+def reported_damage(said: str) -> str:
+    """Return the first line that reports damage, "" if there is none; a few surplus bytes are not damage."""
     for line in said.splitlines():
         surplus = _SURPLUS.search(line)
         is_padding = surplus and int(surplus[1]) <= HARMLESS_BYTES and not 0xD0 <= int(surplus[2], 16) <= 0xD7
@@ -130,7 +129,7 @@ def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 
 def _ask(process: subprocess.Popen[str], line: str) -> str:
-    """Send a line and return the one that comes back; "" if the process is gone."""
+    """Send a line and return the answer; "" if the process is gone."""
     questions, answers = _pipes(process)
     try:
         questions.write(line + "\n")

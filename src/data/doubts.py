@@ -1,4 +1,4 @@
-"""What a run goes on with, but not without a word: doubtful orientations, enlarged pictures."""
+"""Oddities that are logged without stopping a run: doubtful orientations, enlarged pictures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LARGEST_ENLARGEMENT = 1.5  # beyond that the network sees objects larger than an
 
 
 class Doubts:
-    """What is noted, from any thread, while the pairs of a split are looked at.
+    """Collects oddities, from any thread, while the pairs of a split are checked.
 
     Args:
-        split: its name.
-        resize: what evaluation does to the size; None where nothing is evaluated.
+        split: name of the split.
+        resize: the evaluation's transform of the size; None if nothing is evaluated.
     """
 
     def __init__(self, split: str, resize: Resize | None) -> None:
@@ -24,13 +24,13 @@ class Doubts:
     def note_orientation(
         self, image_path: str, image_tag: int, label_path: str, label_tag: int, label_size: tuple[int, int]
     ) -> None:
-        """Note a pair whose image and label may not be the same way up."""
+        """Note a pair if its image and label may be oriented differently."""
         found = orientation_doubt(image_path, image_tag, label_path, label_tag, label_size)
         if found:
             self._orientations.append(found)
 
     def note_size(self, path: str, size: tuple[int, int]) -> None:
-        """Note an image of the height and width `size`."""
+        """Note the (height, width) of an image."""
         if self.resize is None:
             return
         enlargement = max(new / old for new, old in zip(self.resize.fitted_size(*size), size))
@@ -38,7 +38,7 @@ class Doubts:
             self._enlarged.append((enlargement, path, size))
 
     def lines(self) -> list[str]:
-        """Return a line for each kind of doubt, with how many there are."""
+        """Return a line for each kind of oddity, with the number of cases."""
         lines = []
         if self._orientations:
             first, more = min(self._orientations), len(self._orientations) - 1

@@ -1,4 +1,4 @@
-"""What transforms draw at random, for whoever asks; nobody asking, nothing is kept, and no draw depends on it."""
+"""Recording the random draws of transforms on request; recording does not affect them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _record: ContextVar[dict[str, Any] | None] = ContextVar("draws", default=None)
 
 @contextlib.contextmanager
 def recording() -> Iterator[dict[str, Any]]:
-    """Yield a dictionary that takes what this thread's transforms `note` while the block runs."""
+    """Yield a dictionary that collects what this thread's transforms `note` while the block runs."""
     found: dict[str, Any] = {}
     token = _record.set(found)
     try:
@@ -22,7 +22,7 @@ def recording() -> Iterator[dict[str, Any]]:
 
 
 def note(**drawn: Any) -> None:
-    """Tell what a transform has drawn, by names of one's own; a later value of a name replaces an earlier one."""
+    """Record draws of a transform under freely chosen names; a later value replaces an earlier one."""
     found = _record.get()
     if found is not None:
         found.update(drawn)

@@ -1,4 +1,4 @@
-"""Evaluation: images brought to the network's size, labels at their own, and class maps brought back."""
+"""Evaluation samples: images resized for the network, labels at their own size, and class maps resized back."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from src.data.prefetch import map_ahead, usable_workers
 from src.data.transforms.resize import Resize
 from src.data.transforms_factory import Compose, create_transforms
 
-ADDED = 30  # bytes that names of results have more, such as "_pred_labelIds.png"
+NAME_OVERHEAD = 30  # bytes that names of results append, such as "_pred_labelIds.png"
 
 
 class EvalSample(NamedTuple):
-    """One image ready for the network, with what is needed to score or to draw the result."""
+    """One image ready for the network, with everything needed to score or draw the result."""
 
-    image: np.ndarray  # (3, H, W) float32, H and W of Resize.target_size; not normalised: (H, W, 3) uint8 RGB
-    label: np.ndarray | None  # (h, w) uint8 train ids, never resized; None where the split has no labels
+    image: np.ndarray  # (3, H, W) float32, H and W of Resize.target_size; if not normalised (H, W, 3) uint8 RGB
+    label: np.ndarray | None  # (h, w) uint8 train ids, never resized; None if the split has no labels
     fitted: tuple[int, int]  # height and width of the picture inside H and W; the rest is padding
     original: tuple[int, int]  # height and width of the image file, and of the label
     image_path: str
@@ -37,16 +37,16 @@ class EvalSample(NamedTuple):
 
 
 def unique_stems(paths: Sequence[str]) -> list[str]:
-    """Return a name for each path: its stem, or where two files share one the path below their common folder.
+    """Return a name for each path: its stem, or, if stems are not unique, the path below the common folder.
 
-    One that is too long for the name of a file is shortened.
+    Names that are too long for a file are shortened.
     """
-    stems = [fitting(Path(path).stem, ADDED) for path in paths]
+    stems = [fitting(Path(path).stem, NAME_OVERHEAD) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     common = os.path.commonpath(paths)
     stems = ["_".join(Path(path).relative_to(common).with_suffix("").parts) for path in paths]
-    stems = [fitting(stem, ADDED) for stem in stems]
+    stems = [fitting(stem, NAME_OVERHEAD) for stem in stems]
     named: dict[str, str] = {}
     for stem, path in zip(stems, paths):
         if named.setdefault(stem, path) != path:
@@ -61,8 +61,8 @@ class EvalSamples:
         data: the data set and its transforms.
         num_classes: number of classes.
         split: name of the split.
-        normalized: False leaves the pictures as they are behind `Resize`, for networks that normalise themselves.
-        labelled: False reads no label, even where there is one.
+        normalized: False leaves the pictures as they are after `Resize`, for networks that normalise themselves.
+        labelled: False ignores labels.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class EvalSamples:
         """Yield the samples at `indices` (default: all), reading the next ones in threads meanwhile.
 
         Raises:
-            DataError: a file is missing, damaged or holds values that mean nothing.
+            DataError: a file is missing, damaged or holds invalid values.
         """
         indices = range(len(self)) if indices is None else list(indices)
         workers = usable_workers(self.num_parallel_workers, len(indices))
@@ -106,10 +106,10 @@ class EvalSamples:
 
 
 def restore_class_map(pred: np.ndarray, fitted: tuple[int, int], label_size: tuple[int, int]) -> np.ndarray:
-    """Bring a class map of the network's size to the label's: cut off the padding, then nearest neighbour.
+    """Resize a class map of the network's size to the label's: cut off the padding, then nearest neighbour.
 
-    Row y of the result is row floor(y * fitted / label_size), likewise the columns: cv2.INTER_NEAREST, but in whole
-    numbers, where OpenCV's product can fall just short of one. Where the sizes agree nothing is resampled.
+    Row y of the result is row floor(y * fitted / label_size), likewise the columns. That is cv2.INTER_NEAREST, but in
+    integers, because OpenCV's floating-point product can fall just short of one. Equal sizes are not resampled.
 
     Args:
         pred: (H, W) train ids of any integer type.

@@ -1,4 +1,4 @@
-"""Reading image and label files, with an error for everything that would otherwise train on nonsense."""
+"""Reading image and label files, with errors for all content that would otherwise silently spoil a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from src.base.file_kinds import HEAD, PICTURES, kind_of, kind_of_file
 from src.base.paths import name_problem
 from src.base.special_files import special_kind
 from src.config.schema_data import MAX_PIXELS
-from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size, odd_numbers
+from src.data.containers import PNG_END, PNG_SIGNATURE, is_complete, jpeg_size, unsupported_number_type
 from src.data.picture_sizes import stored_size
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # colour types of the PNG header
@@ -22,11 +22,11 @@ COLOR_TYPES = {RGB: "3-channel (RGB)", PALETTE: "palette (indexed)", GREY_ALPHA:
 DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
 NO_IMAGE = "damaged, or not an image OpenCV can decode"
 HEADER_BYTES = 33  # signature and the IHDR chunk
-LARGEST_FILE = 1 << 32  # bytes, as many as a TIFF can have
+LARGEST_FILE = 1 << 32  # bytes, the limit of TIFF
 
 
 class PngHeader(NamedTuple):
-    """What the first bytes of a PNG say; sizes in pixels, depth in bits a channel."""
+    """The header of a PNG; sizes in pixels, depth in bits per channel."""
 
     height: int
     width: int
@@ -40,7 +40,7 @@ class PngHeader(NamedTuple):
 
 
 def parse_png_header(data: bytes) -> PngHeader | None:
-    """Read the header from the first bytes of a file; None if it is no PNG."""
+    """Read the header from the first bytes of a file; None if it is not a PNG."""
     if not data.startswith(PNG_SIGNATURE) or len(data) < HEADER_BYTES or data[12:16] != b"IHDR":
         return None
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
@@ -48,7 +48,7 @@ def parse_png_header(data: bytes) -> PngHeader | None:
 
 
 def read_png_header(path: str) -> PngHeader | None:
-    """Read the header of a file without decoding it; None if it is no PNG.
+    """Read the header of a file without decoding it; None if it is not a PNG.
 
     Raises:
         DataError: the file is missing, cannot be read, or ends too early.
@@ -67,7 +67,7 @@ def read_png_header(path: str) -> PngHeader | None:
 
 
 def read_jpeg_size(path: str) -> tuple[int, int] | None:
-    """Return height and width of a JPEG as it is stored, without decoding it; None if it is none.
+    """Return height and width of a JPEG as stored, without decoding it; None for other files.
 
     Raises:
         DataError: the file is missing, cannot be read, or ends too early.
@@ -84,11 +84,11 @@ def read_image(path: str, *, turned: bool = True, max_pixels: int = MAX_PIXELS) 
 
     Args:
         path: the file.
-        turned: obey a camera's orientation tag; False leaves the picture as it is stored.
-        max_pixels: height times width that it may have.
+        turned: apply a camera's orientation tag; False leaves the picture as it is stored.
+        max_pixels: limit on height times width.
 
     Raises:
-        DataError: the file is missing, damaged, incomplete, no image, too large, or has 16 bits a channel.
+        DataError: the file is missing, damaged, incomplete, not an image, too large, or has 16 bits per channel.
     """
     data = read_bytes(path)
     check_pixels(path, stored_size(data), max_pixels)
@@ -106,15 +106,15 @@ def read_image(path: str, *, turned: bool = True, max_pixels: int = MAX_PIXELS) 
 def read_label(
     path: str, decode_as: Callable[[str, bytes], np.ndarray] | None = None, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Read the values of an 8-bit greyscale PNG as (H, W) uint8, as they are stored: no tag ever turns a label.
+    """Read the values of an 8-bit greyscale PNG as (H, W) uint8 as stored; orientation tags do not turn labels.
 
     Args:
         path: the file.
         decode_as: decodes files of another kind, called with path and bytes.
-        max_pixels: height times width that it may have.
+        max_pixels: limit on height times width.
 
     Raises:
-        DataError: the file is missing, damaged, incomplete, too large, or no such PNG.
+        DataError: the file is missing, damaged, incomplete, too large, or not such a PNG.
     """
     data = read_bytes(path)
     check_pixels(path, stored_size(data), max_pixels)
@@ -122,33 +122,33 @@ def read_label(
 
 
 def decode_label(path: str, data: bytes) -> np.ndarray:
-    """Decode the bytes of a label file as `read_label` does; `path` is what errors call it."""
+    """Decode the bytes of a label file as `read_label` does; `path` is its name in errors."""
     check_label_header(path, parse_png_header(data))
     return decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def check_pixels(path: str, size: tuple[int, int] | None, max_pixels: int) -> None:
-    """Refuse a picture of the height and width `size` that has more pixels; one that does not tell its size passes."""
+    """Raise a DataError if a picture of (height, width) `size` has more than `max_pixels`; None passes."""
     if size is None:
         return
     shown = "{}x{} pixels (height x width)".format(*size)
     if 0 in size:
-        raise DataError(f"{path}: damaged, its header tells of {shown}")
+        raise DataError(f"{path}: damaged, its header says {shown}")
     if size[0] * size[1] > max_pixels:
         raise DataError(f"{path}: {shown}, more than data.max_pixels={max_pixels}; cut it into parts, or raise the key")
 
 
 def check_image_header(path: str, header: PngHeader) -> None:
-    """Refuse 16 bits a channel: they would be cut to 8 without a word. What is no PNG is damaged."""
+    """Raise a DataError for 16 bits per channel, which would silently be cut to 8, and for invalid headers."""
     if header.depth not in DEPTHS.get(header.color_type, ()):
         shown = f"colour type {header.color_type} with {header.depth} bits a channel"
-        raise DataError(f"{path}: damaged, its header tells of {shown}")
+        raise DataError(f"{path}: damaged, its header says {shown}")
     if header.depth == 16:
         raise DataError(f"{path}: 16-bit image; save it with 8 bits a channel")
 
 
 def check_label_header(path: str, header: PngHeader | None) -> None:
-    """Refuse everything but 8-bit greyscale PNG, saying what the file is instead."""
+    """Raise a DataError for everything but 8-bit greyscale PNG, saying what the file is instead."""
     if header is None:
         raise DataError(
             f"{path}: {other_kind(path)}not a PNG; labels must be 8-bit greyscale PNG (JPEG would alter the ids)"
@@ -169,24 +169,24 @@ def check_label_header(path: str, header: PngHeader | None) -> None:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file, and never wait: what was a file a moment ago may be a pipe now; some below /proc wait as well."""
+    """Open a file without blocking: it may have become a pipe since it was checked; some in /proc block as well."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _open(path: str) -> BinaryIO:
     kind = special_kind(path)
     if kind:
-        raise DataError(f"{path}: is {kind}, no regular file; put the picture itself there")
+        raise DataError(f"{path}: is {kind}, not a regular file; put the picture itself there")
     try:
         return open(path, "rb", opener=_open_at_once)  # noqa: PTH123 - pathlib takes no opener
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file") from err
-    except (OSError, ValueError) as err:  # ValueError: no file can be called so
+    except (OSError, ValueError) as err:  # ValueError: not a valid file name
         raise DataError(f"{path}: {name_problem(path) or getattr(err, 'strerror', None) or err}") from err
 
 
 def read_bytes(path: str, size: int = -1) -> bytes:
-    """Return the first `size` bytes of a file, or all; Python opens any name, cv2.imread not every one.
+    """Return the first `size` bytes of a file, or all; used because cv2.imread does not open every file name.
 
     Raises:
         DataError: the file is missing, empty, larger than a picture can be, or cannot be read.
@@ -204,10 +204,10 @@ def read_bytes(path: str, size: int = -1) -> bytes:
 
 
 def decode(path: str, data: bytes, flags: int) -> np.ndarray:
-    """Decode the bytes of a file with OpenCV's `flags`; `path` is what errors call it.
+    """Decode the bytes of a file with OpenCV's `flags`; `path` is its name in errors.
 
     Raises:
-        DataError: they are damaged, incomplete, or no image.
+        DataError: the bytes are damaged, incomplete, or not an image.
     """
     require_complete(path, data)
     try:
@@ -215,24 +215,24 @@ def decode(path: str, data: bytes, flags: int) -> np.ndarray:
     except cv2.error as err:
         raise DataError(f"{path}: OpenCV cannot decode it: {err.err}") from err
     if array is None:
-        raise DataError(f"{path}: {no_image(data)}")
+        raise DataError(f"{path}: {undecodable_reason(data)}")
     return array
 
 
 def other_kind(path: str) -> str:
-    """Return what a file is by its content, as the beginning of what is said of it; "" if that is not known."""
+    """Return the kind of a file as the beginning of a message, "is KIND, "; "" if it is not known."""
     kind = kind_of_file(path)
     return f"is {kind.name}, " if kind else ""
 
 
-def no_image(data: bytes) -> str:
-    """Return what a file is that OpenCV cannot decode, and the way out."""
-    if numbers := odd_numbers(data):
+def undecodable_reason(data: bytes) -> str:
+    """Return why OpenCV cannot decode the bytes of a file, and what to do."""
+    if numbers := unsupported_number_type(data):
         return f"is a TIFF with {numbers}; save it with 8 bits a channel"
     kind = kind_of(data[:HEAD])
     if kind is None or kind.name in PICTURES:
         return NO_IMAGE
-    return f"is {kind.name}, not an image that OpenCV {cv2.__version__} can decode; {kind.way_out}"
+    return f"is {kind.name}, not an image that OpenCV {cv2.__version__} can decode; {kind.advice}"
 
 
 def _require_content(path: str, data: bytes) -> None:
@@ -241,6 +241,6 @@ def _require_content(path: str, data: bytes) -> None:
 
 
 def require_complete(path: str, data: bytes) -> None:
-    """Raise a DataError that names the file if it ends too early."""
+    """Raise a DataError that names the file if it is truncated."""
     if not is_complete(data):
         raise DataError(f"{path}: the file is incomplete (truncated); copy or download it again")

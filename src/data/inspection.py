@@ -1,4 +1,4 @@
-"""A data set read from end to end: what it consists of, and everything that is wrong with it. Needs no MindSpore."""
+"""Inspecting a whole data set: its content, and everything that is wrong with it. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from src.data.prefetch import map_ahead, usable_workers
 
 MISSING, UNREADABLE, VALUES, SIZES, LIST = "missing", "unreadable", "values", "sizes", "list"
 ORIENTATION, TWICE, SHARED, IGNORED = "orientation", "twice", "shared", "ignored"
-# One of each kind, many of it.
+# Singular and plural of each kind.
 KINDS = {
     MISSING: ("missing file", "missing files"),
     UNREADABLE: ("unreadable file", "unreadable files"),
@@ -42,7 +42,7 @@ WEIGHT_SOURCE = "ENet: Paszke et al. 2016, arXiv:1606.02147"
 
 
 class Problem(NamedTuple):
-    """Something that is wrong: one of KINDS, the file, and a line that names it and says what is the matter."""
+    """A problem: one of KINDS, the file, and a line that names the file and describes the problem."""
 
     kind: str
     path: str
@@ -51,34 +51,34 @@ class Problem(NamedTuple):
 
 
 class PairFacts(NamedTuple):
-    """What one pair of image and label holds."""
+    """Facts about one pair of image and label."""
 
     size: tuple[int, int] | None  # height and width of the image; None if it cannot be read
-    counts: np.ndarray | None  # (256,) int64: pixels of each value in the label's file; None as well
+    counts: np.ndarray | None  # (256,) int64: pixels of each value in the label's file; None likewise
     problems: tuple[Problem, ...]
     label_path: str | None = None
     content: bytes = b""  # digest of image and label; empty if one of them cannot be read
 
 
 class SplitFacts:
-    """What a split holds, summed over its pairs.
+    """Facts about a split, summed over its pairs.
 
     Args:
-        coding: what the values in the labels mean.
+        coding: the meaning of the labels' values.
     """
 
     def __init__(self, coding: LabelCoding) -> None:
         self.coding = coding
         self.pairs = 0
-        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images that can be read: (height, width)
-        self.values = np.zeros(256, np.int64)  # pixels of each value as it stands in the files
-        self.pixels = np.zeros(coding.num_classes, np.int64)  # of each class, over every label that can be read
-        self.images = np.zeros(coding.num_classes, np.int64)  # how many labels hold the class
+        self.sizes: Counter[tuple[int, int]] = Counter()  # (height, width) of the readable images
+        self.values = np.zeros(256, np.int64)  # pixels of each value in the files
+        self.pixels = np.zeros(coding.num_classes, np.int64)  # of each class, in all readable labels
+        self.images = np.zeros(coding.num_classes, np.int64)  # number of labels with each class
         self.ignored = 0  # pixels
-        self.invalid = 0  # pixels whose value means nothing
+        self.invalid = 0  # pixels with invalid values
         self.problems: list[Problem] = []
-        self.empty_labels: list[str] = []  # of which every pixel is ignored
-        self.remarks: list[str] = []  # on what may be meant so
+        self.empty_labels: list[str] = []  # labels with ignored pixels only
+        self.remarks: list[str] = []  # on oddities that may be intended
 
     def add(self, facts: PairFacts) -> None:
         """Add one pair."""
@@ -115,12 +115,12 @@ class SplitFacts:
 def inspect_split(
     samples: Samples, coding: LabelCoding, workers: int, max_pixels: int = MAX_PIXELS
 ) -> Iterator[PairFacts]:
-    """Read every file of a split in threads and yield what each pair holds, in the order of the list.
+    """Read every file of a split in threads and yield the facts about each pair, in the order of the list.
 
-    A few pairs are in memory at a time, however many there are. One that is listed several times is read once.
+    Only a few pairs are in memory at a time. A pair that is listed several times is read once.
     """
     times = Counter(samples)
-    kept: dict[tuple[str, str | None], PairFacts] = {}  # of pairs that come again
+    kept: dict[tuple[str, str | None], PairFacts] = {}  # of pairs that are listed again
     with DecoderReports() as reports:
         inspect = partial(inspect_pair, coding=coding, reports=reports, max_pixels=max_pixels)
         ahead = map_ahead(inspect, times, usable_workers(workers, len(times)))  # in the order of the list
@@ -135,7 +135,7 @@ def inspect_split(
 def inspect_pair(
     paths: tuple[str, str | None], coding: LabelCoding, reports: DecoderReports, max_pixels: int = MAX_PIXELS
 ) -> PairFacts:
-    """Decode an image and its label, and tell everything that is wrong with them."""
+    """Decode an image and its label; return the facts and all problems."""
     image_path, label_path = paths
     problems: list[Problem] = []
     image = label = None
@@ -148,7 +148,7 @@ def inspect_pair(
     if label is None or label_path is None:
         return PairFacts(None if image is None else size_of(image), None, tuple(problems))
     counts = np.bincount(label.ravel(), minlength=256)
-    with _collect(problems, VALUES, label_path, tuple(coding.as_stored(impossible_values(counts, coding)))):
+    with _collect(problems, VALUES, label_path, tuple(coding.literal_values(impossible_values(counts, coding)))):
         coding.check(label, label_path)
     if image is None:
         return PairFacts(None, counts, tuple(problems), label_path)
@@ -162,7 +162,7 @@ def _check_alignment(
     """Compare an image, turned by its tag to `size`, with its label; return the size at which it is used."""
     image_tag, label_tag = orientation_of(image_path), orientation_of(label_path)
     if image_tag == label_tag and image_tag in TRANSPOSED:
-        size = size[::-1]  # it is not turned then, see `read_aligned`
+        size = size[::-1]  # then it is not turned, see `read_aligned`
     with _collect(problems, SIZES, label_path):
         check_same_size(image_path, size, label_path, label_size)
         doubt = orientation_doubt(image_path, image_tag, label_path, label_tag, label_size)
@@ -178,7 +178,7 @@ def _digest(image: np.ndarray, label: np.ndarray) -> bytes:
 
 
 def impossible_values(counts: np.ndarray, coding: LabelCoding) -> list[int]:
-    """Return the values that occur and mean nothing, sorted; `counts` (256,) are the pixels of each value."""
+    """Return the invalid values that occur, sorted; `counts` (256,) are the pixels of each value."""
     return coding.invalid_values(np.flatnonzero(counts))
 
 

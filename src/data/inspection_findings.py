@@ -1,4 +1,4 @@
-"""What no single pair tells: pairs that repeat others, labels without a class, classes without a label."""
+"""Findings across pairs: repeated pairs, labels without a class, classes that no label has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from src.data.repetitions import Repetitions
 
 
 class Findings:
-    """Looks at the pairs of all splits, one split after the other, and adds to what is known of each."""
+    """Examines the pairs of all splits, one split after the other, and adds findings to the facts about each."""
 
     def __init__(self) -> None:
         self._repetitions = Repetitions()
@@ -20,13 +20,13 @@ class Findings:
         found = self._repetitions.find(split, path, facts.content)
         if found is None:
             return
-        if found.before == split and found.other != path:  # a street at a standstill looks like that, too
+        if found.before == split and found.other != path:  # also happens while the car stands still
             total.remarks.append(found.line())
         else:
             total.problems.append(Problem(TWICE if found.before == split else SHARED, path, found.line()))
 
     def add_split(self, split: str, total: SplitFacts, dataset_dir: str, names: Sequence[str]) -> None:
-        """Add what the `total` of a split says, once all of its pairs are there."""
+        """Add the findings about a whole split to its `total`, after all of its pairs."""
         if total.values.any() and not total.pixels.any():
             line = f"{dataset_dir}: no label of the {split} split holds a class, every pixel is ignored"
             total.problems.append(Problem(IGNORED, dataset_dir, line))
@@ -42,7 +42,7 @@ class Findings:
 
 
 def count_remarks(remarks: int) -> str:
-    """Return the last line where no file is faulty."""
+    """Return the last line of a report without faulty files."""
     if not remarks:
         return "no problems"
     return f"no faulty file; {remarks} remark{'s' if remarks > 1 else ''} above"

@@ -1,4 +1,4 @@
-"""What an inspection of a data set found, as text and as a tree for JSON. Needs no MindSpore."""
+"""The report of a data set's inspection, as text and as JSON values. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split_lines(split: str, facts: SplitFacts, names: Sequence[str]) -> list[str
 
 
 def map_lines(facts: SplitFacts, names: Sequence[str]) -> list[str]:
-    """Return a table of what the configured map makes of the values in label files; nothing without a map."""
+    """Return a table of how the configured map translates the values in label files; empty without a map."""
     rows = _map_rows(facts)
     if not rows:
         return []
@@ -60,7 +60,7 @@ def _sizes(facts: SplitFacts) -> str:
 
 
 def weight_lines(facts: SplitFacts) -> list[str]:
-    """Return the lines that propose class weights, the last of them an override to paste; nothing without pixels."""
+    """Return the lines that propose class weights, the last of them an override to paste; empty without pixels."""
     if not facts.pixels.any():
         return []
     weights = ",".join(f"{weight:.4f}" for weight in class_weights(facts.shares()))
@@ -72,10 +72,10 @@ def weight_lines(facts: SplitFacts) -> list[str]:
     ]
 
 
-def report_tree(
+def report_as_json(
     config: schema.Config, names: Sequence[str], splits: Mapping[str, SplitFacts], problems: Mapping[str, list[Problem]]
 ) -> dict:
-    """Return everything that was found as mappings and lists; `splits` has what could be listed, by name."""
+    """Return the whole report as mappings and lists; `splits` has the splits that could be listed, by name."""
     train = splits.get("train")
     weights = None
     if train is not None and train.pixels.any():

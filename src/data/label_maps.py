@@ -1,4 +1,4 @@
-"""Labels of one's own: files with ids or colours that the configuration maps to train ids. Needs no MindSpore."""
+"""Label files with ids or colours that the configuration maps to train ids. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _AS_STORED = cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class MappedIds(LabelCoding):
-    """Label files with ids of one's own: greyscale PNG of 8 bits, or the indices of a palette PNG.
+    """Label files with arbitrary ids: greyscale PNG of 8 bits, or the indices of a palette PNG.
 
     Args:
         train_ids: train id, or `ignore_label`, of each id that may occur.
         num_classes: number of classes.
-        ignore_label: train id of what is ignored.
+        ignore_label: train id of ignored pixels.
     """
 
     key = "data.label_ids"
@@ -67,14 +67,14 @@ class MappedIds(LabelCoding):
 
 
 class MappedColors(LabelCoding):
-    """Label files whose colours say what a pixel is: PNG of RGB, palette or grey, 8 bits a channel; no alpha is read.
+    """Label files with a colour per class: RGB, palette or grey PNG, 8 bits per channel; alpha is ignored.
 
-    The values of a label are the places of its colours in the map, counted from 1; 0 is a colour that is not there.
+    The values of a decoded label are the positions of its colours in the map, from 1; 0 is a colour not in the map.
 
     Args:
         train_ids: train id, or `ignore_label`, of each RGB colour that may occur; 255 colours at most.
         num_classes: number of classes.
-        ignore_label: train id of what is ignored.
+        ignore_label: train id of ignored pixels.
     """
 
     key = "data.label_colors"
@@ -86,7 +86,7 @@ class MappedColors(LabelCoding):
             for number, (color, train_id) in enumerate(train_ids.items(), start=1)
         }
         self.table = np.full(256, ignore_label, np.uint8)
-        self.numbers = np.zeros(1 << 24, np.uint8)  # by colour; untouched pages of it take no memory
+        self.numbers = np.zeros(1 << 24, np.uint8)  # by colour; its untouched pages take no memory
         for number, (color, train_id) in enumerate(train_ids.items(), start=1):
             self.table[number] = train_id
             self.numbers[color[0] << 16 | color[1] << 8 | color[2]] = number
@@ -111,7 +111,7 @@ class MappedColors(LabelCoding):
     def invalid_values(self, label: np.ndarray) -> list[int]:
         return [] if np.all(label) else [0]
 
-    def as_stored(self, values: Sequence[int]) -> list[int]:
+    def literal_values(self, values: Sequence[int]) -> list[int]:
         return []
 
     def check(self, label: np.ndarray, path: str) -> None:
@@ -125,7 +125,7 @@ class MappedColors(LabelCoding):
 
 
 def label_coding(data: schema.Data, num_classes: int) -> LabelCoding:
-    """Return what the values in the label files of the configured data set mean."""
+    """Return the coding of the configured data set's label files."""
     if data.label_ids is not None:
         return MappedIds(parse_ids(data.label_ids, num_classes, data.ignore_label), num_classes, data.ignore_label)
     if data.label_colors is not None:
@@ -135,10 +135,10 @@ def label_coding(data: schema.Data, num_classes: int) -> LabelCoding:
 
 
 def file_values(config: schema.Config) -> np.ndarray:
-    """Return a (256,) uint8 table from train ids to what stands for them in label files with ids.
+    """Return a (256,) uint8 table from train ids to the raw ids in label files.
 
-    Of several raw ids of a class it is the first in the map. Where a class has none, and where files have colours, the
-    train ids stand for themselves.
+    Of several raw ids of a class the first in the map is used. Classes without one, and all classes of files with
+    colours, keep their train ids.
     """
     data = config.data
     if data.label_ids is None:
@@ -152,10 +152,10 @@ def file_values(config: schema.Config) -> np.ndarray:
 
 
 def decode_indices(path: str, data: bytes) -> np.ndarray:
-    """Return the indices in the bytes of a palette PNG, (H, W) uint8; `path` is what errors call it.
+    """Return the indices in the bytes of a palette PNG, (H, W) uint8; `path` is its name in errors.
 
-    OpenCV looks colours up. It is shown the same pixels without palette, as grey levels, which it scales to 0..255
-    where they have fewer than 8 bits.
+    OpenCV would replace indices by colours. It gets the same pixels as a greyscale PNG, whose levels it scales to
+    0..255 if they have fewer than 8 bits.
 
     Raises:
         DataError: the bytes are damaged or incomplete.

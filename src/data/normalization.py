@@ -1,4 +1,4 @@
-"""How pictures are normalised: whether the numbers fit their scale, and whether two ways to do it are the same."""
+"""Checking normalisations: whether mean and deviation fit the scale of the values, and whether two are equivalent."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ KEYS = {"mean", "std", "is_scale"}
 
 
 def scale_problems(mean: Sequence[float], std: Sequence[float], *, is_scale: bool) -> list[str]:
-    """Return what is wrong where mean and standard deviation cannot be those of the values they are applied to.
+    """Return a problem if mean and standard deviation cannot be those of the values that they are applied to.
 
-    Values of 0..1 have no mean and no deviation above 1. Those of 0..255 have no deviation below 1, a grey level, nor
-    a mean that is above 0 but not above 1; (0, 0, 0) and (1, 1, 1) leave them as they are.
+    Values in 0..1 cannot have a mean or deviation above 1. Values in 0..255 cannot have a deviation below 1, a grey
+    level, or a mean above 0 and up to 1; mean (0, 0, 0) and deviation (1, 1, 1) are allowed, as they change nothing.
 
     Args:
-        mean: of R, G and B.
-        std: likewise.
+        mean: mean of R, G and B.
+        std: standard deviation of R, G and B.
         is_scale: whether values are divided by 255 first.
     """
     if is_scale:
@@ -38,13 +38,13 @@ def scale_problems(mean: Sequence[float], std: Sequence[float], *, is_scale: boo
     shown = [f"{name} {list(values)}" for name, values in (("mean", mean), ("std", std)) if wrong[name]]
     if not shown:
         return []
-    way_out = f"{change} it" if len(shown) == 1 else f"set is_scale {not is_scale}, or {change} them"
+    advice = f"{change} it" if len(shown) == 1 else f"set is_scale {not is_scale}, or {change} them"
     verb = "is" if len(shown) == 1 else "are"
-    return [f"is_scale: {' and '.join(shown)} {verb} of values {what}: {way_out} by 255"]
+    return [f"is_scale: {' and '.join(shown)} {verb} of values {what}: {advice} by 255"]
 
 
 def normalization_of(transforms: Iterable[object]) -> Any:
-    """Return the Normalize of a list of item transforms, which always has one."""
+    """Return the Normalize in a list of item transforms, which always has one."""
     return next(transform for transform in transforms if type(transform).__name__ == "Normalize")
 
 
@@ -62,14 +62,14 @@ def _levels(settings: Mapping[str, Any]) -> np.ndarray:
 
 
 def same_normalization(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two Normalize, as mappings of their arguments, do the same to a picture."""
+    """Return whether two Normalize transforms, given by their arguments, have the same effect on a picture."""
     if not (one.keys() >= KEYS and other.keys() >= KEYS):
         return False
     return bool(np.allclose(_levels(one), _levels(other), rtol=0, atol=TOLERANCE))
 
 
 def likely_cause(used: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
-    """Return why pictures may be normalised otherwise than in training."""
+    """Return the likely reason why pictures are normalised differently from training."""
     if not trained.keys() >= KEYS:
         return "written by another program"
     ours, theirs = _levels(used), _levels(trained)
@@ -82,7 +82,7 @@ def likely_cause(used: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
 
 
 def difference(used: Mapping[str, Any], trained: Mapping[str, Any], where: str) -> str:
-    """Return how the normalisation at the place `where` differs from that of a training, why, and the way out."""
+    """Return how the normalisation at the key `where` differs from that of a training, with likely cause and remedy."""
     if same_normalization(used, trained) or not trained.keys() >= KEYS:
         return ""
     shown = ", ".join(
@@ -101,7 +101,7 @@ def _show(value: Any) -> str:
 
 
 def warn_of_two_normalizations(data: schema.Data) -> None:
-    """Warn where evaluation pictures are normalised otherwise than training pictures."""
+    """Warn if evaluation pictures are normalised differently from training pictures."""
     trained, used = (
         dataclasses.asdict(normalization_of(part.item_transforms))
         for part in (data.train_transforms, data.eval_transforms)

@@ -1,4 +1,4 @@
-"""Which way up a picture and its label are: a camera's tag turns pictures, and nothing turns labels."""
+"""Orientation of pictures and labels: a camera's tag turns pictures, but never labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from src.data.containers import UPRIGHT, orientation
 from src.data.image_files import check_pixels, decode_label, read_bytes, read_image
 from src.data.picture_sizes import stored_size
 
-HEAD_BYTES = 1 << 16  # where the tag stands, unless a program added it at the end of a PNG
+HEAD_BYTES = 1 << 16  # in which the tag is, unless a program added it at the end of a PNG
 TRANSPOSED = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 
@@ -21,16 +21,16 @@ def read_aligned(
     decode_as: Callable[[str, bytes], np.ndarray] = decode_label,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image as `read_image` does and the label of its pixels, if it has one, as `read_label` does.
+    """Read an image as `read_image` does and its label, if it has one, as `read_label` does.
 
-    Where both carry the same orientation tag they were stored alike: the image is not turned then, either. `decode_as`
-    decodes labels of other kinds, called with path and bytes; `max_pixels` is what either may have.
+    If both have the same orientation tag, they were stored alike, and the image is not turned either. `decode_as`
+    decodes labels of other kinds, called with path and bytes; `max_pixels` limits both files.
 
     Returns:
         Image (H, W, 3) uint8 RGB, label (h, w) uint8 or None.
 
     Raises:
-        DataError: as these two.
+        DataError: as for these functions.
     """
     image = read_image(image_path, max_pixels=max_pixels)
     if label_path is None:
@@ -45,7 +45,7 @@ def read_aligned(
 
 
 def orientation_of(path: str, size: int = -1) -> int:
-    """Return the orientation 1..8 that the first `size` bytes (default: all) of a PNG or JPEG tell, 1 for upright.
+    """Return the orientation 1..8 in the first `size` bytes (default: all) of a PNG or JPEG, 1 for upright.
 
     Raises:
         DataError: the file is missing, empty, or cannot be read.
@@ -61,9 +61,9 @@ def aligned_size(size: tuple[int, int], image_tag: int, label_tag: int) -> tuple
 def orientation_doubt(
     image_path: str, image_tag: int, label_path: str, label_tag: int, label_size: tuple[int, int]
 ) -> str:
-    """Return why the pixels of a label may not be those of its image, though the sizes agree; "" if nothing says so.
+    """Return why a label may not match its image although their sizes agree; "" if nothing suggests that.
 
-    A quarter turn of a picture that is not square needs no word: the sizes tell how the label was made.
+    A quarter turn of a picture that is not square is not doubtful: the sizes show how the label was made.
     """
     if image_tag == label_tag or (label_tag == UPRIGHT and image_tag in TRANSPOSED and label_size[0] != label_size[1]):
         return ""

@@ -1,4 +1,4 @@
-"""How large a picture is, by the first words of its file: known before a decoder takes memory for it."""
+"""Reading the size of a picture from its header, before a decoder allocates memory for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PNM = re.compile(rb"P[1-6Ff]" + _GAP + rb"(?P<width>\d{1,10})" + _GAP + rb"(?P<
 _PAM = re.compile(rb"(?=[^\0]{0,1000}?\nWIDTH (?P<width>\d{1,10}))(?=[^\0]{0,1000}?\nHEIGHT (?P<height>\d{1,10}))")
 _RADIANCE = re.compile(rb"[^\0]{0,1000}?\n\n[-+]Y (?P<height>\d{1,10}) [-+]X (?P<width>\d{1,10})\n")
 _WIDTH, _HEIGHT = 256, 257  # tags of a TIFF
-_ENTRIES = 1 << 16  # of a directory; one that promises more is damaged
-_TYPES = {3: "H", 4: "I", 16: "Q"}  # of the values of these tags
-_BOXES = 1 << 12  # bytes in which JPEG 2000 and AVIF have the box that tells
+_ENTRIES = 1 << 16  # of a directory; a larger count means damage
+_TYPES = {3: "H", 4: "I", 16: "Q"}  # types of these tags' values
+_BOXES = 1 << 12  # first bytes, in which JPEG 2000 and AVIF have the box with the size
 
 
 def size_of(picture: np.ndarray) -> Size:
@@ -28,21 +28,21 @@ def size_of(picture: np.ndarray) -> Size:
 
 
 def stored_size(data: bytes) -> Size | None:
-    """Return height and width that a file tells of its picture, as it is stored; None if it tells none.
+    """Return height and width in the header of a picture, as stored; None if there is none.
 
-    Known are PNG, JPEG, BMP, GIF, WebP, TIFF (its first picture), PNM, PAM, PFM, Radiance HDR, Sun raster, JPEG 2000
-    and AVIF. Whether the rest of the file keeps the promise is not looked at.
+    Supports PNG, JPEG, BMP, GIF, WebP, TIFF (its first picture), PNM, PAM, PFM, Radiance HDR, Sun raster, JPEG 2000 and
+    AVIF. The rest of the file is not checked.
     """
     for signature, read in _READERS:
         if data.startswith(signature):
             try:
                 return read(data)
-            except (struct.error, OverflowError):  # it ends too early, or sends to a place that no file has
+            except (struct.error, OverflowError):  # truncated, or with an impossible offset
                 return None
     return None
 
 
-def _at(form: str, offset: int, *, turned: bool = False) -> Callable[[bytes], Size | None]:
+def _numbers_at(form: str, offset: int, *, turned: bool = False) -> Callable[[bytes], Size | None]:
     """Make a reader of two numbers at an offset: width and height, or, `turned`, height and width."""
 
     def read(data: bytes) -> Size:
@@ -54,7 +54,7 @@ def _at(form: str, offset: int, *, turned: bool = False) -> Callable[[bytes], Si
 
 def _bmp(data: bytes) -> Size | None:
     (header,) = struct.unpack_from("<I", data, 14)
-    return _at("<HH" if header == 12 else "<ii", 18)(data)
+    return _numbers_at("<HH" if header == 12 else "<ii", 18)(data)
 
 
 def _webp(data: bytes) -> Size | None:
@@ -84,8 +84,8 @@ def _tiff(data: bytes) -> Size | None:
     return (found[_HEIGHT], found[_WIDTH]) if len(found) == 2 else None
 
 
-def _in_words(form: re.Pattern) -> Callable[[bytes], Size | None]:
-    """Make a reader of a head that is text."""
+def _text_header(form: re.Pattern) -> Callable[[bytes], Size | None]:
+    """Make a reader of a header that is text."""
 
     def read(data: bytes) -> Size | None:
         match = form.match(data)
@@ -95,11 +95,11 @@ def _in_words(form: re.Pattern) -> Callable[[bytes], Size | None]:
 
 
 def _box(name: bytes, distance: int, *, turned: bool) -> Callable[[bytes], Size | None]:
-    """Make a reader of the two numbers `distance` bytes behind the name of a box."""
+    """Make a reader of the two numbers `distance` bytes after the name of a box."""
 
     def read(data: bytes) -> Size | None:
         found = data.find(name, 0, _BOXES)
-        return _at(">II", found + len(name) + distance, turned=turned)(data) if found >= 0 else None
+        return _numbers_at(">II", found + len(name) + distance, turned=turned)(data) if found >= 0 else None
 
     return read
 
@@ -109,20 +109,20 @@ def _iso(data: bytes) -> Size | None:
 
 
 _READERS = (
-    (PNG_SIGNATURE, _at(">II", 16)),
+    (PNG_SIGNATURE, _numbers_at(">II", 16)),
     (JPEG_SIGNATURE, jpeg_size),
     (b"BM", _bmp),
-    (b"GIF8", _at("<HH", 6)),
+    (b"GIF8", _numbers_at("<HH", 6)),
     (b"RIFF", _webp),
     (b"II*\0", _tiff),
     (b"MM\0*", _tiff),
     (b"II+\0", _tiff),
     (b"MM\0+", _tiff),
-    (b"P7", _in_words(_PAM)),
-    (b"P", _in_words(_PNM)),
-    (b"#?", _in_words(_RADIANCE)),
-    (b"\x59\xa6\x6a\x95", _at(">II", 4)),  # Sun raster
+    (b"P7", _text_header(_PAM)),
+    (b"P", _text_header(_PNM)),
+    (b"#?", _text_header(_RADIANCE)),
+    (b"\x59\xa6\x6a\x95", _numbers_at(">II", 4)),  # Sun raster
     (b"\0\0\0\x0cjP  ", _box(b"ihdr", 0, turned=True)),
-    (b"\xff\x4f\xff\x51", _at(">II", 8)),  # the bare code of JPEG 2000
+    (b"\xff\x4f\xff\x51", _numbers_at(">II", 8)),  # the bare codestream of JPEG 2000
     (b"\0\0\0", _iso),
 )

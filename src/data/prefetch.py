@@ -1,8 +1,8 @@
-"""Read ahead in threads.
+"""Reading ahead in threads.
 
-Threads, not processes: decoding and resizing happen inside OpenCV, which lets go of the interpreter lock, and so does
-MindSpore while a step runs. MindSpore's worker processes took a third more CPU time an image when measured, for copies
-through shared memory, and they need a large /dev/shm and the fork of a process that may hold a device already.
+Threads, not processes: decoding and resizing run inside OpenCV, which releases the interpreter lock, as MindSpore does
+while a step runs. MindSpore's worker processes took a third more CPU time per image when measured, for copies through
+shared memory, and they need a large /dev/shm and the fork of a process that may hold a device already.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Result = TypeVar("Result")
 
 
 def usable_workers(requested: int, num_items: int, ranks_on_host: int = 1) -> int:
-    """Cut a number of workers to this rank's share of the cores and to the number of items; at least 1."""
+    """Limit a number of workers to this rank's share of the cores and to the number of items; at least 1."""
     return max(1, min(requested, usable_cores() // ranks_on_host, num_items))
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for all `items`, in their order, computed by `workers` threads ahead of time.
 
-    At most twice as many results as there are workers wait to be taken. An exception of `function` is raised where its
-    result is due. Closing the iterator drops what has not begun.
+    At most two results per worker are pending. An exception of `function` is raised in place of its result. Closing the
+    iterator drops calls that have not begun.
     """
-    cv2.setNumThreads(0)  # the samples run in parallel; threads inside each of them would only compete
+    cv2.setNumThreads(0)  # samples are processed in parallel; threads within each would only compete
     executor = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
     pending: deque[Future] = deque()
     try:

@@ -1,4 +1,4 @@
-"""A look at the data set before training starts: minutes saved for every mistake that would surface hours later."""
+"""A quick check of the data set before training, for mistakes that would otherwise surface hours later."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from src.data.repetitions import repetitions
 from src.data.transforms.resize import Resize
 
 logger = logging.getLogger(__name__)
-SAMPLED_LABELS = 30  # a split, besides the first and the last, whose pixels are looked at
+SAMPLED_LABELS = 30  # labels of a split whose pixels are checked, besides the first and the last
 SHOWN_PROBLEMS = 10
 
 
 def preflight(
     data: schema.Data, *, num_classes: int, splits: Iterable[str], seed: int, labelled: bool = True
 ) -> dict[str, int]:
-    """Check the data set without decoding all of it, and log the number of pairs a split.
+    """Check the data set without decoding all of it, and log the number of pairs of each split.
 
-    Looked at are the existence, header and end of every file, the sizes of every pair, and the pixel values of the
-    first, the last and 30 labels a split, drawn with `seed`. JPEGs are decoded, as nothing else tells whether they are
-    whole. Not `labelled`: images alone are looked at. What is doubtful, but no mistake for certain, is warned of.
+    Checks existence, header and end of every file, the sizes of every pair, and the pixel values of the first, the last
+    and 30 labels per split, drawn with `seed`. JPEGs are decoded, as there is no other way to find out whether they are
+    intact. Without `labelled` only images are checked. Oddities that may be intended are logged as warnings.
 
     Returns:
         The number of pairs of each of the `splits`.
@@ -68,7 +68,7 @@ def preflight(
         problems += _problems_of_files(samples, coding, data, doubts)
         problems += _problems_of_values(samples, coding, data, seed)
         _warn(doubts.lines())
-    _refuse(list(dict.fromkeys(problems)))  # a bad label can be found twice
+    _refuse(list(dict.fromkeys(problems)))  # a bad label may be found twice
     _warn(_repetitions(lists))
     return {split: len(samples) for split, samples in lists.items()}
 
@@ -78,7 +78,7 @@ def _resize(data: schema.Data) -> Resize | None:
 
 
 def _repetitions(lists: dict[str, Samples]) -> list[str]:
-    """Return a line about the first pair that is listed twice, and how many there are."""
+    """Return a line about the first repeated pair, with the number of repeated pairs."""
     found = repetitions(lists)
     more = f" ({len(found) - 1} more like it)" if len(found) > 1 else ""
     return [found[0].line() + more] if found else []
@@ -97,7 +97,7 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 def _problems_of_files(samples: Samples, coding: LabelCoding, data: schema.Data, doubts: Doubts) -> list[str]:
-    """Check existence, headers and sizes of every pair; all missing files make one problem."""
+    """Check existence, headers and sizes of all pairs; missing files are reported as one problem."""
     missing = {pair: [path for path in pair if path and not Path(path).exists()] for pair in samples}
     incomplete = [paths[0] for paths in missing.values() if paths]
     with DecoderReports() as reports:
@@ -181,7 +181,7 @@ def _check_values(path: str, coding: LabelCoding, seen: np.ndarray, max_pixels: 
 
 
 def suspect_train_ids(values: Sequence[int]) -> str:
-    """Return a warning if labels that should hold Cityscapes label ids look like train ids, which are label ids too."""
+    """Return a warning if the values of labels, valid as Cityscapes label ids, look like train ids instead."""
     if values and all(value < len(CITYSCAPES.classes) or value == CITYSCAPES.void for value in values):
         return (
             "the labels hold only values from 0..18 and 255, none of the label ids 19..33 (sky, person, car, "

@@ -1,4 +1,4 @@
-"""Pairs that are there more than once: in one split, where they count double, or in two, where scores mean nothing."""
+"""Finding pairs that occur more than once: in one split, where they count double, or in two, which spoils scores."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from src.data.cityscapes import Samples
 
 
 class Repetition(NamedTuple):
-    """A pair that was there before."""
+    """A pair that repeats an earlier one."""
 
     path: str  # of its image
     split: str
-    other: str  # image of the pair before: the same one, or one that holds the same
-    before: str  # split of that pair
+    other: str  # image of the earlier pair: the same file, or one with the same content
+    before: str  # split of the earlier pair
 
     def line(self) -> str:
-        """Return what is the matter, in a line that names the file."""
+        """Return a line that names the file and describes the repetition."""
         is_same = self.other == self.path
         if self.split == self.before:
             what = "is listed twice" if is_same else f"holds the same as {self.other}, label included"
@@ -34,10 +34,10 @@ class Repetitions:
         self._seen: dict[str | bytes, tuple[str, str]] = {}
 
     def find(self, split: str, path: str, content: bytes = b"") -> Repetition | None:
-        """Note a pair by the file of its image and, unless it is empty, by a digest of what image and label hold.
+        """Remember a pair by the path of its image and, unless it is empty, by a digest of image and label.
 
         Returns:
-            What it repeats, if anything.
+            The repetition of an earlier pair, if it is one.
         """
         keys = (os.path.realpath(path), content) if content else (os.path.realpath(path),)
         for key in keys:
@@ -48,7 +48,7 @@ class Repetitions:
 
 
 def repetitions(lists: Mapping[str, Samples]) -> list[Repetition]:
-    """Return what is listed more than once; `lists` has the pairs of each split by its name."""
+    """Return the pairs that are listed more than once; `lists` has the pairs of each split by its name."""
     seen = Repetitions()
     found = (seen.find(split, path) for split, samples in lists.items() for path in samples.images.tolist())
     return [repetition for repetition in found if repetition]

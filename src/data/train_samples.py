@@ -21,7 +21,7 @@ from src.state.data_wait import Feed
 
 
 def rank_positions(steps: range, batch_size: int, *, rank: int = 0, rank_size: int = 1) -> Iterator[int]:
-    """Yield the stream positions of one rank, `batch_size` for every step."""
+    """Yield the stream positions of one rank, `batch_size` per step."""
     for step in steps:
         first = (step * rank_size + rank) * batch_size
         yield from range(first, first + batch_size)
@@ -33,7 +33,7 @@ def draw_samples(positions: Iterable[int], num_samples: int, seed: int) -> Itera
     for position in positions:
         epoch, place = divmod(position, num_samples)
         if epoch != current:
-            # num_samples is no sample index, so no sample's augmentation shares this seed
+            # num_samples is not a sample index, so no sample's augmentation has this seed
             current, order = epoch, np.random.default_rng((seed, epoch, num_samples)).permutation(num_samples)
         yield epoch, int(order[place])
 
@@ -54,7 +54,7 @@ class TrainSamples:
         return len(self.samples)
 
     def read(self, epoch_and_index: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return image (3, H, W) float32 and train ids (H, W) uint8, the same ones whenever it is asked."""
+        """Return image (3, H, W) float32 and train ids (H, W) uint8, identical on every call."""
         epoch, index = epoch_and_index
         image, label = read_pair(*self.samples[index], self.coding, self.max_pixels)
         image, label = self.transforms(image, label, np.random.default_rng((self.seed, epoch, index)))
@@ -66,7 +66,7 @@ def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> T
     """Build the training samples that the data section of the configuration describes.
 
     Raises:
-        DataError: the data set is not there or its list is malformed.
+        DataError: the data set is missing or its list is malformed.
     """
     samples = list_samples(data.dataset_dir, "train", data.name)
     coding = label_coding(data, num_classes)
@@ -75,9 +75,9 @@ def create_train_samples(data: schema.Data, *, num_classes: int, seed: int) -> T
 
 
 class TrainBatches:
-    """The batches of `steps` for one rank; every iteration begins with the first of them.
+    """The batches of `steps` for one rank; every iteration starts with the first.
 
-    Yields image (N, 3, H, W) float32 and train ids (N, H, W) int32; `feed`, if there is one, notes when.
+    Yields image (N, 3, H, W) float32 and train ids (N, H, W) int32; `feed`, if given, records the times.
     """
 
     def __init__(
@@ -109,6 +109,6 @@ class TrainBatches:
         positions = rank_positions(self.steps, self.batch_size, rank=self.rank, rank_size=self.rank_size)
         order = draw_samples(positions, len(self.source), self.source.seed)
         pairs = map_ahead(self.source.read, order, self.workers)
-        for batch in zip(*[pairs] * self.batch_size):  # as many pairs at a time as make a batch
+        for batch in zip(*[pairs] * self.batch_size):  # groups of batch_size pairs
             images, labels = zip(*batch)
             yield np.stack(images), np.array(labels, np.int32)

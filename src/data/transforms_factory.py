@@ -1,4 +1,4 @@
-"""From the lists of transforms in the configuration to one call."""
+"""Composing the configured lists of transforms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Compose:
 
 
 def create_transforms(transforms: Sequence[Transform], ignore_label: int) -> Compose:
-    """Return the transforms in the order of the configuration; `ignore_label` fills in where one leaves it open."""
+    """Return the composed transforms, in order; `ignore_label` replaces None in transforms with such a field."""
     return Compose([_with_ignore_label(transform, ignore_label) for transform in transforms])
 
 

@@ -1,1 +1,1 @@
-"""Which process of its job this is, and how it talks to the others. Needs no MindSpore to be imported."""
+"""The process's place in its job and communication with the other ranks. Can be imported without MindSpore."""

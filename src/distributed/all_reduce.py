@@ -1,4 +1,4 @@
-"""The collective operation behind `Communicator`, which needs MindSpore only where there are several ranks."""
+"""The collective operation of `Communicator`, in a module of its own as it needs MindSpore."""
 
 from __future__ import annotations
 

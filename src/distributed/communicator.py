@@ -1,4 +1,4 @@
-"""What the ranks of a job tell each other outside the training step: sums, text, and "I am here"."""
+"""Communication between the ranks of a job outside the training step: sums, text, barriers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-_BITS = 16  # of a whole number in each float32 that is added up: exact for up to 256 ranks
+_BITS = 16  # bits of an integer that each summed float32 carries: exact for up to 256 ranks
 _TEXT_BYTES = 4096
 
 
 class Communicator:
-    """All ranks call the same methods in the same order; with a single rank nothing is sent.
+    """Collective operations; all ranks must call them in the same order. With a single rank nothing is sent.
 
     Args:
         rank: number of this process.
@@ -40,9 +40,9 @@ class Communicator:
         return values if self.rank_size == 1 else self._all_reduce(values)
 
     def sum_integers(self, values: ArrayLike) -> np.ndarray:
-        """Add up arrays of non-negative whole numbers below 2**63 exactly; int64.
+        """Add up arrays of non-negative integers below 2**63 exactly over all ranks; int64.
 
-        The CPU's all-reduce knows floats only, so the numbers travel in pieces of 16 bits.
+        The CPU's all-reduce supports floats only, so the numbers are sent in pieces of 16 bits.
         """
         values = np.asarray(values, np.int64)
         if self.rank_size == 1:
@@ -62,11 +62,11 @@ class Communicator:
         return int(self.all_gather(value).max())
 
     def barrier(self) -> None:
-        """Return when every rank has come this far."""
+        """Wait until every rank has reached this call."""
         self.sum_floats(np.zeros(1))
 
     def broadcast_text(self, text: str) -> str:
-        """Return the text that rank 0 gives, up to 4096 bytes of UTF-8."""
+        """Return the text of rank 0 on every rank, up to 4096 bytes of UTF-8."""
         data = np.frombuffer(text.encode(), np.uint8)
         if len(data) > _TEXT_BYTES:
             raise ValueError(f"text of {len(data)} bytes, at most {_TEXT_BYTES} can be sent")

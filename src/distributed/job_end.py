@@ -1,7 +1,7 @@
-"""How a process of a job on the CPU ends where the scheduler is this project's own: without MindSpore's farewell.
+"""Ending a process of a CPU job with this project's own scheduler without MindSpore's shutdown.
 
-That crashes once in some hundred times, with all results written: what the scheduler still sends meets a connection
-that is being taken down (segmentation fault in `Connection::ParseMessage`, seen in 2.8).
+MindSpore's shutdown crashes about once in some hundred runs, after all results are written: a message of the scheduler
+arrives on a connection that is being closed (segmentation fault in `Connection::ParseMessage`, seen in 2.8).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from src.base.claims import release_all
 _leave: list[Callable[[], None]] = []
 
 
-def leave_by(leave: Callable[[], None]) -> None:
-    """Let this process end at once after it has called `leave`, which is left out if it has failed."""
+def end_at_once_after(leave: Callable[[], None]) -> None:
+    """Make `end_process` call `leave`, unless the process failed, and then exit without MindSpore's shutdown."""
     _leave.append(leave)
 
 
 def end_process(code: int) -> NoReturn:
-    """End this process with an exit code, and release what it has claimed."""
+    """End this process with an exit code, and release its claims."""
     release_all()
     if not _leave:
         sys.exit(code)
@@ -34,7 +34,7 @@ def end_process(code: int) -> NoReturn:
 
 
 def end_at_once(code: int) -> NoReturn:
-    """End this process with an exit code and without anything else of MindSpore's or Python's farewell."""
+    """End this process with an exit code, without the shutdown code of MindSpore and Python."""
     release_all()
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Under mpirun on the CPU: a scheduler, started by rank 0, whose address the other ranks learn through MPI."""
+"""CPU jobs under mpirun: rank 0 starts a scheduler and sends its address to the other ranks through MPI."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import socket
 from collections.abc import Mapping
 
 from src.base.errors import UserError
-from src.distributed.job_end import leave_by
+from src.distributed.job_end import end_at_once_after
 from src.distributed.placement import Placement
 from src.distributed.scheduler import LOOPBACK, free_port, start_scheduler, stop_scheduler
 
 
 def meet(placement: Placement, environment: Mapping[str, str], answer_delay: float) -> dict[str, str]:
-    """Return the variables that make this rank a worker of the scheduler; rank 0 starts it first.
+    """Return the variables that make this rank a worker of the scheduler, which rank 0 starts first.
 
-    At its end rank 0 waits for the others, which need the scheduler. A rank that fails ends the job.
+    At its end rank 0 waits for the other ranks, which need the scheduler. A rank that fails ends the job.
 
     Args:
-        placement: which process of its job this is.
-        environment: this process's; MS_SCHED_HOST and MS_SCHED_PORT in it name the address of the scheduler.
-        answer_delay: seconds by which the scheduler's answers are held up.
+        placement: the process's place in its job.
+        environment: this process's variables; MS_SCHED_HOST and MS_SCHED_PORT may set the address of the scheduler.
+        answer_delay: seconds by which the scheduler's answers are delayed.
 
     Raises:
         UserError: mpi4py is missing, or other hosts cannot reach rank 0.
@@ -35,7 +35,7 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
         except UserError as err:
             told = str(err)
     told = MPI.COMM_WORLD.bcast(told, root=0)
-    # A rank that fails later must not wait for the others at its end; and with MPI in use MindSpore 2.0 cannot meet.
+    # A rank that fails later must not wait for the others at exit, and MindSpore 2.0 cannot connect with MPI in use.
     MPI.Finalize()
     if isinstance(told, str):
         raise UserError(told)
@@ -43,7 +43,7 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
     host, port, end_port = told
     if placement.rank:
         try:
-            leave_by(socket.create_connection((host, end_port)).close)
+            end_at_once_after(socket.create_connection((host, end_port)).close)
         except OSError as err:
             raise UserError(f"rank {placement.rank} cannot reach rank 0 on {host}: {err.strerror}") from err
     place = {"MS_NODE_ID": str(placement.rank), "MS_WORKER_NUM": str(placement.rank_size)}
@@ -51,7 +51,7 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
 
 
 def _start(placement: Placement, environment: Mapping[str, str], answer_delay: float) -> tuple[str, int, int]:
-    """Start the scheduler; return its host and port, and the port at which rank 0 waits for the end of the others."""
+    """Start the scheduler; return its host and port, and the port at which rank 0 waits for the others to end."""
     host = LOOPBACK
     if placement.local_size < placement.rank_size:
         name = environment.get("MS_SCHED_HOST") or socket.gethostname()
@@ -70,10 +70,10 @@ def _start(placement: Placement, environment: Mapping[str, str], answer_delay: f
     others = socket.create_server((host, 0), backlog=placement.rank_size)
 
     def leave() -> None:
-        """Wait until each other rank has closed its connection, by its end; then end the scheduler."""
+        """Wait until every other rank has closed its connection by exiting, then end the scheduler."""
         for connection, _ in [others.accept() for _ in range(placement.rank_size - 1)]:
             connection.recv(1)
         stop_scheduler(scheduler)
 
-    leave_by(leave)
+    end_at_once_after(leave)
     return host, port, others.getsockname()[1]

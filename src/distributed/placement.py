@@ -1,7 +1,7 @@
-"""Which process of a job this one is, from the variables that launchers set; pure functions of an environment.
+"""The process's place in its job, from the variables that launchers set; pure functions of an environment.
 
-Precedence: the dynamic cluster (MS_ROLE, which msrun sets), then mpirun, then the rank table, then a single process. It
-is MindSpore's own. `local_adapter.discover_rank` calls this with the real environment.
+Precedence, as in MindSpore: the dynamic cluster (MS_ROLE, which msrun sets), then mpirun, then the rank table, then a
+single process. `local_adapter.discover_rank` passes the real environment.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from src.base.errors import UserError
 from src.base.json_text import read_json
 
 CLUSTER, MPIRUN, RANK_TABLE, SINGLE = "dynamic cluster", "mpirun", "rank table", "single process"
-# Variables that all name the same thing; different values among them are a contradiction.
+# Variables with the same meaning; different values among them are a contradiction.
 RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "MS_NODE_ID", "RANK_ID")
 SIZE_NAMES = ("OMPI_COMM_WORLD_SIZE", "MS_WORKER_NUM", "RANK_SIZE")
 LOCAL_SIZE = "LOCAL_RANK_SIZE"  # processes on this host; set by scripts/run_distribute_train.sh
 OWN_SCHEDULER = "BISENETV2_OWN_SCHEDULER"  # set by the launcher that ends the scheduler itself, after the ranks
-# What a platform or a launcher tells jobs apart by.
+# Variables by which a platform or a launcher identifies a job.
 JOB_NAMES = ("JOB_ID", "MA_JOB_DIR", "PMIX_NAMESPACE", "MS_SCHED_HOST", "MS_SCHED_PORT", "RANK_TABLE_FILE")
-CARDS_OF_A_HOST = 8  # where nothing tells how many processes share a host
+CARDS_OF_A_HOST = 8  # assumed if no variable says how many processes share a host
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One process among those of a job; `local_rank` counts on this host alone."""
+    """A process's place in its job; `local_rank` counts on this host only."""
 
     launcher: str
     rank: int = 0
     rank_size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    device_id: int | None = None  # where the launcher's files tell it
+    device_id: int | None = None  # if the launcher's files contain it
 
     @property
     def local_place(self) -> tuple[int, int]:
@@ -42,10 +42,10 @@ class Placement:
 
 
 def integer(environment: Mapping[str, str], name: str) -> int | None:
-    """Read a variable that is a non-negative integer; None if it is not set.
+    """Return the value of a variable that is a non-negative integer; None if it is not set.
 
     Raises:
-        UserError: it is something else.
+        UserError: the value is something else.
     """
     text = environment.get(name, "").strip()
     if not text:
@@ -56,14 +56,14 @@ def integer(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def place(environment: Mapping[str, str]) -> Placement:
-    """Tell which process of its job runs in `environment`.
+    """Return the place in its job of the process with this `environment`.
 
     Raises:
-        UserError: variables contradict each other, or one that is needed is missing; it names them.
+        UserError: variables contradict each other, or a required one is missing; the message names them.
     """
-    rank, size = _agreed(environment, RANK_NAMES), _agreed(environment, SIZE_NAMES)
+    rank, size = _consistent_integer(environment, RANK_NAMES), _consistent_integer(environment, SIZE_NAMES)
     if environment.get("MS_ROLE"):
-        if environment["MS_ROLE"] == "MS_SCHED":  # it runs the script, but takes part in nothing
+        if environment["MS_ROLE"] == "MS_SCHED":  # it runs the script, but is not a rank
             return Placement(CLUSTER)
         placement = _in_cluster(environment, rank, size)
     elif environment.get("OMPI_COMM_WORLD_SIZE"):
@@ -86,7 +86,7 @@ def scheduler_place(environment: Mapping[str, str]) -> tuple[str, int, int]:
     """Return host and port of the job's scheduler, and the number of ranks.
 
     Raises:
-        UserError: the variables that tell are missing or make no sense.
+        UserError: the variables for them are missing or invalid.
     """
     host = environment.get("MS_SCHED_HOST")
     port, ranks = (integer(environment, name) for name in ("MS_SCHED_PORT", "MS_WORKER_NUM"))
@@ -96,17 +96,17 @@ def scheduler_place(environment: Mapping[str, str]) -> tuple[str, int, int]:
 
 
 def has_rank_table(environment: Mapping[str, str]) -> bool:
-    """Return whether MindSpore finds a rank table, which it does not look for in a dynamic cluster."""
+    """Return whether MindSpore will use a rank table; in a dynamic cluster it ignores one."""
     names = ("RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH")
     return not environment.get("MS_ROLE") and any(environment.get(name) for name in names)
 
 
 def job_identity(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what all processes of a job on a host have in common, and another job there has not."""
+    """Return values that all processes of a job on this host share, and that differ from those of other jobs here."""
     return tuple(environment.get(name, "") for name in JOB_NAMES)
 
 
-def _agreed(environment: Mapping[str, str], names: tuple[str, ...]) -> int | None:
+def _consistent_integer(environment: Mapping[str, str], names: tuple[str, ...]) -> int | None:
     values = {name: value for name in names if (value := integer(environment, name)) is not None}
     if len(set(values.values())) > 1:
         listed = ", ".join(f"{name}={value}" for name, value in values.items())
@@ -120,7 +120,7 @@ def _in_cluster(environment: Mapping[str, str], rank: int | None, size: int | No
     if size is None:
         raise UserError("MS_ROLE is set but MS_WORKER_NUM is not; start the job with msrun or set both")
     local_size = _local_size(environment, size)
-    local_rank = integer(environment, "DEVICE_ID")  # what msrun sets it to
+    local_rank = integer(environment, "DEVICE_ID")  # msrun sets it to the local rank
     if rank is None:
         node = integer(environment, "VC_TASK_INDEX")  # ModelArts' number of this machine
         if node is None or local_rank is None:
@@ -158,7 +158,7 @@ def read_rank_table(path: Path) -> list[dict[int, int]]:
     """Return the device number of each rank, for every server in a rank table file.
 
     Raises:
-        UserError: it is missing or no rank table.
+        UserError: the file is missing or not a rank table.
     """
     try:
         table = read_json(path)
@@ -169,11 +169,12 @@ def read_rank_table(path: Path) -> list[dict[int, int]]:
     except OSError as err:
         raise UserError(f"RANK_TABLE_FILE: cannot read {path}: {err.strerror}") from err
     except (ValueError, KeyError, TypeError) as err:
-        raise UserError(f"RANK_TABLE_FILE: {path} is no rank table (server_list, device, device_id, rank_id)") from err
+        keys = "server_list, device, device_id, rank_id"
+        raise UserError(f"RANK_TABLE_FILE: {path} is not a rank table ({keys})") from err
 
 
 def _local_size(environment: Mapping[str, str], size: int) -> int:
-    """Return the processes on this host: as the script says, as ModelArts says, or all up to a host's cards."""
+    """Return the number of processes on this host: from the script, from ModelArts, or all up to a host's cards."""
     for name in (LOCAL_SIZE, "MA_NUM_GPUS"):
         number = integer(environment, name)
         if number:

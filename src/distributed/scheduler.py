@@ -1,7 +1,7 @@
-"""How the scheduler of a job on the CPU is started and ended: the process at whose address the ranks find each other.
+"""Starting and ending the scheduler of a CPU job, the process through which the ranks find each other.
 
-Rank 0 under mpirun starts it, or scripts/launch_ranks.py; they end it, and it never outlives them. What it does is in
-`src/launch/scheduler_process.py`; where its answers have to be held up, a relay stands before it
+Rank 0 under mpirun or scripts/launch_ranks.py starts it and ends it, and it never outlives them. Its code is
+`src/launch/scheduler_process.py`; if its answers must be delayed, a relay stands in front of it
 (`src/launch/relay.py`).
 """
 
@@ -27,22 +27,22 @@ START_SECONDS = 60
 
 
 def free_port() -> int:
-    """Return a port of this host that nobody listens on now."""
+    """Return a port of this host that is free now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return probe.getsockname()[1]
 
 
 def _command(answer_delay: float) -> list[str]:
-    """Return the command of the scheduler's process, with a relay before it where answers have to be held up."""
+    """Return the command of the scheduler's process, with a relay in front if answers must be delayed."""
     return [sys.executable, "-m", "src.launch.relay" if answer_delay else "src.launch.scheduler_process"]
 
 
 def become_scheduler(answer_delay: float) -> NoReturn:
-    """Let this process, which a launcher started in that role, go on as the scheduler of its job.
+    """Replace this process, which a launcher started in that role, by the scheduler of its job.
 
     Args:
-        answer_delay: seconds by which its answers are held up.
+        answer_delay: seconds by which its answers are delayed.
     """
     os.chdir(ROOT)
     os.environ.pop(SAFE_PATH, None)  # as `for_modules` does
@@ -59,25 +59,25 @@ def start_scheduler(
     answer_delay: float = 0.0,
     output: BinaryIO | int | None = subprocess.DEVNULL,
 ) -> subprocess.Popen:
-    """Start the scheduler process of a job of `rank_size` ranks.
+    """Start the scheduler process of a job of `rank_size` ranks, and wait until it listens.
 
-    Returns when it listens: a rank that comes earlier would try again only after a minute.
+    A rank that connects before that would retry only after a minute.
 
     Args:
-        host: address at which the ranks look for it.
+        host: address at which the ranks connect to it.
         port: the port there.
         rank_size: number of ranks of the job.
-        environment: variables of the new process, those of launchers left out.
-        answer_delay: seconds by which its answers are held up; MindSpore 2.0 needs it.
-        output: where what it prints goes, as `subprocess` takes it.
+        environment: variables of the new process; those of launchers are removed.
+        answer_delay: seconds by which its answers are delayed; MindSpore 2.0 needs it.
+        output: destination of its output, as in `subprocess`.
 
     Raises:
-        UserError: it does not listen.
+        UserError: the scheduler does not listen.
     """
     environment = {k: v for k, v in for_modules(environment).items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
-    # A session of its own: a terminal's Ctrl-C is for the ranks, which need the scheduler until they have ended.
+    # In its own session Ctrl-C does not reach it: the ranks need the scheduler until they have ended.
     process = subprocess.Popen(_command(answer_delay), cwd=ROOT, env=environment, start_new_session=True, **streams)
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
@@ -90,9 +90,9 @@ def start_scheduler(
 
 
 def _listens(host: str, port: int) -> bool:
-    """Return whether somebody listens there, without a connection: one that is gone at once disturbs MindSpore 2.0."""
+    """Return whether a port is in use, without connecting: a connection closed at once disturbs MindSpore 2.0."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or it could keep the scheduler from the port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else the scheduler might not get the port
         try:
             probe.bind((host, port))
         except OSError as err:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.base.stops import asking_signals
+from src.base.stops import stop_signals
 from src.distributed.child_process import end_with_parent
 from src.launch.outputs import lasting_outputs
 from src.launch.runners import runners_below
@@ -89,7 +89,7 @@ def _signals_passed_on(processes: Sequence[subprocess.Popen], by_runners: bool) 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(runner, number)
 
-    handlers = {number: signal.signal(number, pass_on) for number in asking_signals()}
+    handlers = {number: signal.signal(number, pass_on) for number in stop_signals()}
     try:
         yield received
     finally:

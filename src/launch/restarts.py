@@ -11,7 +11,7 @@ from typing import Callable
 
 from src.base.failures import USER_ERROR
 from src.base.stops import STOP_CODES
-from src.distributed.heartbeat import BEATS, ENDS, HANG_CODE, new_codes, read_signs
+from src.distributed.heartbeat import BEATS, ENDS, HANG_CODE, new_codes, read_status_files
 from src.launch.job import Job
 from src.launch.processes import JobStoppedError
 
@@ -63,17 +63,17 @@ def _run_once(
     launch: Callable[[Job, Mapping[str, str]], int], job: Job, environment: Mapping[str, str], ranks: int
 ) -> Outcome:
     logs = Path(job.save_dir).resolve() / "logs"
-    beats, ends = read_signs(logs, BEATS), read_signs(logs, ENDS)  # of earlier starts
+    beats, ends = read_status_files(logs, BEATS), read_status_files(logs, ENDS)  # of earlier starts
     asked = None
     try:
         code = launch(job, environment)
     except JobStoppedError as err:
         code, asked = err.code, err.number
-    codes = new_codes(ends, read_signs(logs, ENDS))
+    codes = new_codes(ends, read_status_files(logs, ENDS))
     if asked and set(codes) <= {0, *STOP_CODES}:  # launchers have codes of their own for it
         code = 128 + asked
     code = job_code(code, codes)
-    return Outcome(code, asked is None and may_restart(code, codes, ranks), read_signs(logs, BEATS) != beats)
+    return Outcome(code, asked is None and may_restart(code, codes, ranks), read_status_files(logs, BEATS) != beats)
 
 
 def job_code(code: int, codes: list[int]) -> int:

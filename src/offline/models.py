@@ -22,7 +22,7 @@ def check_suffix(path: Path) -> str:
     if path.suffix not in SUFFIXES:
         if kind is None or kind == TEXT:
             raise ConfigError(f"{path}: neither .mindir nor .onnx; export.py writes them")
-        raise ConfigError(f"{path}: is {kind.name}, and its name ends in neither .mindir nor .onnx; {kind.way_out}")
+        raise ConfigError(f"{path}: is {kind.name}, and its name ends in neither .mindir nor .onnx; {kind.advice}")
     if kind is not None and kind != SUFFIXES[path.suffix]:
         raise ModelError(misfit(path, kind, SUFFIXES[path.suffix].name))
     return path.suffix

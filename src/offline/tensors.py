@@ -59,7 +59,7 @@ def read_model(path: Path, error: type[ModelError]) -> bytes:
     """Return the content of a model's file, or raise an `error`, as for a file that is something else."""
     special = special_kind(path)
     if special:
-        raise error(f"cannot read the model {path}: is {special}, no regular file")
+        raise error(f"cannot read the model {path}: is {special}, not a regular file")
     try:
         data = path.read_bytes()
     except FileNotFoundError as err:

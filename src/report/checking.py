@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import DataError, one_line
-from src.base.json_lines import MOST
+from src.base.json_lines import MAX_SAFE_INTEGER
 from src.base.json_text import read_json
 from src.base.special_files import require_regular
 
@@ -17,12 +17,12 @@ Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]  # what each is to be, 
 
 def is_number(value: Any) -> bool:
     """Return whether a value of JSON is a number that a browser has, too, or none: null."""
-    return value is None or type(value) is float or (type(value) is int and abs(value) <= MOST)
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= MAX_SAFE_INTEGER)
 
 
 def is_count(value: Any) -> bool:
     """Return whether a value is a whole number, not negative, that a browser has exactly."""
-    return type(value) is int and 0 <= value <= MOST
+    return type(value) is int and 0 <= value <= MAX_SAFE_INTEGER
 
 
 def is_text(value: Any) -> bool:

@@ -40,7 +40,7 @@ def write_dataset_report(
 
     Args:
         path: the file.
-        tree: what `report_tree` returns.
+        tree: what `report_as_json` returns.
         splits: what could be listed, by name.
         problems: what is wrong, by split.
         palette: one RGB colour a class.

@@ -1,1 +1,1 @@
-"""What a run is at a step: weights, counters, names of checkpoints."""
+"""The state of a run: weights, counters, checkpoints."""

@@ -1,4 +1,4 @@
-"""The averaged weights in a checkpoint: entries ``ema.*`` beside the weights themselves."""
+"""The averaged weights in a checkpoint: entries ``ema.*`` beside the trained weights."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from src.state.checkpoint_origin import Tensors
 logger = logging.getLogger(__name__)
 
 PREFIX = "ema."
-UPDATES = "train_state.ema_updates"  # updates that the average is over
+UPDATES = "train_state.ema_updates"  # number of averaged updates
 
 
 def choose_weights(values: Tensors, weights: str, path: str | Path) -> Tensors:
-    """Return the tensors of a checkpoint with the weights asked for under the network's names, and log which.
+    """Return the tensors of a checkpoint with the requested weights under the network's names, and log which.
 
     Args:
-        values: of the checkpoint.
+        values: tensors of the checkpoint.
         weights: "model" or "ema".
-        path: of the checkpoint.
+        path: path of the checkpoint, for messages.
 
     Raises:
-        CheckpointError: it holds no averaged weights.
+        CheckpointError: the checkpoint holds no averaged weights.
     """
     averaged = {name[len(PREFIX) :]: value for name, value in values.items() if name.startswith(PREFIX)}
     if weights == "ema":
@@ -43,7 +43,7 @@ def choose_weights(values: Tensors, weights: str, path: str | Path) -> Tensors:
 
 
 def copy_average(train_cell: nn.Cell, network: nn.Cell) -> None:
-    """Put the averaged weights of a train cell, statistics included, into a network of the same names."""
+    """Copy the averaged weights of a train cell, statistics included, into a network with the same parameter names."""
     averages = {p.name: p for p in train_cell.get_parameters() if p.name.startswith(PREFIX)}
     for p in network.get_parameters():
         p.set_data(Tensor(averages[PREFIX + p.name].asnumpy(), p.dtype))
@@ -52,7 +52,7 @@ def copy_average(train_cell: nn.Cell, network: nn.Cell) -> None:
 def without_new_average(
     parameters: Iterable[Parameter], values: dict[str, np.ndarray], path: str | Path
 ) -> list[Parameter]:
-    """Return those of the train cell's parameters that a checkpoint has to fill: no average where it holds none."""
+    """Return the train cell's parameters that a checkpoint must provide: not the averages if it holds none."""
     parameters = list(parameters)
     kept = [p for p in parameters if not p.name.startswith(PREFIX) and p.name != UPDATES]
     if UPDATES in values or len(kept) == len(parameters):

@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read with every tensor accounted for."""
+"""Checkpoints: written atomically, and read with a check of every tensor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mindspore import Parameter, Tensor, nn
 from src.base.errors import CheckpointError, TrainingError, count_names, one_line
 from src.base.file_kinds import CHECKPOINT, kind_of_file, misfit
 from src.base.special_files import special_kind
-from src.base.temporary import called, replacing
+from src.base.temporary import path_with_suffix, replacing
 from src.distributed.communicator import Communicator
 from src.state import soundness
 from src.state.averages import PREFIX, choose_weights, copy_average, without_new_average  # noqa: F401 - likewise
@@ -28,25 +28,25 @@ from src.state.checkpoint_names import (  # noqa: F401 - one name for all that c
     list_checkpoints,
     step_of,
 )
-from src.state.checkpoint_origin import ORIGIN, Origin, Tensors, take_origin  # noqa: F401 - likewise
-from src.state.mindspore_log import leave_out_repetitions
+from src.state.checkpoint_origin import ORIGIN, Origin, Tensors, pop_origin  # noqa: F401 - likewise
+from src.state.mindspore_log import filter_redundant_errors
 
 logger = logging.getLogger(__name__)
-leave_out_repetitions()
+filter_redundant_errors()
 
 STATE_PREFIX = "train_state."
-BACKBONE, HEAD = ("detail.", "segment."), "head."  # what names of BiSeNetV2's weights begin with
+BACKBONE, HEAD = ("detail.", "segment."), "head."  # prefixes of BiSeNetV2's weights
 DYNAMIC_SCALE = STATE_PREFIX + "dynamic_scale"  # whether the run had a dynamic loss scale
 LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps"
-ACCUMULATION = "accumulation."  # what several passes add up for an update: zero whenever a checkpoint is written
+ACCUMULATION = "accumulation."  # gradient sums of several passes: zero whenever a checkpoint is written
 MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.", "adam_m.", "adam_v.")  # of nn.Momentum, nn.SGD and `AdamW`
 OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum", "adam_steps")
-REMADE = ("learning_rate", ACCUMULATION)  # beginnings of names: made anew whenever a run begins or goes on
+REMADE = ("learning_rate", ACCUMULATION)  # name prefixes: recreated whenever a run starts or resumes
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a resumed run must have in common with the run that wrote the checkpoint, or should be warned about."""
+    """Facts about the run that wrote a checkpoint, which a resumed run must match or is warned about."""
 
     step: int
     total_step: int
@@ -56,7 +56,7 @@ class RunInfo:
 
 
 def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
-    """Write a checkpoint so that no reader ever sees a part of it under its name.
+    """Write a checkpoint; it never appears incomplete under its name.
 
     Raises:
         CheckpointError: it cannot be written; nothing is left behind.
@@ -66,7 +66,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             ms.save_checkpoint(tensors, str(temporary))
-            temporary.chmod(0o644)  # MindSpore makes it readable by its owner alone
+            temporary.chmod(0o644)  # MindSpore makes it readable by its owner only
             soundness.seal(temporary)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -75,7 +75,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
 
 
 def copy_atomically(source: Path, target: Path) -> None:
-    """Copy a checkpoint so that no reader ever sees a part of it under its new name.
+    """Copy a checkpoint; it never appears incomplete under its new name.
 
     Raises:
         CheckpointError: it cannot be copied; nothing is left behind.
@@ -88,14 +88,14 @@ def copy_atomically(source: Path, target: Path) -> None:
 
 
 def require_intact(path: str | Path) -> None:
-    """Raise a CheckpointError unless there is such a file, as it was written; before anything is made for its use."""
+    """Raise a CheckpointError unless the file exists and matches its checksum; to be called before other work."""
     if Path(path).is_dir():
         raise CheckpointError(
             f"{path}: is a folder, not a checkpoint; name a file in it, {BEST_NAME} or another *.ckpt"
         )
     if not Path(path).is_file():
         special = special_kind(path)
-        raise CheckpointError(f"{path}: is {special}, no checkpoint" if special else f"no such checkpoint: {path}")
+        raise CheckpointError(f"{path}: is {special}, not a checkpoint" if special else f"no such checkpoint: {path}")
     kind = kind_of_file(path)
     if kind is not None and kind != CHECKPOINT:
         raise CheckpointError(misfit(path, kind, "a checkpoint"))
@@ -103,18 +103,18 @@ def require_intact(path: str | Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> Tensors:
-    """Return the tensors of a checkpoint, whatever its file is called, and what it says of their training.
+    """Return the tensors of a checkpoint, whatever the suffix of its file, with the origin that it records.
 
     Raises:
-        CheckpointError: the file is missing, damaged or no checkpoint.
+        CheckpointError: the file is missing, damaged or not a checkpoint.
     """
     require_intact(path)  # first: MindSpore may crash on a damaged file
     try:
-        with called(path, ".ckpt") as name:
+        with path_with_suffix(path, ".ckpt") as name:
             tensors = Tensors((name, value.asnumpy()) for name, value in ms.load_checkpoint(str(name)).items())
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{path}: damaged, or no MindSpore checkpoint") from err
-    tensors.origin = take_origin(tensors, path)
+        raise CheckpointError(f"{path}: damaged, or not a MindSpore checkpoint") from err
+    tensors.origin = pop_origin(tensors, path)
     return tensors
 
 
@@ -137,10 +137,10 @@ def average_statistics(statistics: Sequence[Parameter], communicator: Communicat
 
 
 def check_equal_weights(parameters: Iterable[Parameter], communicator: Communicator, step: int) -> None:
-    """Compare a digest of everything that is saved over the ranks, and log it.
+    """Compare a digest of all saved parameters between the ranks, and log it.
 
     Raises:
-        TrainingError: the ranks have drifted apart.
+        TrainingError: the ranks have different weights.
     """
     digest = hashlib.sha256()
     for p in parameters:
@@ -161,7 +161,7 @@ def is_training_state(name: str) -> bool:
 
 
 def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
-    """Return what a checkpoint says about its run.
+    """Return what a checkpoint records about its run.
 
     Raises:
         CheckpointError: it holds weights only.
@@ -176,9 +176,9 @@ def read_run_info(values: dict[str, np.ndarray], path: str | Path) -> RunInfo:
 
 
 def newest_complete(folder: Path) -> Path | None:
-    """Return the newest numbered checkpoint that a run can resume from; what is newer but incomplete is renamed.
+    """Return the newest numbered checkpoint that a run can resume from; newer, incomplete ones are renamed.
 
-    A process that is killed while it copies a checkpoint to a mounted folder leaves a part of it under its name.
+    A process that is killed while it copies a checkpoint to a mounted folder leaves an incomplete one.
 
     Raises:
         CheckpointError: there are checkpoints, but none is complete, or one cannot be read.
@@ -186,7 +186,7 @@ def newest_complete(folder: Path) -> Path | None:
     incomplete: list[tuple[Path, CheckpointError]] = []
     for _, path in reversed(list_checkpoints(folder)):
         try:
-            read_run_info(read_checkpoint(path), path)  # what it reads is written last
+            read_run_info(read_checkpoint(path), path)  # the entries that it needs are written last
         except CheckpointError as err:
             if isinstance(err.__cause__, OSError):
                 raise
@@ -211,7 +211,7 @@ def require_finite_weights(values: dict[str, np.ndarray], path: str | Path) -> d
     """Return the tensors of a checkpoint that belong to the network.
 
     Raises:
-        CheckpointError: one of them is not finite.
+        CheckpointError: a tensor is not finite.
     """
     weights = {name: value for name, value in values.items() if not is_training_state(name)}
     soundness.require_finite(weights, path)
@@ -219,12 +219,12 @@ def require_finite_weights(values: dict[str, np.ndarray], path: str | Path) -> d
 
 
 def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
-    """Put a checkpoint into the train cell, everything of it.
+    """Load the complete state in a checkpoint into the train cell.
 
-    The loss scale is part of the state only where both runs have a dynamic one; else it is the configured one.
+    The loss scale is restored only if it is dynamic in both runs; otherwise the configured one is kept.
 
     Raises:
-        CheckpointError: something is missing, has another shape or is not finite.
+        CheckpointError: a tensor is missing, has another shape or is not finite.
     """
     soundness.require_finite(values, path)
     left_out = set()
@@ -237,7 +237,7 @@ def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: s
 
 
 def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
-    """Put the weights and statistics of a checkpoint into `network`; what the network has not is left out.
+    """Load the weights and statistics of a checkpoint into `network`; other tensors of the checkpoint are ignored.
 
     Raises:
         CheckpointError: the checkpoint lacks a weight of the network or has it in another shape, or one is not finite.
@@ -247,7 +247,7 @@ def restore_network(network: nn.Cell, values: dict[str, np.ndarray], path: str |
 
 
 def refuse_backbone(values: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Raise a CheckpointError for weights of BiSeNetV2 that have no head, as a backbone trained on ImageNet."""
+    """Raise a CheckpointError for weights of BiSeNetV2 without a head, such as a backbone trained on ImageNet."""
     if any(name.startswith(BACKBONE) for name in values) and not any(name.startswith(HEAD) for name in values):
         raise CheckpointError(f"{path}: backbone only: for --finetune_ckpt; there is no head to predict with")
 
@@ -265,10 +265,10 @@ def _fill(parameters: Iterable[Parameter], values: dict[str, np.ndarray], path: 
 
 
 def finetune_network(network: nn.Cell, values: dict[str, np.ndarray], path: str | Path) -> None:
-    """Put those weights of a checkpoint into `network` that fit, and log which did not.
+    """Load those weights of a checkpoint that fit into `network`, and log the others.
 
     Raises:
-        CheckpointError: nothing fits, or a weight is not finite.
+        CheckpointError: no weight fits, or a weight is not finite.
     """
     weights = require_finite_weights(values, path)
     parameters = {p.name: p for p in network.get_parameters()}

@@ -1,4 +1,4 @@
-"""How checkpoints and exported models are called, and which of several is the newest. Needs no MindSpore."""
+"""File names of checkpoints and exported models, and finding the newest checkpoint. Needs no MindSpore."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FOLDER = "checkpoints"  # of a run, below its save_dir
+FOLDER = "checkpoints"  # below the save_dir of a run
 BEST_NAME = "BiSeNetV2_best.ckpt"
 _NAME = re.compile(r"BiSeNetV2_(\d+)_rank0\.ckpt")
 
@@ -17,7 +17,7 @@ def checkpoint_name(step: int) -> str:
 
 
 def step_of(name: str) -> int | None:
-    """Return the step of a numbered checkpoint, by its file name; None for any other name."""
+    """Return the step in the file name of a numbered checkpoint; None for any other name."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -40,16 +40,16 @@ def exported_names(file_name: str, file_format: str) -> tuple[str, str]:
 
 
 def description_name(model: str) -> str:
-    """Return the name of the description beside an exported model; a MindIR and an ONNX may have the same stem."""
+    """Return the name of the description beside an exported model; a MindIR and an ONNX model may share a stem."""
     return f"{model}.json" if model.endswith(".onnx") else f"{model.rpartition('.')[0]}.json"
 
 
 def newest_name(names: Iterable[str], modified: Callable[[str], float]) -> str | None:
-    """Return the checkpoint of the highest step, or, where none is numbered, the one modified last; None if none is.
+    """Return the checkpoint of the highest step, or, if none is numbered, the one modified last; None without any.
 
     Args:
-        names: file names; those that are no checkpoint are left out.
-        modified: tells when a file was changed.
+        names: file names; those that are not checkpoints are ignored.
+        modified: returns the modification time of a file.
     """
     checkpoints = [name for name in names if name.endswith(".ckpt") and not name.startswith(".")]
     numbered = [(step, name) for name in checkpoints if (step := step_of(name)) is not None]

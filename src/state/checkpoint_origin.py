@@ -1,4 +1,4 @@
-"""What a checkpoint says of the training that its weights come from: an entry beside its tensors."""
+"""The description of their training that checkpoints carry, as an entry beside the tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.base.errors import CheckpointError
 from src.base.json_text import parse_json
 from src.base.json_values import optional, typed
 
-ORIGIN = "train_state.origin"  # uint8: UTF-8 JSON; what begins so is no weight to earlier versions of this project
+ORIGIN = "train_state.origin"  # uint8: UTF-8 JSON; earlier versions of this project ignore names with this prefix
 
 _ORIGIN = {"net": str, "variant": dict, "num_classes": int, "class_names": tuple[str, ...], "normalize": dict}
 _NORMALIZE = {"mean": tuple[float, float, float], "std": tuple[float, float, float], "is_scale": bool}
@@ -20,11 +20,11 @@ _NORMALIZE = {"mean": tuple[float, float, float], "std": tuple[float, float, flo
 
 @dataclass(frozen=True)
 class Origin:
-    """What weights were trained as; what is not known is None.
+    """The settings that weights were trained with; None where unknown.
 
     Attributes:
         net: the network.
-        variant: the keys of `net_args` that change what weights mean.
+        variant: the keys of `net_args` that change the meaning of weights.
         num_classes: number of classes.
         class_names: their names by train id.
         normalize: arguments of the transform Normalize.
@@ -37,15 +37,15 @@ class Origin:
     normalize: dict | None = None
 
     def entry(self) -> dict[str, np.ndarray]:
-        """Return the entry of a checkpoint."""
+        """Return the entry to add to a checkpoint."""
         return {ORIGIN: np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)}
 
 
-def take_origin(values: dict[str, np.ndarray], path: str | Path) -> Origin | None:
-    """Take the entry out of a checkpoint's tensors and return what it says; None for a checkpoint without one.
+def pop_origin(values: dict[str, np.ndarray], path: str | Path) -> Origin | None:
+    """Remove the entry from a checkpoint's tensors and return it parsed; None if there is none.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the entry is damaged.
     """
     entry = values.pop(ORIGIN, None)
     if entry is None:
@@ -60,10 +60,10 @@ def take_origin(values: dict[str, np.ndarray], path: str | Path) -> Origin | Non
 
 
 def require_normalize(values: dict | None) -> None:
-    """Check the arguments of a Normalize as a training has noted them; those of another transform are not known here.
+    """Check the arguments of Normalize as recorded by a training; those of other transforms are not checked.
 
     Raises:
-        ValueError: one has another type, or no picture can be normalised so.
+        ValueError: an argument has another type, or no picture can be normalised with it.
     """
     if values is None or not values.keys() >= _NORMALIZE.keys():
         return
@@ -73,6 +73,6 @@ def require_normalize(values: dict | None) -> None:
 
 
 class Tensors(dict[str, np.ndarray]):
-    """The tensors of a checkpoint by name, and the training that they come from, if that is known."""
+    """The tensors of a checkpoint by name, and their origin, if it is known."""
 
     origin: Origin | None = None

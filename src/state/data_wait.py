@@ -1,4 +1,4 @@
-"""How long training waits for its batches, under a data sink and compared over the ranks."""
+"""How long training waits for its batches: under a data sink, and compared between ranks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Batch = TypeVar("Batch")
 
 
 class Feed:
-    """When the batches of a data sink were asked for, and when they were there.
+    """Times at which the batches of a data sink were requested and available.
 
-    A sink takes its batches inside the graph, where no callback sees it wait. What the host sees is this end of the
-    queues before the device: MindSpore's fetching thread asks for the next batch as soon as they have room.
+    A sink takes its batches inside the graph, where no callback sees it wait. The host only sees its end of the queues
+    to the device: MindSpore's fetching thread requests the next batch as soon as they have room.
     """
 
     def __init__(self) -> None:
         self._times: deque[tuple[float, float]] = deque()
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield `batches` and note their times; a new pass over the data drops those of the one before.
+        """Yield `batches` and record their times; each call discards the times of earlier ones.
 
-        MindSpore takes a batch for its type and shape before the pass that trains.
+        Earlier ones exist because MindSpore takes a batch for its type and shape before the pass that trains.
         """
         times = self._times = deque()
         asked = time.monotonic()
@@ -35,17 +35,17 @@ class Feed:
             asked = time.monotonic()
 
     def waited(self, steps: int, begin: float, end: float) -> float:
-        """Return the seconds that the next `steps` steps, one sink, waited for their batches; to be called in order.
+        """Return for how many seconds the next `steps` steps, one sink, waited for batches; to be called in order.
 
-        The fetching thread is no measure by itself: it is kept waiting while the device computes, too. So the longest
-        time of a step is taken with which all steps still fit in between their batch's arrival and the end of the sink,
-        if they take equally long; the rest of the sink is waiting. It is never more than the time for which batches
-        were being waited for at all: a graph that compiles first waits for nothing.
+        The fetching thread's waits alone do not say: it also waits while the device computes. Assuming that all steps
+        take equally long, the step time is the longest with which every step fits between the arrival of its batch and
+        the end of the sink; the rest of the sink's time is waiting. The result is at most the time during which a batch
+        was pending, so that compilation does not count as waiting.
 
         Args:
-            steps: steps of the sink.
-            begin: when it began, in seconds of `time.monotonic`.
-            end: when its last step was done.
+            steps: number of steps of the sink.
+            begin: start of the sink, in seconds of `time.monotonic`.
+            end: end of its last step, likewise.
         """
         times = [self._times.popleft() for _ in range(min(steps, len(self._times)))]
         if not times:
@@ -57,13 +57,13 @@ class Feed:
 
 
 def compare_waits(wait_ms: float, communicator: Communicator) -> dict[str, float]:
-    """Return the shortest and the longest wait of all ranks and the rank of the longest; nothing for a single rank.
+    """Return the shortest and the longest wait of all ranks and the rank of the longest; empty for a single rank.
 
     All ranks wait for the slowest one, whose host may lack cores or read from a slow disk.
 
     Args:
         wait_ms: milliseconds that this rank waited for a batch.
-        communicator: the ranks, all of which call this.
+        communicator: connects the ranks, all of which must call this.
     """
     if communicator.rank_size == 1:
         return {}
@@ -77,7 +77,7 @@ def compare_waits(wait_ms: float, communicator: Communicator) -> dict[str, float
 
 
 def wait_text(record: Mapping[str, float]) -> str:
-    """Return what a record of metrics.jsonl says about waiting, for the log."""
+    """Return the waiting times in a record of metrics.jsonl as text for the log."""
     if "data_wait_rank" not in record:
         return f"{record['data_wait_ms']:.1f} ms a step"
     low, high, rank = (record[f"data_wait_{name}"] for name in ("ms_min", "ms_max", "rank"))

@@ -1,4 +1,4 @@
-"""In which folder a run leaves its results, and whether it goes on with what is there."""
+"""The folder for the results of a run, and whether the run resumes from what is there."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from src.state import checkpoint
 
 
 def dated_folder(parent: str) -> Path:
-    """Return a folder name below `parent` that is not taken, after the date and time."""
+    """Return an unused folder name below `parent` made of date and time."""
     base = Path(parent) / time.strftime("%Y%m%d-%H%M%S")
     candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
     return next(path for path in candidates if not path.exists())
 
 
 def claimed_training_folder(config: schema.Config) -> Path:
-    """Return what `training_folder` does, claimed for this process; a run that resumes itself waits for a claim.
+    """Return `training_folder`, claimed for this process; an automatically resuming run waits for the claim.
 
     Raises:
-        InUseError: another process trains in it.
-        UserError: see `training_folder`, or it cannot be written.
+        InUseError: another process is training in the folder.
+        UserError: see `training_folder`, or the folder cannot be written.
     """
     parts = (checkpoint.FOLDER, "logs")
-    return claimed(config, training_folder, "training", parts=parts, wait=resumes_itself(config))
+    return claimed(config, training_folder, "training", parts=parts, wait=is_auto_resuming(config))
 
 
 def claimed(
@@ -43,14 +43,14 @@ def claimed(
 
     Args:
         config: all settings.
-        choose: checks the folder, which is repeated once it is claimed: another process may have filled it meanwhile.
-        what: what this process does, for the message to others.
+        choose: checks and returns the folder; called again after claiming, as another process may have filled it.
+        what: what this process does, for other processes' messages.
         parts: see `claims.hold_folder`.
         wait: see `claims.hold_folder`.
 
     Raises:
-        InUseError: another process holds it.
-        UserError: as `choose`, or it cannot be written.
+        InUseError: another process holds the folder.
+        UserError: as `choose`, or the folder cannot be written.
     """
     while True:
         folder = choose(config)
@@ -65,12 +65,12 @@ def claimed(
 
 
 def training_folder(config: schema.Config) -> Path:
-    """Return the folder of a training run: as asked for, that of the run to resume, or a new dated one.
+    """Return the folder of a training run: the configured one, that of the run to resume, or a new dated one.
 
     With `auto_resume` it may hold a run, which is continued.
 
     Raises:
-        ConfigError: it holds another run already.
+        ConfigError: the folder holds another run already.
         CheckpointError: the checkpoint to start from does not exist or is damaged.
     """
     for path in filter(None, (config.resume_ckpt, config.finetune_ckpt)):
@@ -82,11 +82,11 @@ def training_folder(config: schema.Config) -> Path:
         return own_folder or dated_folder("runs")
     save_dir = Path(config.save_dir)
     occupied = checkpoint.list_checkpoints(save_dir / checkpoint.FOLDER) or (save_dir / "metrics.jsonl").exists()
-    if occupied and save_dir.resolve() != own_folder and not resumes_itself(config):
+    if occupied and save_dir.resolve() != own_folder and not is_auto_resuming(config):
         raise ConfigError(f"{save_dir} holds a run already; continue it with --resume_ckpt, or take another --save_dir")
     return save_dir
 
 
-def resumes_itself(config: schema.Config) -> bool:
-    """Return whether a run goes on from the newest checkpoint in its own folder; cloud jobs do by default."""
+def is_auto_resuming(config: schema.Config) -> bool:
+    """Return whether a run resumes from the newest checkpoint in its own folder; cloud jobs do by default."""
     return config.modelarts if config.auto_resume is None else config.auto_resume

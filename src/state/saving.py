@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 def save_and_prune(parameters: dict[str, np.ndarray], path: Path, keep_max: int) -> None:
     """Write a checkpoint and remove the oldest numbered ones of its folder beyond `keep_max`.
 
-    If it cannot be written, as on a full disk, the oldest ones that the new one replaces make room for a second try; a
-    checkpoint always stays.
+    If writing fails, e.g. on a full disk, the checkpoints that the new one would replace are removed before a second
+    attempt; at least one checkpoint always remains.
 
     Raises:
-        CheckpointError: it cannot be written; the newest one of before is there.
+        CheckpointError: the checkpoint cannot be written; the previous newest one remains.
     """
     try:
         write_atomically(parameters, path)

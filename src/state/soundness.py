@@ -1,4 +1,4 @@
-"""Whether a checkpoint is as it was written, and its numbers are numbers."""
+"""Integrity of checkpoints: checksums, and tensors without NaN and infinity."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 
 from src.base.errors import CheckpointError, first_names
 
-# A checkpoint is a protobuf message, and what is behind its end belongs to it. This is a field that MindSpore does not
-# know and passes over, like every reader of protobuf: number 4000, 48 bytes long, of which the last 32 are the SHA-256
-# of all bytes before the field.
+# A checkpoint is a protobuf message, to which fields can be appended. MindSpore, like every reader of protobuf, skips
+# fields that it does not know. This one has number 4000 and 48 bytes, the last 32 of which are the SHA-256 of all bytes
+# before the field.
 _HEAD = b"\x82\xfa\x01\x30" + b"BiSeNetV2 sha256"
 _LENGTH = len(_HEAD) + hashlib.sha256().digest_size
-_NEARLY = 16  # differing bits up to which the end of a file is taken for a damaged seal
+_NEARLY = 16  # wrong bits up to which the end of a file is taken for a damaged checksum field
 
 
 def seal(path: Path) -> None:
-    """Append the checksum of a checkpoint to its file.
+    """Append its checksum to a checkpoint file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with path.open("r+b") as file:
         digest = _digest(file, path.stat().st_size)
@@ -32,10 +32,10 @@ def seal(path: Path) -> None:
 
 
 def verify(path: str | Path) -> None:
-    """Compare a checkpoint with the checksum at its end; a file without one is older, and accepted.
+    """Compare a checkpoint with the checksum at its end; older files without one are accepted.
 
     Raises:
-        CheckpointError: it is not as it was written, or cannot be read.
+        CheckpointError: the checksum differs, or the file cannot be read.
     """
     try:
         with Path(path).open("rb") as file:

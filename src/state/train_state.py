@@ -1,4 +1,4 @@
-"""How far a run is, and the signals that ask it to stop."""
+"""The progress of a training run, and the signals that ask it to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from src.base.stops import asking_signals, end_quietly
+from src.base.stops import exit_on_signals, stop_signals
 from src.distributed.communicator import Communicator
 from src.state.data_wait import Feed
 
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 
 
 class StepOutputs(NamedTuple):
-    """What the train cell returns of a step, in this order; the callbacks find it as `net_outputs`."""
+    """The outputs of the train cell for a step, in this order; callbacks get them as `net_outputs`."""
 
     loss: Any  # scalar float32, the weighted sum over the heads
     head_losses: Any  # (number of heads,) float32
-    loss_scale: Any  # scalar float32, the one of this step
-    overflows: Any  # scalar int32, steps so far whose gradients were not finite
-    bad_streak: Any  # scalar int32, consecutive steps up to this one whose loss or gradients were not finite
+    loss_scale: Any  # scalar float32, of this step
+    overflows: Any  # scalar int32, number of steps so far with non-finite gradients
+    bad_streak: Any  # scalar int32, consecutive steps up to this one with non-finite loss or gradients
 
 
 @dataclass
 class TrainState:
-    """How far the run is, and whether it was told to stop; shared by the callbacks."""
+    """Progress of the run, and whether a stop was requested; shared by the callbacks."""
 
     step: int
     total_step: int  # of the schedule
@@ -40,10 +40,10 @@ class TrainState:
     first_step: int = field(init=False)  # where this run began
     signal_number: int | None = None
     agreed: bool = False  # whether all ranks know of a signal, see `agree`
-    bad_streak: int = 0  # consecutive steps whose loss or gradients were not finite
-    elapsed: float = 0.0  # seconds spent on the steps, waiting for data included, callbacks not
-    data_wait: float = 0.0  # seconds of it spent waiting for data
-    feed: Feed | None = None  # of the data sinks that are running, if any
+    bad_streak: int = 0  # consecutive steps with non-finite loss or gradients
+    elapsed: float = 0.0  # seconds spent on the steps, with waiting for data, without callbacks
+    data_wait: float = 0.0  # seconds of `elapsed` spent waiting for data
+    feed: Feed | None = None  # of the running data sinks, if any
     callbacks_done: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class TrainState:
         return self.agreed if self.communicator.rank_size > 1 else self.asked_to_stop()
 
     def agree(self) -> None:
-        """Let all ranks know whether one of them was asked to stop: they have to stop after the same step."""
+        """Share between the ranks whether one was asked to stop, so that all stop after the same step."""
         if self.communicator.rank_size > 1:
             number = self.communicator.largest(self.signal_number or 0 if self.asked_to_stop() else 0)
             self.agreed = number > 0
@@ -83,20 +83,20 @@ class TrainState:
 
 @contextlib.contextmanager
 def catch_signals(state: TrainState) -> Iterator[None]:
-    """Let SIGTERM, SIGHUP unless it is ignored, and Ctrl-C ask `state` for a stop, as long as the block runs.
+    """Make SIGTERM, SIGINT and, unless it is ignored, SIGHUP request a stop in `state` while the block runs.
 
-    SIGINT is held back and looked for between the steps: while a graph runs or compiles, MindSpore has a handler of its
-    own for it, which turns it into SIGTERM. A thread that does not hold it back (see `import_without_signals`) would
-    still run that handler, and then the exit code is that of SIGTERM; or, between graphs, Python's, which asks for a
-    stop.
+    SIGINT is blocked and polled between the steps, because MindSpore installs its own handler while a graph runs or
+    compiles, which turns SIGINT into SIGTERM. A thread that does not block SIGINT (see `import_without_signals`) would
+    still run that handler, and the exit code would be that of SIGTERM; between graphs it would run Python's handler,
+    which requests a stop.
     """
-    handlers = {number: signal.signal(number, state.note_signal) for number in asking_signals()}
+    handlers = {number: signal.signal(number, state.note_signal) for number in stop_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if state.signal_number is not None:  # the line that tells of it is about to be written
-            end_quietly(128 + state.signal_number)
+        if state.signal_number is not None:  # the message about it is about to be written
+            exit_on_signals(128 + state.signal_number)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,7 +8,7 @@ from typing import Any
 from mindspore.train.callback import Callback
 
 from src.base.claims import require_held
-from src.distributed.heartbeat import Heart
+from src.distributed.heartbeat import Heartbeat
 from src.utils.metrics import Evaluation
 
 
@@ -22,7 +22,7 @@ class ClaimCheck(Callback):
 class StepBeat(Callback):
     """Beat when a step, or a data sink of several, is done; what watches is `scripts/run_rank.py`."""
 
-    def __init__(self, heart: Heart) -> None:
+    def __init__(self, heart: Heartbeat) -> None:
         super().__init__()
         self.heart = heart
 
@@ -31,7 +31,7 @@ class StepBeat(Callback):
 
 
 def beating(
-    heart: Heart, evaluate: Callable[[Callable[[], bool]], Evaluation]
+    heart: Heartbeat, evaluate: Callable[[Callable[[], bool]], Evaluation]
 ) -> Callable[[Callable[[], bool]], Evaluation]:
     """Return `evaluate` with a beat whenever it asks whether to give up, which it does at every image."""
 

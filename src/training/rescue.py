@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from src.base.errors import CheckpointError, TrainingError, UserError
-from src.base.failures import explained
+from src.base.failures import describe_failure
 from src.state.checkpoint_names import FOLDER, list_checkpoints
 from src.state.train_state import TrainState
 from src.utils.callback import CheckpointSaver
@@ -37,7 +37,7 @@ def saving_what_is_done(state: TrainState, saver: CheckpointSaver, save_dir: Pat
     except TrainingError:
         raise
     except (UserError, OSError) as err:
-        told = explained(err)
+        told = describe_failure(err)
         if told is None:
             raise
         if state.communicator.rank_size == 1:

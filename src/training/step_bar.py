@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore.train.callback import Callback
 
-from src.base.log_handlers import writes_console
+from src.base.log_handlers import logs_to_console
 from src.base.progress import format_seconds
 from src.base.progress_bar import Bar
 from src.state.train_state import TrainState
@@ -27,7 +27,7 @@ class StepBar(Callback):
         self.compiled = False
 
     def __enter__(self) -> StepBar:
-        self.bar.wanted = writes_console()
+        self.bar.wanted = logs_to_console()
         self.bar.__enter__()
         self.bar.show(self.state.step, self.state.last_step)
         return self

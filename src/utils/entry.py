@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from src.base import stops
 from src.base.errors import UserError
-from src.base.failures import USER_ERROR, explained
+from src.base.failures import USER_ERROR, describe_failure
 from src.base.log_handlers import finish_stdout
 from src.distributed.job_end import end_at_once, end_process
 from src.distributed.scheduler import become_scheduler
@@ -43,25 +43,25 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
         code = main(None)
         finish_stdout()
     except BaseException as err:  # noqa: BLE001 - told below, or raised again
-        stops.tidy_up()
+        stops.restore_stderr()
         code = _finish(_tell(err))
         if _belongs_to_a_job():
             end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
-    stops.tidy_up()  # where a signal's exception got lost in a library, and the work was done nevertheless
+    stops.restore_stderr()  # where a signal's exception got lost in a library, and the work was done nevertheless
     end_process(_finish(code))
 
 
 def _finish(code: int) -> int:
     for hook in _last:
         code = hook(code)
-    stops.end_quietly(code)
+    stops.exit_on_signals(code)
     return code
 
 
 def _tell(err: BaseException) -> int:
     """Write what went wrong where users look for it; return the exit code."""
-    told = explained(err)
+    told = describe_failure(err)
     if told is None and (isinstance(err, SystemExit) or not has_logging()):
         raise err
     code, text = told or (1, "unexpected error")

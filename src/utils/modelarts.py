@@ -19,7 +19,7 @@ from src.base.files import make_folder
 from src.cloud.fetch import Fetch
 from src.cloud.mirror import Mirror
 from src.cloud.object_store import ObjectStore, is_remote, within
-from src.cloud.once_per_host import once_per_host, tell_others, wait_for_upload
+from src.cloud.once_per_host import once_per_host, publish_state, wait_for_upload
 from src.config import schema
 from src.config.schema_base import EVAL, EXPORT, TRAIN
 from src.utils.entry import end_with
@@ -132,9 +132,9 @@ def finish(code: int) -> int:
             wait_for_upload(_upload.meeting, _upload.seconds)
         return code
     logger.info("uploading the results to %s", _upload.url)
-    tell_others(_upload.meeting, "uploading")
+    publish_state(_upload.meeting, "uploading")
     problem = _upload.mirror.finish(_upload.seconds)
-    tell_others(_upload.meeting, "uploaded")
+    publish_state(_upload.meeting, "uploaded")
     if problem:
         logger.error("%s", problem)
         return code or 2

@@ -9,9 +9,9 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
-from src.base.cores import ranks_sharing_cores, threads_in_turn, usable_threads
+from src.base.cores import one_thread_at_a_time, ranks_sharing_cores, usable_threads
 from src.base.errors import UserError
-from src.distributed.job_end import leave_by
+from src.distributed.job_end import end_at_once_after
 from src.distributed.placement import MPIRUN, SINGLE, Placement
 from src.utils.local_adapter import (
     choose_device,
@@ -102,9 +102,9 @@ def join_job(placement: Placement, device_target: str) -> int:
     if placement.launcher == MPIRUN and device_target == "CPU":
         meet_by_mpi(placement)  # MindSpore needs a scheduler on the CPU
     elif device_target == "CPU" and has_own_scheduler():
-        leave_by(lambda: None)
+        end_at_once_after(lambda: None)
     try:
-        with threads_in_turn() if device_target == "CPU" else contextlib.nullcontext():
+        with one_thread_at_a_time() if device_target == "CPU" else contextlib.nullcontext():
             rank = init_cluster()
     except RuntimeError as err:
         reason = str(err).strip().splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""Names of classes in pictures, in the letters that OpenCV's fonts have, and beside them in ``palette.txt``."""
+"""Class names in pictures, limited to the letters of OpenCV's fonts, and the file ``palette.txt`` with full names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from src.base.files import write_whole
 
 PALETTE_FILE = "palette.txt"
-# What Unicode takes for letters of their own, or for other signs.
+# Letters that Unicode does not decompose into a base letter and an accent, and other characters.
 _PLAIN = str.maketrans(
     {
         "ß": "ss",
@@ -42,7 +42,7 @@ _PLAIN = str.maketrans(
 
 
 def drawn_name(name: str, class_id: int) -> str:
-    """Return what a picture calls a class: its name without accents, or ``id 7`` where the font lacks letters."""
+    """Return the name of a class for a picture: without accents, or ``id 7`` if the font lacks letters of it."""
     letters = unicodedata.normalize("NFKD", _in_one_line(name).translate(_PLAIN))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     can_draw = plain.isascii() and plain.isprintable() and any(map(str.isalnum, plain))
@@ -50,15 +50,15 @@ def drawn_name(name: str, class_id: int) -> str:
 
 
 def names_by_id(names: Iterable[str]) -> dict[int, str]:
-    """Return the names that pictures have to show by their class ids."""
+    """Return, by class id, the names that pictures show as ids because the font lacks letters of them."""
     return {number: name for number, name in enumerate(names) if drawn_name(name, number) == f"id {number}" != name}
 
 
 def write_palette(folder: Path, palette: np.ndarray, names: Sequence[str]) -> None:
-    """Write ``palette.txt``: which class id is which class, in the format that `read_palette` reads.
+    """Write ``palette.txt``, colour and name of each class id, in the format of `read_palette`.
 
     Args:
-        folder: where to.
+        folder: the folder to write it to.
         palette: RGB colours (num_classes, 3) uint8.
         names: the classes' names.
     """

@@ -16,9 +16,9 @@ from src.visual.drawing import FAINT_INK, FRAME, GRID, LARGE, WARNING_INK, blank
 from src.visual.visualize import write_png
 
 _SIZE = (950, 1580)
-_LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # where plots begin and end, in pixels
+_LEFT, _RIGHT, _UPPER, _LOWER = (100, 760), (880, 1540), (85, 500), (635, 880)  # from and to of the plots, in pixels
 _TOTAL, _FAINT, _RATE, _MIOU = (25, 75, 170), (190, 208, 238), (95, 85, 130), (40, 130, 60)
-_HEADS = {  # colour (the colour-blind tell them apart, too) and width in pixels; other heads take them in turn
+_HEADS = {  # colour (safe for the colour-blind) and width in pixels; other heads cycle through them
     "main": ((195, 50, 20), 3),
     "aux2": ((86, 180, 233), 2),
     "aux3": ((0, 158, 115), 2),
@@ -31,7 +31,7 @@ def write_curves(save_dir: Path) -> None:
     """Draw the metrics and evaluations of a run to ``{save_dir}/curves.png``.
 
     Raises:
-        OSError: they cannot be read.
+        OSError: the records cannot be read.
         UserError: the picture cannot be written.
     """
     records, evaluations = (read_json_lines(save_dir / f"{name}.jsonl") for name in ("metrics", "evaluations"))
@@ -39,11 +39,11 @@ def write_curves(save_dir: Path) -> None:
 
 
 def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndarray:
-    """Draw the losses, the learning rate and, where it was evaluated, the mIoU over the training step.
+    """Draw the losses, the learning rate and, if the run was evaluated, the mIoU over the training step.
 
     Args:
-        records: lines of metrics.jsonl. What is missing or not finite is left out; where the total is not finite, the
-            picture says so.
+        records: records of metrics.jsonl. Values that are missing or not finite are left out; steps whose total is not
+            finite are marked.
         evaluations: "step" and "miou" of every evaluation; without any the learning rate takes the place of the mIoU.
     """
     total, rates, scores = _series(records, "loss"), _series(records, "lr"), _series(evaluations, "miou")
@@ -52,7 +52,7 @@ def draw_curves(records: Sequence[dict], evaluations: Sequence[dict]) -> np.ndar
     steps = np.concatenate([part for series in drawn for part in (series.steps, series.lost)])
     last = steps.max(initial=0)
     first = steps.min(initial=last)
-    span = (first if last / 2 < first < last else 0, last)  # from 0, unless this is the late part of a run
+    span = (first if last / 2 < first < last else 0, last)  # from 0, unless the records begin late in the run
     canvas = blank(*_SIZE)
     _draw_total(_Axes(canvas, (_LEFT, _UPPER), span, (0, _ceiling(total))), total)
     highest = max(map(_ceiling, heads.values()), default=_ceiling(total))
@@ -73,7 +73,7 @@ def _head_names(records: Sequence[dict]) -> list[str]:
 
 
 class _Series(NamedTuple):
-    """What was logged under one key: the steps, ascending, of finite values, these values, and the other steps."""
+    """The record of one key: steps with finite values, ascending; these values; steps with other values."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -81,7 +81,7 @@ class _Series(NamedTuple):
 
 
 def _series(records: Sequence[dict], key: str) -> _Series:
-    """Collect the values of `key`; of a step logged twice (a resumed run) the later one counts."""
+    """Return the series of `key`; of a step logged twice (a resumed run) the later record counts."""
     found = {}
     for record in records:
         if record.get("step") is not None and key in record:
@@ -94,9 +94,9 @@ def _series(records: Sequence[dict], key: str) -> _Series:
 
 
 def _ceiling(losses: _Series) -> float:
-    """Return where the axis of losses ends, so that a few wild steps do not press all others onto its bottom.
+    """Return the upper end of the loss axis, so that a few outliers do not flatten the rest of the curve.
 
-    The first loss, of the untrained network, is never wild, unless it exceeds the median by far.
+    The first loss, of the untrained network, is not an outlier unless it exceeds the median by far.
     """
     if not len(losses.values):
         return 0
@@ -116,7 +116,7 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _averaged(losses: _Series) -> _Series:
-    """Average a window of losses; a wild step counts little, or it would carry the average far out of the plot."""
+    """Return the moving average of losses, in which outliers are damped so that it stays within the plot."""
     if not len(losses.values):
         return losses
     return losses._replace(values=_smoothed(np.minimum(losses.values, 2 * _ceiling(losses)), _window(losses)))
@@ -170,7 +170,7 @@ class _Axes:
 
     Args:
         canvas: the picture, drawn on.
-        place: from and to, across and down, in pixels; title and labels lie around it.
+        place: horizontal and vertical extent of the plot, in pixels; title and labels are outside it.
         steps: first and last step.
         values: lowest and highest value.
     """
@@ -220,7 +220,7 @@ class _Axes:
     def curve(self, steps: np.ndarray, values: np.ndarray, color: tuple, *, width: int = 2) -> None:
         """Join the points by a line; a single point becomes a dot."""
         room = 2  # a line along the bottom keeps its width
-        plot = self.canvas[self.top : self.bottom + room, self.left : self.right]  # a view: cuts off what leaves it
+        plot = self.canvas[self.top : self.bottom + room, self.left : self.right]  # a view: clips the curve
         points = np.round(self._pixels(steps, values) * 16).astype(np.int32)
         cv2.polylines(plot, [points], False, color, width, cv2.LINE_AA, shift=4)
         if len(steps) == 1:
@@ -247,7 +247,7 @@ class _Axes:
         return self.left + x, self.top + y
 
     def _pixels(self, step: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
-        """Return the places (..., 2) of points, in pixels from the left top corner of the plot."""
+        """Return the positions (..., 2) of points, in pixels from the top left corner of the plot."""
         across, up = np.moveaxis((np.stack([step, value], axis=-1) - self.low) / (self.high - self.low), -1, 0)
         width, height = self.right - self.left - self.air, self.bottom - self.top
         return np.stack([across * width, (1 - np.clip(up, -1, 2)) * height], axis=-1)

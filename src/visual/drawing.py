@@ -1,4 +1,4 @@
-"""Text and colours that all pictures share: RGB (H, W, 3) uint8 canvases, drawn on with OpenCV."""
+"""Text and colours that all pictures share, on RGB canvases (H, W, 3) uint8, drawn with OpenCV."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_text(
 
 
 def shorten(text: str, width: int, scale: float = SMALL) -> str:
-    """Return `text`, or as much of its beginning as fits into `width` pixels, followed by three dots."""
+    """Return `text`, cut to fit into `width` pixels and followed by three dots if it is too long."""
     if text_width(text, scale) <= width:
         return text
     while text and text_width(f"{text}...", scale) > width:

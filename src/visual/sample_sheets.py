@@ -1,4 +1,4 @@
-"""Sheets of training samples: each photograph, its label over it, and what is to be said of it."""
+"""Sheets of training samples: each photograph, its label laid over it, and lines of text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from src.visual.drawing import FAINT_INK, INK, LARGE, SMALL, blank, shorten, wri
 from src.visual.visualize import Palette, hatch, legend, overlay
 
 ALPHA = 0.6  # share of the class colours over the photograph
-_PANEL, _MARGIN, _LINE = 480, 16, 22  # longest side of a picture, around it, and from one line of text to the next
+_PANEL, _MARGIN, _LINE = 480, 16, 22  # pixels: longest side of a picture, margin around it, line height of text
 
 
 class Tile(NamedTuple):
-    """What stands on a sheet: a photograph (H, W, 3), its label (H, W), a title and lines of text."""
+    """A sample on a sheet: photograph (H, W, 3), label (H, W), title and lines of text."""
 
     image: np.ndarray
     label: np.ndarray
@@ -32,13 +32,13 @@ def label_over(image: np.ndarray, label: np.ndarray, palette: Palette, ignore_la
 
 
 def sample_sheet(tiles: Sequence[Tile], palette: Palette, names: Sequence[str], ignore_label: int) -> np.ndarray:
-    """Set samples on one sheet, two in a row, with a legend of the classes that are there.
+    """Arrange samples on one sheet, two in a row, with a legend of the classes present.
 
     Args:
         tiles: the samples, at least one.
-        palette: one RGB colour a class.
-        names: one name a class.
-        ignore_label: value of a label that is no class.
+        palette: one RGB colour per class.
+        names: one name per class.
+        ignore_label: label value that is not a class.
 
     Returns:
         The sheet (H, W, 3), uint8 RGB.
@@ -60,7 +60,7 @@ def _tile(tile: Tile, palette: Palette, ignore_label: int) -> np.ndarray:
     """Draw the two pictures side by side, the text below them, a margin at the right and below."""
     height, width = tile.image.shape[:2]
     factor = _PANEL / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), as OpenCV has it
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), OpenCV's order
     image = cv2.resize(tile.image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     label = cv2.resize(tile.label, size, interpolation=cv2.INTER_NEAREST)
     pair = np.hstack([image, blank(size[1], 4), label_over(image, label, palette, ignore_label)])

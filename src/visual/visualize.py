@@ -20,15 +20,15 @@ from src.visual.drawing import FRAME, HUGE, PAPER, blank, shorten, text_width, w
 
 Palette = Union[Sequence, np.ndarray]  # one RGB colour a class
 ALPHA = 0.75  # share of the class colours over the photograph
-WRONG = (255, 176, 0)  # bright on dark grey for the colour-blind, too
+WRONG = (255, 176, 0)  # distinct on dark grey for the colour-blind, too
 _TEXT = 0.75  # size of names, in OpenCV's font scale
 _PANEL_MIN, _PANEL_MAX = 640, 1024  # longest side of a panel, pixels
-_LARGEST_TEXT = 8  # times its usual size, below a picture that is much wider than high
-_MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels around panels, above them, and across a colour of the legend
+_LARGEST_TEXT = 8  # times the usual size, below a very wide picture
+_MARGIN, _TITLE, _SWATCH = 16, 52, 30  # pixels: margin around panels, title above them, colour box of the legend
 
 
 def colorize(class_map: np.ndarray, palette: Palette, ignore_label: int | None) -> np.ndarray:
-    """Paint a class map (H, W): class i in `palette[i]`, `ignore_label` in black; None = there is no ignored label."""
+    """Colour a class map (H, W): class i in `palette[i]`, `ignore_label` in black; None = there is no ignored label."""
     colors = np.asarray(palette, np.uint8).reshape(-1, 3)
     known = [*range(len(colors)), *([] if ignore_label is None else [ignore_label])]
     unknown = np.setdiff1d(class_map, known)
@@ -51,10 +51,10 @@ def overlay(
 
     Args:
         image: photograph (H, W, 3), uint8 RGB.
-        class_map: classes (H, W); where it is `ignore_label`, the photograph stays as it is.
-        palette: one RGB colour a class.
+        class_map: classes (H, W); pixels with `ignore_label` keep the photograph.
+        palette: one RGB colour per class.
         alpha: share of the colours in the result, 0..1.
-        ignore_label: value of `class_map` without a colour, if it has one.
+        ignore_label: value of `class_map` without a colour, if there is one.
     """
     if image.shape != (*class_map.shape, 3):
         raise ValueError(f"image {image.shape} and class map {class_map.shape} differ in size")
@@ -65,20 +65,20 @@ def overlay(
 
 
 def hatch(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return `picture` (H, W, 3) with grey diagonals on black, like no class, where `mask` (H, W) is true."""
+    """Return `picture` (H, W, 3) with grey diagonals on black, unlike any class, where `mask` (H, W) is true."""
     rows, columns = np.indices(mask.shape)
     stripes = np.where((rows + columns) % 10 < 2, 130, 0).astype(np.uint8)
     return np.where(mask[..., None], stripes[..., None], picture)
 
 
 def error_map(image: np.ndarray, label: np.ndarray, pred: np.ndarray, ignore_label: int) -> np.ndarray:
-    """Show where a prediction is wrong: bright, on the photograph in dark grey; ignored pixels are hatched.
+    """Draw the wrong pixels of a prediction brightly on the photograph in dark grey; ignored pixels are hatched.
 
     Args:
         image: photograph (H, W, 3), uint8 RGB.
         label: ground truth (H, W).
         pred: predicted classes (H, W).
-        ignore_label: value of `label` that is neither right nor wrong.
+        ignore_label: value of `label` that is not scored.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     quiet = cv2.convertScaleAbs(grey, alpha=0.45, beta=15)[..., None]
@@ -87,7 +87,7 @@ def error_map(image: np.ndarray, label: np.ndarray, pred: np.ndarray, ignore_lab
 
 
 def accuracy_text(label: np.ndarray, pred: np.ndarray, ignore_label: int) -> str:
-    """Say how many of the labelled pixels are right; "100.0 %" means all of them."""
+    """Return the share of correct labelled pixels as text; "100.0 %" means all of them."""
     counted = label != ignore_label
     total, right = int(counted.sum()), int((counted & (label == pred)).sum())
     if total == 0:
@@ -103,18 +103,18 @@ def comparison(
     names: Sequence[str],
     ignore_label: int,
 ) -> np.ndarray:
-    """Set photograph, ground truth, prediction and its errors on one sheet, with a legend of the classes present.
+    """Arrange photograph, ground truth, prediction and its errors on one sheet, with a legend of the classes present.
 
-    Without ground truth it shows photograph and prediction only. It is at most 2100 pixels wide; small pictures are
-    enlarged by a whole number.
+    Without ground truth the sheet has photograph and prediction only. It is at most 2100 pixels wide; small pictures
+    are enlarged by a whole number.
 
     Args:
         image: photograph (H, W, 3), uint8 RGB.
         label: ground truth (H, W), if there is any.
         pred: predicted classes (H, W).
-        palette: one RGB colour a class.
-        names: one name a class.
-        ignore_label: value of `label` that is no class.
+        palette: one RGB colour per class.
+        names: one name per class.
+        ignore_label: value of `label` that is not a class.
 
     Raises:
         ValueError: the arrays differ in size.
@@ -153,14 +153,14 @@ def _fit(array: np.ndarray) -> np.ndarray:
     height, width = array.shape[:2]
     largest = max(height, width)
     factor = min(_PANEL_MAX // largest, -(-_PANEL_MIN // largest)) or _PANEL_MAX / largest
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), as OpenCV has it
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))  # (width, height), OpenCV's order
     if array.ndim == 2:
         return cv2.resize(array.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 
 def _titled(title: str, panel: np.ndarray, key: tuple[str, tuple] | None = None) -> np.ndarray:
-    """Put a title above a panel, with a swatch and its meaning (`key`) at the right, and a margin right of both."""
+    """Put a title above a panel, with a swatch and its meaning (`key`) at the right, and a margin to the right."""
     space = max(0, _PANEL_MIN - panel.shape[1])  # a narrow panel leaves room for its title
     framed = cv2.copyMakeBorder(panel, _TITLE, 0, 0, _MARGIN + space, cv2.BORDER_CONSTANT, value=PAPER)
     write_text(framed, title, 0, _TITLE - 14, scale=HUGE)
@@ -182,7 +182,7 @@ def legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.nd
     """Draw a swatch (hatched: None) and a name for every entry, row by row, in columns of the same width."""
     line, room = 38, width - 2 * _MARGIN
     widest = max(text_width(name, _TEXT) for name, _ in entries) + _SWATCH + 40
-    cell = min(widest, max(room // 2, _PANEL_MIN // 2))  # one very long name does not spread all others
+    cell = min(widest, max(room // 2, _PANEL_MIN // 2))  # a single very long name must not widen all columns
     rows = math.ceil(len(entries) / (room // cell))
     columns = math.ceil(len(entries) / rows)
     canvas = blank(rows * line + 2 * _MARGIN, width)
@@ -194,13 +194,13 @@ def legend(entries: list[tuple[str, Sequence[int] | None]], width: int) -> np.nd
 
 
 def with_legend(picture: np.ndarray, present: Iterable[int], palette: Palette, names: Sequence[str]) -> np.ndarray:
-    """Set a legend of the classes `present` below a picture, which keeps its pixels; large ones get a large legend.
+    """Add a legend of the classes `present`, scaled to the picture, below a picture, whose pixels are unchanged.
 
     Args:
         picture: (H, W, 3) uint8 RGB; H may be 0.
         present: class numbers.
-        palette: one RGB colour a class.
-        names: one name a class.
+        palette: one RGB colour per class.
+        names: one name per class.
 
     Returns:
         The picture (H + h, max(W, 640), 3), at the top left.
@@ -216,14 +216,14 @@ def with_legend(picture: np.ndarray, present: Iterable[int], palette: Palette, n
 
 
 def write_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write an RGB (H, W, 3) or grey (H, W) uint8 picture; the file appears whole or not at all.
+    """Write an RGB (H, W, 3) or grey (H, W) uint8 picture atomically.
 
     Raises:
         UserError: the file cannot be written.
     """
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or picture.shape[2:] == (3,)):
         raise ValueError(f"a picture is (H, W) or (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-    # Encoded in memory because cv2.imwrite fails silently, and on some systems at non-ASCII names.
+    # Encoded in memory: cv2.imwrite fails silently, on some systems for every non-ASCII name.
     done, encoded = cv2.imencode(".png", picture if picture.ndim == 2 else picture[..., ::-1])
     if not done:
         raise UserError(f"cannot encode the picture {path}")

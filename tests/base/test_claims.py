@@ -235,7 +235,7 @@ def test_something_else_under_the_name_of_the_claim_is_left_alone(tmp_path, kind
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".claim").symlink_to(target) if kind == "link" else (folder / ".claim").mkdir()
-    with pytest.raises(UserError, match=r"\.claim: is .* no claim of this program; remove it"):
+    with pytest.raises(UserError, match=r"\.claim: is .* not a claim of this program; remove it"):
         claims.hold_folder(folder, "training", "--save_dir")
     assert target.read_text(encoding="utf-8") == "mine"
     assert [path.name for path in folder.iterdir()] == [".claim"]

@@ -78,7 +78,7 @@ def test_threads_take_turns_for_a_while():
     turns = os.SCHED_BATCH, {min(before[1])}
     threads = [Waiting()]
     try:
-        with contextlib.suppress(RuntimeError), cores_module.threads_in_turn():
+        with contextlib.suppress(RuntimeError), cores_module.one_thread_at_a_time():
             threads.append(Waiting())
             assert (os.sched_getscheduler(0), os.sched_getaffinity(0)) == turns
             assert [thread.scheduled() for thread in threads] == [before, turns]
@@ -96,5 +96,5 @@ def test_threads_go_on_where_the_system_refuses(monkeypatch):
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    with cores_module.threads_in_turn():
+    with cores_module.one_thread_at_a_time():
         pass

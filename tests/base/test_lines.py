@@ -11,7 +11,7 @@ import pytest
 
 from src.base.environment import check_environment
 from src.base.errors import DataError, UserError, printable
-from src.base.failures import explained
+from src.base.failures import describe_failure
 from src.base.log_handlers import ConsoleHandler
 from src.data.image_files import read_image
 from src.utils.config import load_config
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.once
 )
 def test_a_terminal_obeys_nothing(text, shown):
     assert printable(text) == shown
-    assert explained(UserError(text)) == (2, shown)
+    assert describe_failure(UserError(text)) == (2, shown)
     stream = io.StringIO()
     ConsoleHandler(stream, "there").emit(logging.LogRecord("x", logging.INFO, "", 0, "%s", (text,), None))
     assert stream.getvalue() == f"{shown}\n"

@@ -12,7 +12,7 @@ import pytest
 
 from src.base import claims
 from src.base.errors import ConfigError
-from src.base.paths import expanded, fitting, user_path, user_program
+from src.base.paths import expand_path, fitting, user_path, user_program
 from src.data.eval_samples import unique_stems
 from src.predict.inputs import list_inputs
 from src.predict.video import legend_name
@@ -26,7 +26,7 @@ def test_it_means_what_the_shell_makes_of_it(text, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     quoted = text.replace(" ", "\\ ")
     shell = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, text=True, check=True)
-    assert expanded(text) == shell.stdout
+    assert expand_path(text) == shell.stdout
 
 
 @pytest.mark.parametrize("user", ["~nobody_is_called_so", "~"])

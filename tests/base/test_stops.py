@@ -133,7 +133,7 @@ def test_a_log_on_a_full_disk_is_told_once_and_the_work_goes_on(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("use", ["with_me sleep {}", "with_me sleep {} | cat"])
+@pytest.mark.parametrize("use", ["run_attached sleep {}", "run_attached sleep {} | cat"])
 def test_what_a_shell_script_started_ends_with_it(use):
     seconds = f"1{os.getpid()}"
     code = f". {ROOT}/scripts/setup_env.sh; PYTHON={sys.executable}; {use.format(seconds)}; :"

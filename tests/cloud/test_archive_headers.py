@@ -37,13 +37,13 @@ def with_header(path: Path, header: bytes) -> Path:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        (record("path", "a\0b"), r"'a\\x00b': holds a NUL byte, which no name of a file can; nothing was unpacked"),
+        (record("path", "a\0b"), r"'a\\x00b': holds a NUL byte, which no file name can; nothing was unpacked"),
         (record("path", "x" * 5000), "a name is too long: file systems take 255 bytes; nothing was unpacked"),
         (record("path", "../b"), "leads out of the folder to unpack to; nothing was unpacked"),
-        (record("size", "-5"), "damaged, or no archive"),
-        (record("GNU.sparse.map", "a,b"), "damaged, or no archive"),
-        (record("GNU.sparse.size", "x"), "damaged, or no archive"),
-        (record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0"), "damaged, or no archive"),
+        (record("size", "-5"), "damaged, or not an archive"),
+        (record("GNU.sparse.map", "a,b"), "damaged, or not an archive"),
+        (record("GNU.sparse.size", "x"), "damaged, or not an archive"),
+        (record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0"), "damaged, or not an archive"),
     ],
     ids=["NUL", "long", "out", "negative", "map", "size", "sparse"],
 )
@@ -80,5 +80,5 @@ def test_a_zip_whose_extra_field_ends_too_early(tmp_path):
     end = data.index(b"PK\5\6")
     data[end + 12 : end + 16] = (end - entry).to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(UserError, match="damaged, or no archive"):
+    with pytest.raises(UserError, match="damaged, or not an archive"):
         archives.unpack(path, tmp_path / "out")

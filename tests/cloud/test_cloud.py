@@ -130,7 +130,7 @@ class TestArchives:
     def test_a_damaged_archive_is_named(self, tmp_path, name):
         path = (zipped if name.endswith("zip") else tarred)(tmp_path / name, {"a": os.urandom(50_000)})
         path.write_bytes(path.read_bytes()[:20_000])
-        with pytest.raises(UserError, match=f"{name}: damaged, or no archive"):
+        with pytest.raises(UserError, match=f"{name}: damaged, or not an archive"):
             archives.unpack(path, tmp_path / "out")
 
     @pytest.mark.parametrize(("mode", "suffix"), [("w:gz", "tgz"), ("w:bz2", "tar.bz2"), ("w:xz", "tar.xz")])
@@ -210,7 +210,7 @@ class TestOncePerHost:
             tmp_path.joinpath("state.json").write_text(json.dumps(state))
         begin = time.monotonic()
         assert self.run(tmp_path, "fail") == [("", "the bucket is gone\n", 1)] * 3
-        assert time.monotonic() - begin < once_per_host.TOLD_SECONDS
+        assert time.monotonic() - begin < once_per_host.FAILURE_READ_SECONDS
 
     def test_the_others_notice_that_the_first_is_gone(self, tmp_path):
         *others, first = self.run(tmp_path, "die")
@@ -227,20 +227,20 @@ class TestOncePerHost:
 
     def test_a_folder_in_use_is_not_shared(self, tmp_path):
         assert once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1) == {"a": "b"}
-        parent = once_per_host.identity(os.getppid())
+        parent = once_per_host.process_identity(os.getppid())
         (tmp_path / "state.json").write_text(json.dumps({"owner": parent, "state": "done"}), encoding="utf-8")
         with pytest.raises(UserError, match=f"process {os.getppid()} of this machine runs the same job already"):
             once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
 
     def test_the_others_wait_for_the_upload(self, tmp_path):
         once_per_host.once_per_host(tmp_path, (0, 1), lambda: {"a": "b"}, 1)
-        once_per_host.tell_others(tmp_path, "uploading")
+        once_per_host.publish_state(tmp_path, "uploading")
         assert once_per_host.once_per_host(tmp_path, (1, 2), dict, 1) == {"a": "b"}  # one that comes late
         waiting = threading.Thread(target=once_per_host.wait_for_upload, args=(tmp_path, 60))
         waiting.start()
         time.sleep(0.5)
         assert waiting.is_alive()
-        once_per_host.tell_others(tmp_path, "uploaded")
+        once_per_host.publish_state(tmp_path, "uploaded")
         waiting.join(5)
         assert not waiting.is_alive()
 

@@ -56,9 +56,9 @@ def chain(of: int) -> str:
         (f"a: [{'1,' * 10_001}]", "x.yml: has more than 10000 keys and values"),
         ("#" * LONGEST_TEXT + "\n", "has more than 1 MB"),
         ("a: " + "1" * 5000, "x.yml:1: a number of 5000 letters; the limit is 100"),
-        ("a: !!bool x", "'x' is no bool"),
-        ("a: !!int ''", "'' is no int"),
-        ("a: !!timestamp x", "'x' is no timestamp"),
+        ("a: !!bool x", "'x' is not a valid bool"),
+        ("a: !!int ''", "'' is not a valid int"),
+        ("a: !!timestamp x", "'x' is not a valid timestamp"),
         ('a: "\\ud800"', "'\\ud800' holds half a character"),
         ('__BASE__: "\\ud800"', "'\\ud800' holds half a character"),
         ('__BASE__: "a\\0b"', "x.yml: __BASE__: 'a\\x00b': holds a NUL byte"),
@@ -116,9 +116,9 @@ def test_bases_that_hold_too_much_together(tmp_path):
 def test_bases_and_label_maps_that_may_never_end(tmp_path, kind):
     odd = MAKERS[kind](tmp_path / "odd.yml")
     (tmp_path / "x.yml").write_text("__BASE__: odd.yml")
-    with pytest.raises(ConfigError, match=f"cannot read configuration .*odd.yml: is {kind}, no regular file; put"):
+    with pytest.raises(ConfigError, match=f"cannot read configuration .*odd.yml: is {kind}, not a regular file; put"):
         read_yaml(tmp_path / "x.yml")
-    with pytest.raises(ConfigError, match=f"odd.yml: cannot be read: is {kind}, no regular file; put"):
+    with pytest.raises(ConfigError, match=f"odd.yml: cannot be read: is {kind}, not a regular file; put"):
         read_entries(str(odd))
 
 
@@ -128,7 +128,7 @@ def test_a_palette_may_be_a_pipe_of_the_shell_but_none_in_a_folder(tmp_path):
     os.close(writer)
     assert read_palette(Path(f"/dev/fd/{reader}"), ["a"])[1] == ("sky",)
     os.close(reader)
-    with pytest.raises(ConfigError, match="--palette .*x.txt: cannot be read: is a named pipe, no regular file"):
+    with pytest.raises(ConfigError, match="--palette .*x.txt: cannot be read: is a named pipe, not a regular file"):
         read_palette(MAKERS["a named pipe"](tmp_path / "x.txt"), ["a"])
 
 
@@ -170,7 +170,7 @@ def test_files_of_json(tmp_path, text):
         read_json(path)
     with pytest.raises(ConfigError, match="--palette .*x.json"):
         read_palette(path, ["a"])
-    with pytest.raises(UserError, match="x.json is no rank table"):
+    with pytest.raises(UserError, match="x.json is not a rank table"):
         read_rank_table(path)
     path.rename(tmp_path / "manifest.json")
     if len(text) < LONGEST_TEXT:

@@ -48,7 +48,7 @@ def test_single_ids_ranges_and_what_is_ignored():
         ("label_ids={0-3: 0, 2: 1}", "data.label_ids: 2: 2 is given twice"),
         ("label_ids={0: road}", "data.label_ids: 0: expected a train id, a range of them, or ignore; got 'road'"),
         ("label_ids={0: [1]}", "data.label_ids: 0: expected a train id or ignore, got [1]"),
-        ("label_ids={0:1}", "0:1: expected a train id or ignore, got None; YAML needs a space behind the colon"),
+        ("label_ids={0:1}", "0:1: expected a train id or ignore, got None; YAML needs a space after the colon"),
         ("label_ids={}", "data.label_ids: expected raw values and train ids, such as {0: ignore, 1-150: 0-149}"),
         ("label_ids=none.yml", "data.label_ids: none.yml: cannot be read: No such file or directory"),
         ("label_ids={0: 1, 0: 2}", "data.label_ids: key '0' given twice"),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["optimizer.type=adamw"], "optimizer.lr_init: required with adamw: 0.05 is made for sgd"),
+        (["optimizer.type=adamw"], "optimizer.lr_init: required with adamw: 0.05 is meant for sgd"),
         (["optimizer.betas=[0.8,0.9]"], "optimizer.betas: does nothing with optimizer.type=sgd"),
         (["optimizer.eps=1e-6"], "optimizer.eps: does nothing with optimizer.type=sgd"),
         (

@@ -100,11 +100,11 @@ void TestFiles(const std::string &root) {
   EXPECT(std::string(bytes.begin(), bytes.end()) == "123");
   EXPECT_ERROR(ReadFile(root + "/x/b.bin", 4, "the model input"), "b.bin: has 3 bytes, the model input takes 4");
   EXPECT_ERROR(FileSize(root + "/none"), "cannot open " + root + "/none: No such file or directory");
-  EXPECT_ERROR(FileSize(root), "is no file");
+  EXPECT_ERROR(FileSize(root), "is not a regular file");
   EXPECT_ERROR(ListInputs(root + "/none"), "cannot open the folder of inputs " + root + "/none: No such file");
   EXPECT_ERROR(ListInputs(root + "/x/y"), "holds no *.bin file; preprocess.py writes them");
-  EXPECT_ERROR(MakeFolder(root + "/x/a.bin"), "a.bin: is no folder");
-  EXPECT_ERROR(MakeFolder(root + "/x/a.bin/b"), "is no folder");
+  EXPECT_ERROR(MakeFolder(root + "/x/a.bin"), "a.bin: is not a folder");
+  EXPECT_ERROR(MakeFolder(root + "/x/a.bin/b"), "is not a folder");
   EXPECT_ERROR(WriteFile(root + "/none/a.bin", "1", 1), "cannot write " + root + "/none/a.bin: No such file");
   EXPECT_ERROR(WriteFile(root + "/x/folder.bin", "1", 1), "cannot write " + root + "/x/folder.bin: Is a directory");
   EXPECT(Names(root + "/x/y/z").empty() && Names(root + "/x").size() == 6);  // nothing half-written
@@ -205,9 +205,9 @@ void TestMindIR(const std::string &root, const std::string &model) {
   }
   EXPECT(unnoticed < 10);
   Write(cut, std::string(100, '\xff'));
-  EXPECT_ERROR(ReadMindIRHeader(cut), "cut.mindir: no MindIR file");
+  EXPECT_ERROR(ReadMindIRHeader(cut), "cut.mindir: not a MindIR file");
   Write(cut, "this is no model, but some text of a few words");
-  EXPECT_ERROR(ReadMindIRHeader(cut), "no MindIR file");
+  EXPECT_ERROR(ReadMindIRHeader(cut), "not a MindIR file");
   EXPECT_ERROR(ReadMindIRHeader(root + "/none.mindir"), "cannot open " + root + "/none.mindir: No such file");
 }
 
@@ -259,7 +259,7 @@ void TestPipeline(const std::string &root) {
   EXPECT_ERROR(RunPipeline(twice, paths, 5, root + "/sizes", 0), "a.bin: has 4 bytes, the model input takes 5");
   EXPECT(!Exists(root + "/sizes"));
   Write(root + "/occupied", "");
-  EXPECT_ERROR(RunPipeline(twice, paths, 4, root + "/occupied", 0), "occupied: is no folder");
+  EXPECT_ERROR(RunPipeline(twice, paths, 4, root + "/occupied", 0), "occupied: is not a folder");
   MakeFolder(root + "/blocked/e_0.bin");  // a folder where a result should go: the writer fails in the middle
   EXPECT_ERROR(RunPipeline(twice, paths, 4, root + "/blocked", 0), "cannot write " + root + "/blocked/e_0.bin");
   const Predict shrinks = [&](const std::vector<char> &bytes) -> Outputs {

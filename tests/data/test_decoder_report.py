@@ -11,7 +11,7 @@ import pytest
 
 from src.base.errors import DataError
 from src.data import decoder_report, image_files
-from src.data.decoder_report import DecoderReports, damage_in
+from src.data.decoder_report import DecoderReports, reported_damage
 from src.data.image_files import read_image
 from src.data.prefetch import map_ahead
 from src.data.preflight import preflight
@@ -88,16 +88,16 @@ def test_complaints_belong_to_their_file_whatever_the_number_of_threads(reports,
 
 
 def test_which_complaints_are_damage():
-    assert not damage_in("")
-    assert not damage_in("Invalid SOS parameters for sequential JPEG\n")  # of some telephones
-    assert not damage_in("Corrupt JPEG data: 16 extraneous bytes before marker 0xd9\n")
+    assert not reported_damage("")
+    assert not reported_damage("Invalid SOS parameters for sequential JPEG\n")  # of some telephones
+    assert not reported_damage("Corrupt JPEG data: 16 extraneous bytes before marker 0xd9\n")
     for line in (
         "Corrupt JPEG data: 17 extraneous bytes before marker 0xd9",
         "Corrupt JPEG data: 3 extraneous bytes before marker 0xd4",  # between two restarts none is padded
         "Corrupt JPEG data: bad Huffman code",
         "Premature end of JPEG file",
     ):
-        assert damage_in(f"Warning: unknown JFIF revision number 2.01\n{line}\n") == line
+        assert reported_damage(f"Warning: unknown JFIF revision number 2.01\n{line}\n") == line
 
 
 def test_a_decoder_that_crashes_or_cannot_be_started(tmp_path, monkeypatch, caplog):

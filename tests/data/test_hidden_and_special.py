@@ -58,7 +58,7 @@ def test_readers_open_nothing_but_files(tmp_path, kind):
     path = MAKERS[kind](tmp_path / "x.png")
     assert special_kind(path) == kind
     for read in (read_image, read_label, read_png_header, orientation_of):
-        with pytest.raises(DataError, match=f"x.png: is {kind}, no regular file; put the picture itself there$"):
+        with pytest.raises(DataError, match=f"x.png: is {kind}, not a regular file; put the picture itself there$"):
             read(str(path))
     with DecoderReports() as reports:
         reports.check(str(path))  # left to `read_image`
@@ -84,7 +84,7 @@ def test_files_folders_and_nothing_are_not_special(tmp_path):
 def test_images_and_labels_that_are_no_files_are_named(tmp_path, capsys, name, kind):
     root = write_generic(tmp_path)
     MAKERS[kind](root / name)
-    line = f"{root / name}: is {kind}, no regular file; put the picture itself there"
+    line = f"{root / name}: is {kind}, not a regular file; put the picture itself there"
     with pytest.raises(DataError) as caught:
         preflight(make_data(root, name="generic"), num_classes=3, splits=("train", "val"), seed=1)
     assert str(caught.value) == line
@@ -100,7 +100,7 @@ def test_a_list_that_is_no_file_is_not_passed_over(tmp_path, data_set):
     (root / "train.lst").unlink(missing_ok=True)
     for kind, make in {**MAKERS, "a folder": Path.mkdir, "a link that leads nowhere": _dangling}.items():
         make(root / "train.lst")
-        with pytest.raises(DataError, match=f"train.lst: is {kind}, no regular file; put the list itself there$"):
+        with pytest.raises(DataError, match=f"train.lst: is {kind}, not a regular file; put the list itself there$"):
             list_samples(str(root), "train", data_set)
         (root / "train.lst").rmdir() if kind == "a folder" else (root / "train.lst").unlink()
 

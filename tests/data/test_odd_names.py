@@ -8,7 +8,7 @@ import re
 import pytest
 
 from src.base.errors import DataError
-from src.base.failures import explained
+from src.base.failures import describe_failure
 from src.data.cityscapes import list_samples
 from src.data.image_files import read_image
 from src.offline.manifest import Manifest, ManifestSample, read_manifest
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.once
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("a\0.png\tb.png", "holds a NUL byte, which no name of a file can"),
-        ("a.png\tb\0.png", "holds a NUL byte, which no name of a file can"),
+        ("a\0.png\tb.png", "holds a NUL byte, which no file name can"),
+        ("a.png\tb\0.png", "holds a NUL byte, which no file name can"),
         ("a.png\t" + "b" * 5000, "a name is too long: file systems take 255 bytes"),
     ],
 )
@@ -73,10 +73,10 @@ def test_a_manifest(tmp_path, stem):
 
 
 def test_a_line_that_names_it_can_be_read():
-    code, line = explained(DataError(f"--input {'x' * 4000}end: no such file or folder"))
+    code, line = describe_failure(DataError(f"--input {'x' * 4000}end: no such file or folder"))
     assert code == 2
     assert re.fullmatch(r"--input x{100}\.\.\.x+end: no such file or folder", line)
     assert len(line) < 200
-    _, line = explained(DataError(f"first\nlist: {'x, ' * 4000}end: too many"))
+    _, line = describe_failure(DataError(f"first\nlist: {'x, ' * 4000}end: too many"))
     assert re.fullmatch(r"first\nlist: (x, )+x? ?\.\.\. .*x, end: too many", line)
     assert len(line) < 1600

@@ -166,7 +166,7 @@ def test_the_limit_of_old_lets_large_photographs_pass_and_stops_bombs(tmp_path, 
 
 def test_a_picture_without_pixels_is_damaged(tmp_path, capfd):
     (tmp_path / "x.png").write_bytes(png_bytes(np.zeros((5, 0), np.uint8), color_type=0))
-    with pytest.raises(DataError, match=r"x\.png: damaged, its header tells of 5x0 pixels"):
+    with pytest.raises(DataError, match=r"x\.png: damaged, its header says 5x0 pixels"):
         read_image(str(tmp_path / "x.png"))
     assert capfd.readouterr().err == ""  # libpng would have its say there
 
@@ -177,7 +177,7 @@ def test_a_picture_of_no_known_kind_is_damaged(tmp_path, capfd, color_type, dept
     data[24:26] = depth, color_type
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
     (tmp_path / "x.png").write_bytes(data)
-    with pytest.raises(DataError, match=rf"damaged, its header tells of colour type {color_type} with {depth} bits"):
+    with pytest.raises(DataError, match=rf"damaged, its header says colour type {color_type} with {depth} bits"):
         read_image(str(tmp_path / "x.png"))
     assert capfd.readouterr().err == ""
 

@@ -11,7 +11,7 @@ from tests.run_helpers import ROOT
 
 SCRIPT = """
 import atexit
-from src.distributed.job_end import end_process, leave_by
+from src.distributed.job_end import end_process, end_at_once_after
 atexit.register(lambda: print("farewell of MindSpore's"))
 {}
 print("told")
@@ -25,11 +25,11 @@ def test_the_usual_end(code):
 
 
 def test_a_rank_that_is_done_leaves_and_skips_the_farewell():
-    assert end("leave_by(lambda: print('left'))", 0) == "told\nleft\n"
+    assert end("end_at_once_after(lambda: print('left'))", 0) == "told\nleft\n"
 
 
 def test_a_rank_that_failed_waits_for_nobody():
-    assert end("leave_by(lambda: print('left'))", 2) == "told\n"
+    assert end("end_at_once_after(lambda: print('left'))", 2) == "told\n"
 
 
 def end(line: str, code: int) -> str:

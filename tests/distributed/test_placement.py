@@ -182,7 +182,7 @@ def test_contradictions_are_named(environment, message):
 def test_a_file_that_is_no_rank_table(tmp_path):
     for text in ("no json", "[]", '{"server_list": [{}]}'):
         (tmp_path / "table.json").write_text(text)
-        with pytest.raises(UserError, match="table.json is no rank table"):
+        with pytest.raises(UserError, match="table.json is not a rank table"):
             read_rank_table(tmp_path / "table.json")
 
 

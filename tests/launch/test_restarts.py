@@ -27,7 +27,7 @@ pytestmark = pytest.mark.once
 RANK = """
 import json, os, pathlib, signal, sys, time
 sys.path.insert(0, {root!r})
-from src.distributed.heartbeat import Heart, write_stacks_when_asked
+from src.distributed.heartbeat import Heartbeat, write_stacks_when_asked
 folder, rank = pathlib.Path({folder!r}), int(os.environ.get("RANK_ID") or os.environ["OMPI_COMM_WORLD_RANK"])
 starts = folder / f"starts_{{rank}}"
 with starts.open("a") as stream:
@@ -36,7 +36,7 @@ number = len(starts.read_text().splitlines())
 write_stacks_when_asked(folder, rank)
 plan = json.loads((folder / "plan.json").read_text())[number - 1]
 if "step" in plan:
-    Heart(folder, rank).beat()
+    Heartbeat(folder, rank).beat()
 def starts_of_rank_0():
     path = folder / "starts_0"
     return path.read_text().count("\\n") if path.exists() else 0
@@ -153,15 +153,15 @@ def test_signs_are_never_seen_in_part(tmp_path):
     """A reader meanwhile finds rank, process and time in every reading; an earlier job's end is no news."""
     logs = tmp_path / "logs"
     logs.mkdir()
-    heartbeat.note_end(logs, 0, 2)
-    before = heartbeat.read_signs(logs, heartbeat.ENDS)
-    code = "import sys; from pathlib import Path; from src.distributed.heartbeat import note_end\n"
-    code += "for number in range(1000): note_end(Path(sys.argv[1]), 1, 137)"
+    heartbeat.record_exit_code(logs, 0, 2)
+    before = heartbeat.read_status_files(logs, heartbeat.ENDS)
+    code = "import sys; from pathlib import Path; from src.distributed.heartbeat import record_exit_code\n"
+    code += "for number in range(1000): record_exit_code(Path(sys.argv[1]), 1, 137)"
     with subprocess.Popen([sys.executable, "-c", code, str(logs)], cwd=ROOT) as writer:
         while writer.poll() is None:
-            for text in heartbeat.read_signs(logs, heartbeat.ENDS).values():
+            for text in heartbeat.read_status_files(logs, heartbeat.ENDS).values():
                 assert len(text.split()) == 3
-    assert heartbeat.new_codes(before, heartbeat.read_signs(logs, heartbeat.ENDS)) == [137]
+    assert heartbeat.new_codes(before, heartbeat.read_status_files(logs, heartbeat.ENDS)) == [137]
 
 
 def state_of(number: int) -> str:
@@ -185,7 +185,7 @@ def test_a_stopped_rank_ends_the_job_with_the_stacks(launch, tmp_path, capfd):
     assert "in stands_still" in stacks[0]
     assert "in <module>" in stacks[1]
     assert "in stands_still" not in stacks[1]  # it went no further than to write this
-    beats = heartbeat.read_signs(tmp_path / "logs", heartbeat.BEATS)
+    beats = heartbeat.read_status_files(tmp_path / "logs", heartbeat.BEATS)
     assert sorted(beats) == ["rank_0.beat", "rank_1.beat"]
     assert all(gone(int(text.split()[1])) for text in beats.values())
 
@@ -236,7 +236,7 @@ class Rank:
         if due := [second for second in self.beats if second <= self.now]:
             (self.logs / "rank_1.beat").write_text(f"beat 3 {len(due)}")
         if self.found <= self.now:
-            heartbeat.note_hang(self.logs, 1)
+            heartbeat.record_hang(self.logs, 1)
 
     def wait(self, timeout: float = 0.0) -> int:
         self.sleep(timeout)
@@ -269,8 +269,8 @@ def test_when_a_rank_stands_still(monkeypatch, tmp_path, events, code, sent, sec
     rank = Rank(tmp_path, **events)
     monkeypatch.setattr(run_rank, "time", SimpleNamespace(monotonic=lambda: rank.now, sleep=rank.sleep))
     (tmp_path / "rank_1.beat").write_text("beat 1 2")
-    heartbeat.note_hang(tmp_path, 1)
-    assert (run_rank.wait(rank, tmp_path / "rank_0.log", 200), rank.sent) == (code, sent)
+    heartbeat.record_hang(tmp_path, 1)
+    assert (run_rank.wait_for_rank(rank, tmp_path / "rank_0.log", 200), rank.sent) == (code, sent)
     own = run_rank.STACKS_SECONDS if sent else 0
     assert seconds <= rank.now <= seconds + own + 3 * run_rank.POLL_SECONDS
     assert (tmp_path / "rank_0.hang").exists() == bool(sent)
@@ -280,15 +280,15 @@ def test_a_heart_beats_at_most_once_a_second(monkeypatch, tmp_path):
     """And writes nothing where nobody watches."""
     (tmp_path / "logs").mkdir()
     monkeypatch.delenv(heartbeat.WATCHED, raising=False)
-    heartbeat.Heart(tmp_path, 3).beat()
+    heartbeat.Heartbeat(tmp_path, 3).beat()
     heartbeat.write_stacks_when_asked(tmp_path, 3)
     assert not list((tmp_path / "logs").iterdir())
     monkeypatch.setenv(heartbeat.WATCHED, "1")
     now = [10.0]
     monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now[0])
-    heart = heartbeat.Heart(tmp_path, 3)
+    heart = heartbeat.Heartbeat(tmp_path, 3)
     seen = []
     for now[0] in (10.0, 10.5, 11.2):
         heart.beat()
-        seen.append(heartbeat.read_signs(tmp_path / "logs", heartbeat.BEATS)["rank_3.beat"])
+        seen.append(heartbeat.read_status_files(tmp_path / "logs", heartbeat.BEATS)["rank_3.beat"])
     assert seen[0] == seen[1] != seen[2]

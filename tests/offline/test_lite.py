@@ -91,10 +91,11 @@ def show_libraries(folder: Path) -> Path:
 
 
 def test_mistakes_of_the_script_that_runs_the_runner(lite, tmp_path):
+    no_lite = f"MS_LITE_HOME (or LITE_HOME) is not a MindSpore Lite: {tmp_path} has neither "
     for arguments, home, message in [
         ([], tmp_path, "Usage: bash ascend310_infer/src/run.sh BUILD_DIR [runner options]"),
         ([tmp_path], tmp_path, f"no program {tmp_path}/main; build it: bash ascend310_infer/src/build.sh {tmp_path}"),
-        ([lite.runner.parent], tmp_path, f"MS_LITE_HOME (or LITE_HOME) is no MindSpore Lite: {tmp_path} has neither "),
+        ([lite.runner.parent], tmp_path, no_lite),
     ]:
         done = run_bash(RUN, *arguments, MS_LITE_HOME=home)
         assert done.returncode == 2

@@ -116,7 +116,7 @@ def test_without_a_description_there_is_a_warning(lite, model, tmp_path):
     (tmp_path / "m.v1.onnx.json").unlink()
     convert_to_lite(model, tmp_path / "first", home_of(lite))
     done = run_bash(SCRIPT, model, tmp_path / "out", "--optimize=none", MS_LITE_HOME=home_of(lite))
-    warning = f"no {model}.json: nothing will stand beside {tmp_path}/out.mindir to say what it takes"
+    warning = f"no {model}.json: there will be no description of {tmp_path}/out.mindir"
     assert (done.returncode, done.stderr) == (0, f"warning: {warning}\n")
     assert not (tmp_path / "out.json").exists()
     (tmp_path / "m.v1.onnx.json").write_text("[]")

@@ -204,7 +204,7 @@ def test_the_script_on_mindspore_lite(dataset, weights, evaluated, lite, tmp_pat
     done = run_script("scripts/infer_model.py", *words, env={**environment, "MS_LITE_HOME": "/none"}, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "the runner cannot be built: MS_LITE_HOME (or LITE_HOME) is no MindSpore Lite: /none has neither" in line
+    assert "the runner cannot be built: MS_LITE_HOME (or LITE_HOME) is not a MindSpore Lite: /none has neither" in line
 
 
 def test_mistakes_of_the_script(dataset, models, tmp_path):

@@ -15,7 +15,7 @@ from src.offline import onnx_model, quantizing
 from src.offline.descriptions import read_description
 from src.offline.manifest import read_manifest
 from src.offline.onnx_model import OnnxError, OnnxModel
-from src.state.checkpoint_origin import ORIGIN, take_origin
+from src.state.checkpoint_origin import ORIGIN, pop_origin
 from tests.offline.test_onnx_model import write
 
 MANIFEST = {
@@ -167,10 +167,10 @@ def test_an_origin_of_wrong_values_is_one_line(change):
     for values in (record, {**record, **change}):
         entry = {ORIGIN: np.frombuffer(json.dumps(values).encode(), np.uint8)}
         if values is record:
-            assert take_origin(entry, "w.ckpt").class_names == ("a", "b", "c")
+            assert pop_origin(entry, "w.ckpt").class_names == ("a", "b", "c")
         else:
             with pytest.raises(CheckpointError, match=r"w\.ckpt: damaged: .* holds no description of a training"):
-                take_origin(entry, "w.ckpt")
+                pop_origin(entry, "w.ckpt")
 
 
 @pytest.mark.parametrize("name", [b"Relu", b"in0", b"out"])

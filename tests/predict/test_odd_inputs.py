@@ -60,7 +60,7 @@ def test_what_is_no_file_is_named_and_the_others_are_done(tmp_path, caplog, kind
     MAKERS[kind](tmp_path / "in" / "b.png")
     assert [file.name for file in list_inputs(tmp_path / "in")] == ["a.png", "b.png", "c.png"]
     assert predict(tmp_path / "in", tmp_path / "out") == 1
-    assert f"{tmp_path}/in/b.png: is {kind}, no regular file; put the picture itself there" in caplog.messages
+    assert f"{tmp_path}/in/b.png: is {kind}, not a regular file; put the picture itself there" in caplog.messages
     assert sorted(path.name for path in (tmp_path / "out" / "class_ids").iterdir()) == ["a.png", "c.png"]
 
 
@@ -149,9 +149,9 @@ def test_models_and_palettes_that_are_no_files(tmp_path, kind, name):
     path, what = MAKERS[kind](tmp_path / name), "model" if name == "x.onnx" else "checkpoint"
     with pytest.raises(ConfigError, match=f"{name}: is {kind}, no {what}$"):
         load_settings(path, None, multi_scale=False, flip=False, device_target="CPU", keys=[])
-    with pytest.raises(UserError, match=f"{name}: is {kind}, no "):
+    with pytest.raises(UserError, match=f"{name}: is {kind}, not a "):
         read_model(path, ModelError) if what == "model" else require_intact(path)
-    with pytest.raises(ConfigError, match=f"--palette .*{name}: cannot be read: is {kind}, no regular file"):
+    with pytest.raises(ConfigError, match=f"--palette .*{name}: cannot be read: is {kind}, not a regular file"):
         read_palette(path, NAMES)
 
 

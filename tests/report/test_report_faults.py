@@ -56,15 +56,15 @@ def refused(folder, *options):
 )
 def test_what_is_no_regular_file_is_not_opened(run, name, kind):
     MAKERS[kind](run / name)
-    assert refused(run) == f"{run / name}: is {kind}, no regular file; remove it, or put the file itself there"
+    assert refused(run) == f"{run / name}: is {kind}, not a regular file; remove it, or put the file itself there"
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_base_that_is_no_regular_file_is_not_opened(run, kind):
     MAKERS[kind](run / "base.yml")
     (run / "config.yml").write_text("__BASE__: base.yml\n", encoding="utf-8")
-    place = run / "base.yml"
-    assert refused(run) == f"cannot read configuration {place}: is {kind}, no regular file; put the file itself there"
+    reason = f"is {kind}, not a regular file; put the file itself there"
+    assert refused(run) == f"cannot read configuration {run / 'base.yml'}: {reason}"
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -76,7 +76,7 @@ def test_built_for_the_real_library_it_fails_cleanly_without_an_ascend(mindspore
 
 
 NO_LITE = (
-    "MS_LITE_HOME (or LITE_HOME) is no MindSpore Lite: /none has neither runtime/lib/libmindspore-lite.so, "
+    "MS_LITE_HOME (or LITE_HOME) is not a MindSpore Lite: /none has neither runtime/lib/libmindspore-lite.so, "
     "as a package, nor mindspore_lite/lib/libmindspore-extendrt_python.so, as a wheel; scripts/get_mindspore_lite.sh "
     "gets one"
 )

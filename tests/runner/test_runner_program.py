@@ -54,9 +54,9 @@ def test_bad_input_is_one_line(stand_in, model, inputs, tmp_path):
     occupied.touch()
     cases = [
         (common(missing, inputs, results), f"cannot open {missing}: No such file or directory"),
-        (common(cut, inputs, results), f"{cut}: truncated, or no MindIR"),
+        (common(cut, inputs, results), f"{cut}: truncated, or not a MindIR"),
         (common(model, empty, results), f"{empty}: holds no *.bin file; preprocess.py writes them"),
-        (common(model, inputs, occupied), f"{occupied}: is no folder"),
+        (common(model, inputs, occupied), f"{occupied}: is not a folder"),
         (
             [*common(model, inputs, results), "--device_type", "TPU"],
             "--device_type: must be Ascend, GPU or CPU, got 'TPU'",

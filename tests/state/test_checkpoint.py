@@ -108,8 +108,8 @@ def test_replacing_is_atomic(tmp_path, monkeypatch):
     [
         (b"", r"a\.ckpt: the file is empty; copy or download it again"),
         (b"not a checkpoint", r"a\.ckpt: is text, not a checkpoint"),
-        (b"\xff\xfe\xfd", r"a\.ckpt: damaged, or no MindSpore checkpoint"),
-        (None, r"a\.ckpt: damaged, or no MindSpore checkpoint"),
+        (b"\xff\xfe\xfd", r"a\.ckpt: damaged, or not a MindSpore checkpoint"),
+        (None, r"a\.ckpt: damaged, or not a MindSpore checkpoint"),
     ],
 )
 def test_damaged_files(tmp_path, content, message):
@@ -231,7 +231,7 @@ def test_what_mindspore_logs_of_a_file_that_it_cannot_read_is_left_out(tmp_path)
     handler.emit = records.append
     ms.log._get_logger().addHandler(handler)
     try:
-        with pytest.raises(CheckpointError, match="x.ckpt: damaged, or no MindSpore checkpoint"):
+        with pytest.raises(CheckpointError, match="x.ckpt: damaged, or not a MindSpore checkpoint"):
             checkpoint.read_checkpoint(path)
         ms.log.error("another line")
     finally:

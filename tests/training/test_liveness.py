@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from src.distributed.heartbeat import Heart
+from src.distributed.heartbeat import Heartbeat
 from src.training.liveness import StepBeat, beating
 
 
-class Count(Heart):
+class Count(Heartbeat):
     """A heart that counts its beats."""
 
     def __init__(self) -> None:

@@ -37,9 +37,9 @@ class RandomFlip(Transform):
 class RandomColor(Transform):
     """Distort brightness, contrast, saturation and hue, each with probability one half.
 
-    Brightness comes first; contrast follows it or comes last, at random; saturation and hue share one trip through
-    OpenCV's uint8 HSV (hue in 0..179). Every effect rounds and saturates to uint8. Shifts are whole numbers of either
-    sign; the hue's is modulo 180.
+    Brightness comes first; contrast follows it or comes last, at random; saturation and hue share one conversion to
+    OpenCV's uint8 HSV (hue in 0..179). Every effect rounds and saturates to uint8. Shifts are integers of either sign;
+    that of the hue is modulo 180.
     """
 
     brightness_delta: int = key(32, "brightness is shifted by up to this, grey levels", check=between(0, 255))
@@ -70,7 +70,7 @@ class RandomColor(Transform):
             if rng.random() < 0.5:
                 note(contrast_last=True)
                 tables[1] = contrast
-            else:  # two tables in a row make one
+            else:  # combine the two tables
                 tables[0] = contrast if tables[0] is None else contrast[tables[0]]
         return tables[0], tables[1]
 
@@ -84,10 +84,10 @@ class RandomColor(Transform):
 
 @dataclass(frozen=True)
 class Normalize(Transform):
-    """Turn uint8 RGB (H, W, 3) into float32 ``(x / 255 - mean) / std``; without `is_scale` the division is left out.
+    """Convert uint8 RGB (H, W, 3) to float32 ``(x / 255 - mean) / std``; without `is_scale` x is not divided.
 
-    The 256 possible results a channel are computed once, in float64, and looked up. The result is a channels-last view
-    of a channels-first buffer: `TransposeImage`, which follows, costs nothing.
+    The 256 possible results of each channel are computed once, in float64, and looked up. The result is a channels-last
+    view of a channels-first buffer, so that the following `TransposeImage` copies nothing.
     """
 
     in_evaluation = True
@@ -117,7 +117,7 @@ class Normalize(Transform):
 
 @dataclass(frozen=True)
 class TransposeImage(Transform):
-    """Bring an image (H, W, 3) to the network's layout (3, H, W), contiguous in memory."""
+    """Convert an image (H, W, 3) to the network's layout (3, H, W), contiguous in memory."""
 
     in_evaluation = True
 

@@ -19,7 +19,7 @@ MOST_REDRAWS = 10  # of a window, see `RandomResizeCrop.cat_max_ratio`
 
 
 def window_size(size: tuple[int, int]) -> str:
-    """Check a height and width: no less than the network takes, and no more pixels than can be meant."""
+    """Check a height and width: not below the network's minimum, and not absurdly many pixels."""
     if size[0] * size[1] > MAX_PIXELS:
         return f"must have at most {MAX_PIXELS} pixels, got {'x'.join(map(str, size))[:40]}"
     return at_least(32)(size)
@@ -35,8 +35,8 @@ class RandomResizeCrop(Transform):
     likely, the last one included.
 
     With `scale_range` the long side is ``int(base_size * s + 0.5)`` with s uniform between the two numbers. With
-    `cat_max_ratio` a window of which one class has more than that share of the pixels that are not ignored, or that has
-    none of these, is drawn again, ten times at most; the eleventh is taken as it is.
+    `cat_max_ratio` a window is drawn again, at most ten times, if one class has more than that share of its pixels that
+    are not ignored, or if all of its pixels are ignored; the eleventh window is always accepted.
     """
 
     crop_size: tuple[int, int] = key(help="height and width of the window, pixels", check=window_size)
@@ -93,16 +93,16 @@ class RandomResizeCrop(Transform):
         return scaled_size(size, long_side / max(size))
 
     def _draw_corner(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-        """Draw where the window begins: top and left."""
+        """Draw the top left corner of the window, (top, left)."""
         top, left = (int(rng.integers(max(length - window, 0) + 1)) for length, window in zip(size, self.crop_size))
         return top, left
 
     def _draw_mixed_corner(
         self, label: np.ndarray, corner: tuple[int, int], ignored: int, rng: np.random.Generator
     ) -> tuple[int, int]:
-        """Return `corner`, or one drawn later, of whose window in the scaled (H, W) `label` no class has too much."""
+        """Return `corner`, or a redrawn one, so that no class dominates its window of the scaled (H, W) `label`."""
         if all(length <= window for length, window in zip(label.shape, self.crop_size)):
-            return corner  # there is but one window
+            return corner  # only one window is possible
         for _ in range(MOST_REDRAWS):
             top, left = corner
             window = label[top : top + self.crop_size[0], left : left + self.crop_size[1]]
@@ -116,11 +116,11 @@ class RandomResizeCrop(Transform):
 
 @dataclass(frozen=True)
 class Resize(Transform):
-    """Bring the image to `target_size` bilinearly; the label stays as it is.
+    """Resize the image to `target_size` bilinearly; the label stays as it is.
 
-    With `keep_ratio` the image is made as large as fits into the target and padded with zeros at the right and bottom;
-    `fitted_size` tells which part of the result is picture. Without it the image is stretched. The label is not
-    touched: the class map is brought to the label's size, not the other way round, so `ignore_label` pads nothing.
+    With `keep_ratio` the image is resized to fit into the target and padded with zeros at the right and bottom;
+    `fitted_size` returns the part of the result that is picture. Without it the image is stretched. The label is not
+    changed, because the class map is resized to the label's size; `ignore_label` therefore has no effect.
     """
 
     in_training = False
@@ -155,9 +155,9 @@ def scaled_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
 def resize_corner(array: np.ndarray, size: tuple[int, int], end: tuple[int, int], interpolation: int) -> np.ndarray:
     """Return ``cv2.resize(array to size)[: end[0], : end[1]]`` without computing most of the rest.
 
-    Given the scale instead of the size, cv2.resize maps every pixel to the source as it does for the whole array: the
-    corner comes out bit for bit. The border rule must not reach it, hence the spare source pixels; nor must the plain
-    copy cv2 makes when a corner's size happens to survive the scaling, so then the whole array is resized.
+    Given the scale instead of the size, cv2.resize maps every pixel to the source as for the whole array, so that the
+    corner is identical bit for bit. Spare source pixels keep the border rule away from it. If scaling happens to leave
+    the corner's size unchanged, cv2 would merely copy, so the whole array is resized instead.
     """
     if size == array.shape[:2]:
         return array[: end[0], : end[1]]
