@@ -157,7 +157,7 @@ def test_what_was_exported_before_resizes_by_operators():
         assert (configured.output, configured.fold_bn) == ("argmax", True)
         cells = [cell for _, cell in mindspore_work.deployed_network(configured, variant).cells_and_names()]
         assert any(isinstance(cell, ResizeByProducts) for cell in cells) is by_products
-        assert any(type(cell) is Resize for cell in cells) is not by_products
+        assert any(type(cell) is TrainableResize for cell in cells) is not by_products
         assert not any("BatchNorm" in type(cell).__name__ for cell in cells)
 
 
