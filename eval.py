@@ -25,7 +25,7 @@ from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.evaluation.evaluator import Unscored, evaluate_all, log_protocol, log_scores, predict_unlabelled
 from src.evaluation.inference import create_infers, evaluation_protocol
-from src.evaluation.score_records import as_text, classes_of, confusion_lines, scores_of
+from src.evaluation.score_records import classes_of, confusion_lines, json_bytes, scores_of
 from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
@@ -161,7 +161,7 @@ def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], 
         several = zip(config.protocols, results, protocols)
         record["protocols"] = [{"name": name, **scores_of(each), "protocol": used} for name, each, used in several]
     path = Path(config.save_dir) / "eval.json"
-    write_whole(path, as_text(record), "the scores ")
+    write_whole(path, json_bytes(record), "the scores ")
     logger.info("results: %s", path)
 
 

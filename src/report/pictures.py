@@ -29,7 +29,7 @@ from src.data.label_maps import label_coding
 from src.data.orientations import read_aligned
 from src.distributed.communicator import Communicator
 from src.evaluation.predictions import PredictionWriter
-from src.evaluation.score_records import number
+from src.evaluation.score_records import number_or_none
 from src.report.checking import COUNT, NUMBER, NUMBERS, TEXT, check_fields
 from src.report.page import to_json
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
@@ -99,8 +99,8 @@ class ReportPictures:
         matrix.update(sample.label, prediction)
         scores = iou(matrix.counts)
         values = {"miou": mean_iou(scores), "accuracy": pixel_accuracy(matrix.counts)}
-        record |= {name: number(value) for name, value in values.items()}
-        return {**record, "iou": [number(score) for score in scores.tolist()]}
+        record |= {name: number_or_none(value) for name, value in values.items()}
+        return {**record, "iou": [number_or_none(score) for score in scores.tolist()]}
 
     def _thumbnail(self, photo: np.ndarray, label: np.ndarray | None, prediction: np.ndarray) -> np.ndarray:
         """Set the photograph and its errors, or else the prediction, side by side."""
