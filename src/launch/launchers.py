@@ -49,7 +49,7 @@ def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
 
 
 def _default_launcher(environment: Mapping[str, str], job: Job) -> str:
-    """Return the preferred launcher available: msrun on Ascend, as MindSpore's documentation, elsewhere mpirun."""
+    """Return the first available launcher: on Ascend msrun, which MindSpore documents first, elsewhere mpirun."""
     on_ascend = job.device_target == "Ascend" if job.device_target else ascend_found()
     programs = ["mpirun", "msrun"] if job.node_num == 1 else ["msrun"]
     if on_ascend and not (job.hosts or job.hostfile or environment.get("HOSTFILE")):  # only mpirun takes those

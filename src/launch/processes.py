@@ -48,7 +48,8 @@ def run_together(
     Args:
         commands: the commands.
         environments: environment variables of each command.
-        logs: files for the standard output of all but the first command; none sends all output to this process's.
+        logs: a file for the standard output of each command; that of the first, or of all without files, goes to this
+            process's instead.
         shown: a file to copy to standard output while it is being written.
         reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
         signal_runners: send signals to the ranks' runners below the processes, as long as there are any.

@@ -34,7 +34,7 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
         with_loss.head_loss.recompute()
     heads, stages = network.parts() if with_loss.coarse else ((), ())
     if not heads:
-        raise ConfigError(f"recompute: {type(network).__name__} does not tell its parts; take recompute none")
+        raise ConfigError(f"recompute: {type(network).__name__} does not name its parts; take recompute none")
     for part in (*heads, *(stages if what == "all" else ())):
         part.recompute()
         for _, cell in part.cells_and_names():

@@ -142,7 +142,7 @@ def set_op_precision(name: str, value: str | bool) -> None:
 
 
 def set_deterministic() -> None:
-    """Use Ascend kernels that give the same results in every run. MindSpore 2.5 and later allow one call a process."""
+    """Use Ascend kernels that give the same results in every run; from MindSpore 2.5 on only one call per process."""
     import mindspore as ms
 
     if hasattr(ms, "set_deterministic"):  # 2.5 and later, where set_context(deterministic=...) is deprecated

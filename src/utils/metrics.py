@@ -127,7 +127,7 @@ def pixel_accuracy(counts: np.ndarray) -> float:
 
 
 def class_table(iou: np.ndarray, names: Sequence[str]) -> str:
-    """Return a table with one line per class and one for the mean; `iou` (C,) as returned by `iou`."""
+    """Return a table with one line per class and one for the mean; `iou` (C,) is the result of `iou()`."""
     if len(iou) != len(names):
         raise ValueError(f"{len(iou)} scores but {len(names)} class names")
     rows = [*zip(names, iou.tolist()), ("mean", mean_iou(iou))]
