@@ -1,6 +1,6 @@
 """Evaluate a checkpoint: ``python eval.py --checkpoint_path X data.dataset_dir=DIR``; ``--help`` lists every option.
 
-Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+Imports only the standard library and `src`, which must be imported before MindSpore and NumPy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 from src.base import claims
 from src.base.errors import ConfigError
@@ -25,7 +25,7 @@ from src.data.preflight import preflight
 from src.distributed.communicator import Communicator
 from src.evaluation.evaluator import Unscored, evaluate_all, log_protocol, log_scores, predict_unlabelled
 from src.evaluation.inference import create_infers, evaluation_protocol
-from src.evaluation.score_records import as_text, classes_of, confusion_lines, scores_of
+from src.evaluation.score_records import classes_of, confusion_lines, json_bytes, scores_of
 from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
 from src.modules.factory import create_network
@@ -48,9 +48,9 @@ logger = logging.getLogger(__name__)
 
 @claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluate as the command line says; return 0."""
+    """Evaluate as configured by the command line; return 0."""
     config = configure(argv, EVAL)
-    config, runtime, communicator = set_up_run(config, claimed_folder)
+    config, runtime, communicator = set_up_run(config, claim_folders)
     assert config.checkpoint_path is not None  # check_outputs refuses to go on without
     if runtime.local_rank == 0:
         splits, labelled = (config.split,), is_scored(config)
@@ -82,7 +82,7 @@ def run_split(
 ) -> list[Evaluation] | list[Unscored]:
     """Predict this rank's images of the configured split, or all of them without `communicator`, and score them.
 
-    Where there are several of `infers`, one for each protocol, predictions are written of the first.
+    With several of `infers`, one for each protocol, the predictions of the first are written.
     """
     samples = EvalSamples(config.data, num_classes=config.num_classes, split=config.split, labelled=is_scored(config))
     write = picture_writers(config, samples, communicator)
@@ -99,22 +99,22 @@ def run_split(
 
 
 def is_scored(config: schema.Config) -> bool:
-    """Return whether there are scores; no label of the test split is read, even where there is one."""
+    """Return whether the split is scored; labels of the test split are never read."""
     return config.split != "test"
 
 
-def claimed_folder(config: schema.Config) -> Path:
-    """Return the folder of the results, claimed for this process like that of the predictions."""
+def claim_folders(config: schema.Config) -> Path:
+    """Claim the folders of the results and predictions for this process; return that of the results."""
     save_dir = claimed(config, results_folder, "evaluation", parts=("images", "logs", PICTURES))
     remove_records(save_dir)
     if config.save_predictions:
         claims.hold_folder(config.save_predictions, "evaluation", "--save_predictions")
-        results_folder(config)  # once more: another process may have filled it meanwhile
+        results_folder(config)  # again: another process may have filled it meanwhile
     return save_dir
 
 
 def results_folder(config: schema.Config) -> Path:
-    """Return the folder of the results, after every check that can be made before anything is written."""
+    """Return the folder of the results, after all checks that are possible before anything is written."""
     save_dir = check_outputs(config)
     assert config.checkpoint_path is not None  # checked as well
     checkpoint.require_intact(config.checkpoint_path)
@@ -122,10 +122,10 @@ def results_folder(config: schema.Config) -> Path:
 
 
 def check_outputs(config: schema.Config) -> Path:
-    """Return the folder of the results, after a check that nothing would be overwritten or mixed up.
+    """Return the folder of the results, after checking that nothing would be overwritten or mixed up.
 
     Raises:
-        ConfigError: no checkpoint is given, results are there already, or overlays would get among the predictions.
+        ConfigError: no checkpoint is given, results exist already, or overlays would be among the predictions.
     """
     if not config.checkpoint_path:
         raise ConfigError("--checkpoint_path: required")
@@ -139,7 +139,7 @@ def check_outputs(config: schema.Config) -> Path:
     predictions, overlays = Path(config.save_predictions), save_dir / "images"
     if holds_anything(predictions):
         raise ConfigError(f"--save_predictions {predictions}: not empty; take an empty or a new folder")
-    # The official evaluation searches the folder and all below it for an image's name with anything behind it.
+    # The official evaluation searches the folder recursively for files whose names start with an image's name.
     if config.save_images and overlays.resolve().is_relative_to(predictions.resolve()):
         raise ConfigError(
             f"--save_predictions {predictions}: would hold the overlays in {overlays} as well, which the Cityscapes "
@@ -149,7 +149,7 @@ def check_outputs(config: schema.Config) -> Path:
 
 
 def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], config: schema.Config) -> None:
-    """Log the scores, if there are any, with their protocols and write ``{save_dir}/eval.json``."""
+    """Log the scores, if any, with their protocols, and write ``{save_dir}/eval.json``."""
     result, protocol = results[0], protocols[0]
     scored = [each for each in results if isinstance(each, Evaluation)]
     if isinstance(result, Unscored):
@@ -164,12 +164,12 @@ def report(results: Sequence[Evaluation | Unscored], protocols: Sequence[dict], 
         several = zip(config.protocols, scored, protocols)
         record["protocols"] = [{"name": name, **scores_of(each), "protocol": used} for name, each, used in several]
     path = config.folder / "eval.json"
-    write_whole(path, as_text(record), "the scores ")
+    write_whole(path, json_bytes(record), "the scores ")
     logger.info("results: %s", path)
 
 
 def write_pages(config: schema.Config) -> None:
-    """Write ``{save_dir}/report.html``, with the run that the checkpoint is of where that is there."""
+    """Write ``{save_dir}/report.html``, including the run of the checkpoint if it is available."""
     assert config.checkpoint_path is not None  # checked before the run
     path, run = config.folder / REPORT, run_of_checkpoint(config.checkpoint_path)
     write_report(path, find_runs([config.folder, *([run] if run else [])]))
@@ -177,7 +177,7 @@ def write_pages(config: schema.Config) -> None:
 
 
 def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) -> dict:
-    """Log the scores; return them as ``eval.json`` holds them."""
+    """Log the scores; return them in the form of ``eval.json``."""
     log_scores(result, protocol)
     logger.info("\n%s", class_table(result.iou, class_names(config)))
     logger.info("%s", "\n".join(confusion_lines(result.counts, class_names(config))))
@@ -188,7 +188,7 @@ def log_evaluation(result: Evaluation, protocol: dict, config: schema.Config) ->
 def log_comparison(
     names: Sequence[str], results: Sequence[Evaluation], protocols: Sequence[dict], config: schema.Config
 ) -> dict:
-    """Log the first one's published lines and all scores side by side; return the first's for ``eval.json``."""
+    """Log the first result as published and all scores side by side; return those of the first for ``eval.json``."""
     log_scores(results[0], protocols[0])
     for name, protocol in zip(names, protocols):
         log_protocol(protocol, name)
@@ -200,7 +200,7 @@ def log_comparison(
 
 
 def log_unscored(result: Unscored, protocol: dict, config: schema.Config) -> dict:
-    """Log where the predictions of a split without labels are; return what ``eval.json`` says instead of scores."""
+    """Log where the predictions of a split without labels are; return the entries of ``eval.json`` for them."""
     logger.info("Total number of images: %d", result.images)
     log_protocol(protocol)
     logger.info("label-id PNGs: %s, %.2f images/s", config.save_predictions, result.images_per_second)

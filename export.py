@@ -1,6 +1,6 @@
 """Export a checkpoint for inference: ``python export.py --checkpoint_file X``; ``--help`` lists every option.
 
-Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+Imports only the standard library and `src`, which must be imported before MindSpore and NumPy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 from src.base.claims import releasing
 from src.base.errors import ConfigError
@@ -31,12 +31,12 @@ logger = logging.getLogger(__name__)
 
 @releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export as the command line says; return 0."""
+    """Export as configured by the command line; return 0."""
     config = configure(argv, EXPORT)
     source = config.checkpoint_file
     if not source:
         raise ConfigError("--checkpoint_file: required")
-    target = exporting.claimed_target(config)
+    target = exporting.claim_target(config)
     values = checkpoint.read_checkpoint(source)
     config, runtime, _ = set_up_run(config, job_folder if config.train_url else None)
     exporting.check_device(config, runtime)
@@ -51,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         record = exporting.describe(config)
         if config.file_format == exporting.ONNX:
             onnx_export.complete(model, record)
-        if config.file_format != exporting.AIR:  # which cannot be loaded again
+        if config.file_format != exporting.AIR:  # MindSpore cannot load an AIR file
             record |= exporting.check_model(model, reference, config, runtime.device_target)
         record = publish(model.read_bytes(), target, record)
     if (config.file_format, config.input) == (exporting.MINDIR, "uint8") and not local_adapter.writes_lasting_casts():
-        logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs in 2.0 and Lite alone, not in later versions")
+        logger.warning("with uint8 input a MindIR of MindSpore 2.0 runs only in 2.0 and Lite, not in later versions")
     for line in exporting.summary(record):
         logger.info("%s", line)
     logger.info("description: %s", description_path(target))
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def job_folder(config: schema.Config) -> Path:
-    """Return the folder of a cloud job's results; without one the log goes to the console alone."""
+    """Return the folder of a cloud job's results."""
     return config.folder
 
 

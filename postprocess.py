@@ -1,6 +1,6 @@
 """Score the results of an offline inference: ``python postprocess.py --result_path DIR --label_path DIR``.
 
-``--help`` lists every option. Needs no MindSpore.
+``--help`` lists every option. Does not import MindSpore.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 from src.base import claims
 from src.base.paths import user_path
@@ -24,7 +24,7 @@ from src.utils.metrics import class_table, iou
 
 @claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score as the command line says; return 0."""
+    """Score as configured by the command line; return 0."""
     args = parse_args(argv)
     manifest = read_manifest(args.label_path.parent)
     results = scoring.check_results(manifest, args.result_path, args.label_path)

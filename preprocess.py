@@ -1,6 +1,6 @@
 """Write the inputs of an offline inference, and the labels to score it: ``python preprocess.py --data_path DIR``.
 
-``--help`` lists every option. Needs no MindSpore.
+``--help`` lists every option. Does not import MindSpore.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 from src.base import claims
 from src.config.schema_base import PREPROCESS
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Preprocess as the command line says; return 0."""
+    """Preprocess as configured by the command line; return 0."""
     config = load_config(argv, PREPROCESS)
     setup_logging(None)
     config = preparing.match_model(config)

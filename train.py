@@ -1,6 +1,6 @@
 """Train BiSeNetV2: ``python train.py data.dataset_dir=/path/to/cityscapes``; ``--help`` lists every option.
 
-Imports nothing but the standard library and `src`, which must come before MindSpore and NumPy.
+Imports only the standard library and `src`, which must be imported before MindSpore and NumPy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH keeps it out
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 from src.base.claims import releasing
 from src.base.errors import CheckpointError
@@ -33,16 +33,16 @@ from src.modules.factory import create_network, create_train_cell, learning_rate
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
 from src.report.environment import write_environment
-from src.report.training import LiveReport, keeping_scores
+from src.report.training import LiveReport, with_saved_scores
 from src.state import checkpoint
 from src.state.run_folder import claimed_training_folder, is_auto_resuming
 from src.state.train_state import TrainState, catch_signals
-from src.training.liveness import ClaimCheck, StepBeat, beating
+from src.training.liveness import ClaimCheck, StepBeat, with_heartbeat
 from src.training.loop import run_training
 from src.training.memory import PeakMemory
 from src.training.passes import AtUpdates
 from src.training.profiling import ProfileSteps
-from src.training.rescue import saving_what_is_done, way_on
+from src.training.rescue import resume_advice, saving_on_failure
 from src.utils import callback
 from src.utils.common import configure, set_up_run
 from src.utils.entry import run_entry
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @releasing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the command line says; return 0, or 128 + the number of the signal that stopped training."""
+    """Train as configured by the command line; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
     config, runtime, communicator = set_up_run(config, claimed_training_folder)
     write_stacks_when_asked(config.folder, runtime.rank)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warn_of_two_normalizations(config.data)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed)
 
-    network = create_network(config, aux_heads=True, sync_bn=synchronizes(config, runtime))
+    network = create_network(config, aux_heads=True, sync_bn=uses_sync_bn(config, runtime))
     rates = learning_rates(config.optimizer, config.total_step, config.warmup_step)
     train_cell = create_train_cell(network, config, runtime.rank_size, rates)
     done = restore(network, train_cell, config, runtime)
@@ -76,15 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_config(config, save_dir)
         write_environment(save_dir, device=config.device_target, ranks=runtime.rank_size)
     callbacks = create_callbacks(state, network, train_cell, rates.tolist(), config)
-    tell_batch(config, runtime.rank_size)
+    log_batch_size(config, runtime.rank_size)
     logger.info("Start Training")
     saver = next(item for item in callbacks if isinstance(item, callback.CheckpointSaver))
     if config.accumulate_steps > 1:
         callbacks = [AtUpdates(state, callbacks, Heartbeat(save_dir, runtime.rank).beat)]
-    with catch_signals(state), saving_what_is_done(state, saver, save_dir):
+    with catch_signals(state), saving_on_failure(state, saver, save_dir):
         run_training(train_cell, state, callbacks, config, runtime)
     code = finish(state, save_dir)
-    communicator.barrier()  # a rank that ends early may end the job, and with it a checkpoint being written
+    communicator.barrier()  # a rank that ends early may end the job while a checkpoint is being written
     return code
 
 
@@ -94,19 +94,19 @@ def last_step(config: schema.Config) -> int:
 
 
 def total_batch(config: schema.Config, rank_size: int) -> int:
-    """Return the images of a step over all devices."""
+    """Return the number of images per step over all devices."""
     return config.batch_size * config.accumulate_steps * rank_size
 
 
-def tell_batch(config: schema.Config, rank_size: int) -> None:
-    """Log of how many images a step is."""
+def log_batch_size(config: schema.Config, rank_size: int) -> None:
+    """Log the number of images per device and per step."""
     passes = f"{config.accumulate_steps} passes a step, " if config.accumulate_steps > 1 else ""
     total = total_batch(config, rank_size)
     logger.info("batch: %d images a device, %d devices, %s%d in total", config.batch_size, rank_size, passes, total)
 
 
 def continue_run(config: schema.Config, communicator: Communicator) -> schema.Config:
-    """Resume from the newest complete checkpoint in `save_dir` where that is asked for and there is one."""
+    """Return `config`, set to resume from the newest complete checkpoint in `save_dir` if auto_resume finds one."""
     if not is_auto_resuming(config):
         return config
     own = checkpoint.newest_complete(checkpoint_folder(config)) if communicator.rank == 0 else None
@@ -121,7 +121,7 @@ def continue_run(config: schema.Config, communicator: Communicator) -> schema.Co
 
 
 def has_finished(config: schema.Config) -> bool:
-    """Return whether the run that goes on by itself has nothing left to train: a restarted job succeeds then."""
+    """Return whether an automatically resumed run has nothing left to train; a restarted job then succeeds."""
     if not (is_auto_resuming(config) and config.resume_ckpt):
         return False
     path = Path(config.resume_ckpt)
@@ -132,8 +132,8 @@ def has_finished(config: schema.Config) -> bool:
     return True
 
 
-def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
-    """Return whether batch normalisation takes its statistics over all devices: if asked for and possible."""
+def uses_sync_bn(config: schema.Config, runtime: Runtime) -> bool:
+    """Return whether batch normalisation uses statistics of all devices: if configured and possible."""
     possible = runtime.device_target == "Ascend" and runtime.rank_size > 1
     if config.sync_bn and not possible:
         logger.info("sync_bn: plain batch normalisation here; synchronised it needs several Ascend devices")
@@ -141,7 +141,7 @@ def synchronizes(config: schema.Config, runtime: Runtime) -> bool:
 
 
 def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Config, runtime: Runtime) -> int:
-    """Load the checkpoint to resume or to fine-tune from, if any; return the steps already done.
+    """Load the checkpoint to resume or fine-tune from, if any; return the number of steps already done.
 
     Raises:
         CheckpointError: it does not fit, or there is nothing left to train.
@@ -170,14 +170,14 @@ def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Confi
 
 
 def warn_of_changes(config: schema.Config, saved: Path) -> None:
-    """Warn of every key whose value differs from the configuration the run to resume was started with."""
+    """Warn of every key whose value differs from the saved configuration of the run to resume."""
     if saved.is_file():
         for line in differences(read_yaml(saved), to_dict(config)):
             logger.warning("%s: not the same run", line)
 
 
 def run_info(config: schema.Config, images: int, step: int) -> checkpoint.RunInfo:
-    """Describe the run for a checkpoint after `step` steps of so many images."""
+    """Return the description of the run for a checkpoint after `step` steps of `images` images each."""
     return checkpoint.RunInfo(step, config.total_step, images, config.seed, origin_of(config))
 
 
@@ -193,7 +193,7 @@ def create_callbacks(
     rates: Sequence[float],
     config: schema.Config,
 ) -> list:
-    """Make the callbacks in the order in which they have to run; only rank 0 writes more than its log."""
+    """Make the callbacks in the order in which they must run; ranks other than 0 write only their log."""
     save_dir, first = config.folder, state.communicator.rank == 0
     heart = Heartbeat(save_dir, state.communicator.rank)
     images = total_batch(config, state.communicator.rank_size)
@@ -213,12 +213,9 @@ def create_callbacks(
     if config.run_eval and (first or config.eval_parallel):
         results = save_dir / "evaluations.jsonl"
         run = make_evaluation(network, train_cell, config, state.communicator if config.eval_parallel else None)
-        run = keeping_scores(run, config, state, evaluation_protocol(quick_transforms(config)))
-        callbacks.append(
-            callback.Evaluator(
-                state, saver, beating(heart, run), results, shared=config.eval_parallel, protocol=config.eval_protocol
-            )
-        )
+        run = with_saved_scores(run, config, state, evaluation_protocol(quick_transforms(config)))
+        run, shared = with_heartbeat(heart, run), config.eval_parallel
+        callbacks.append(callback.Evaluator(state, saver, run, results, shared=shared, protocol=config.eval_protocol))
     if config.run_profiler and first:
         callbacks.append(ProfileSteps(state, save_dir / "profiler"))
     if first:
@@ -229,16 +226,16 @@ def create_callbacks(
 
 
 def quick_transforms(config: schema.Config) -> schema.EvalTransforms:
-    """Return how an evaluation while training sees the pictures."""
+    """Return the transforms of the evaluation during training."""
     return with_protocol(config.data, config.eval_protocol).eval_transforms
 
 
 def make_evaluation(
     network: Network, train_cell: TrainOneStepCell, config: schema.Config, communicator: Communicator | None
 ) -> Callable[[Callable[[], bool]], Evaluation]:
-    """Return a function that evaluates as ``eval.py --protocols`` with `eval_protocol` does.
+    """Return a function that evaluates like ``eval.py --protocols`` with `eval_protocol`.
 
-    Where the weights are averaged it evaluates their average, in a network of its own; else `network`.
+    If the weights are averaged, it evaluates their average, in a second network; otherwise `network`.
     """
     averaged = create_network(config, aux_heads=False) if config.ema_decay else None
     quick = quick_transforms(config)
@@ -267,15 +264,16 @@ def make_evaluation(
 
 
 def finish(state: TrainState, save_dir: Path) -> int:
-    """Say where the results are, or how to resume; return the exit code."""
+    """Log where the results are, or how to resume; return the exit code."""
     if state.signal_number is None or state.step == state.last_step:
         if state.step < state.total_step:
-            way = way_on(save_dir, state.step)
-            logger.info("stop_step: after step %d of %d; %s, and a later stop_step", state.step, state.total_step, way)
+            advice = resume_advice(save_dir, state.step)
+            text = "stop_step: after step %d of %d; %s, and a later stop_step"
+            logger.info(text, state.step, state.total_step, advice)
         logger.info("training finished: %s", save_dir)
         return 0
-    way = way_on(save_dir, state.step)
-    logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, way)
+    advice = resume_advice(save_dir, state.step)
+    logger.info("stopped by signal %d after step %d; %s", state.signal_number, state.step, advice)
     return 128 + state.signal_number
 
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     how = {
         "images": min(args.images, len(pictures)),
         "all_operators": args.all_operators,
-        "reduce_range": quantizing.reduced_range(),
+        "reduce_range": quantizing.needs_reduced_range(),
     }
     if how["reduce_range"]:
         logger.info("no VNNI here: weights have 7 bits, since products of 8 bits could overflow on such a CPU")

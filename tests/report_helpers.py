@@ -13,7 +13,7 @@ import numpy as np
 from src.config import schema
 from src.config.saved import write_config
 from src.data.eval_samples import EvalSample
-from src.evaluation.score_records import as_text, classes_of, scores_of
+from src.evaluation.score_records import classes_of, json_bytes, scores_of
 from src.report.pictures import FOLDER, ReportPictures
 from src.utils.config import DEFAULT_CONFIG, load_config
 from src.utils.metrics import ConfusionMatrix, Evaluation, iou, mean_iou, pixel_accuracy
@@ -78,7 +78,7 @@ def write_evaluation(folder: Path, pictures: Pictures, **further: object) -> dic
     protocol = {"multi_scale": False, "img_ratios": [1.0], "flip": False, "image_size": [64, 96]}
     record = {**scores_of(result), **classes_of(config), "images": result.images, "protocol": protocol}
     record |= {"checkpoint": f"{ATTACK}/x.ckpt", "weights": "model", **further}
-    (folder / "eval.json").write_bytes(as_text(record))
+    (folder / "eval.json").write_bytes(json_bytes(record))
     write_config(config, folder)
     return json.loads((folder / "eval.json").read_text(encoding="utf-8"))
 

@@ -1,1 +1,1 @@
-"""Public PyTorch weights in this repository's form, and back."""
+"""Convert public PyTorch weights to checkpoints, and back."""

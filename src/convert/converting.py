@@ -1,4 +1,4 @@
-"""From PyTorch's tensors to a checkpoint with its configuration, and back."""
+"""Convert PyTorch's tensors to a checkpoint with its configuration, and back."""
 
 from __future__ import annotations
 
@@ -31,43 +31,45 @@ from src.state.checkpoint_origin import Origin, Tensors
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = "config/bisenetv2_cityscapes.yml"  # what a written configuration stands over, found from anywhere
+BASE = "config/bisenetv2_cityscapes.yml"  # base of the written configuration, found from any folder
 ADVICE = """# Sizes, crops and schedule are the base's. Another base, for small photographs, in a file beside this one:
 #   __BASE__: [{}, config/bisenetv2_camvid.yml]
 """
-HEADS = ("head.", "aux")  # what names of parameters begin with that are no part of a backbone
-SOME_CLASSES = 19  # of the heads that a network has whose backbone alone is asked for
+HEADS = ("head.", "aux")  # prefixes of parameters that are not part of a backbone
+PLACEHOLDER_CLASSES = 19  # for the heads of a network of which only the backbone is used
 POINTWISE_BIAS = ("bga.left1.2.bias", "bga.right2.2.bias")
 
 
 def read_torch_file(
     path: Path, python: str, weights: str | None = None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the tensors of a PyTorch or safetensors file by name, without prefixes, and its names of the classes.
+    """Return the tensors of a PyTorch or safetensors file by name, without prefixes, and the names of its classes.
 
     Args:
         path: the file.
-        python: an interpreter that has PyTorch; not asked for safetensors.
+        python: an interpreter with PyTorch; not used for safetensors.
         weights: which of several weights in the file: "model", "ema" or the name of an entry.
 
     Raises:
-        UserError: the file is no such file, the interpreter cannot read it, or it holds several weights, or not those.
+        UserError: the file is of another kind, the interpreter cannot read it, or the weights cannot be chosen.
     """
     require_weights(path)
     if kind_of_file(path) == SAFETENSORS:
         values, notes = safetensors_files.read(path, weights)
-        return _told(values, notes, path), ()
+        _log_notes(notes, path)
+        return values, ()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "tensors.npz"
         _run_torch(python, "read", path.resolve(), target, *([weights] if weights else []))
         with np.load(target) as archive:
             values = {name: archive[name] for name in archive.files}
     classes, notes = (json.loads(str(values.pop(name))) for name in (CLASSES, NOTES))
-    return _told(values, notes, path), tuple(classes)
+    _log_notes(notes, path)
+    return values, tuple(classes)
 
 
 def require_weights(path: Path) -> None:
-    """Raise a UserError unless there is such a file, which may be one of PyTorch's or of safetensors by its content."""
+    """Raise a UserError unless the file exists and its content may be PyTorch's or safetensors."""
     if path.is_dir():
         raise UserError(f"--torch_file {path}: is a folder; name the file in it that holds the weights")
     if not path.is_file():
@@ -77,10 +79,9 @@ def require_weights(path: Path) -> None:
         raise UserError(f"--torch_file {misfit(path, kind, 'a PyTorch file')}")
 
 
-def _told(values: dict[str, np.ndarray], notes: Sequence[str], path: Path) -> dict[str, np.ndarray]:
+def _log_notes(notes: Sequence[str], path: Path) -> None:
     for note in notes:
         logger.info("%s: %s", path, note)
-    return values
 
 
 def write_torch_file(values: Mapping[str, np.ndarray], path: Path, python: str) -> None:
@@ -115,10 +116,10 @@ def _run_torch(python: str, *arguments: object) -> None:
 
 
 def choose_family(names: Mapping[str, np.ndarray], source: str, path: Path) -> Family:
-    """Return the family named by `source`, or with 'auto' the one that the tensors belong to.
+    """Return the family named by `source`, or with 'auto' the family of the tensors.
 
     Raises:
-        UserError: they belong to none, or to another one.
+        UserError: the tensors belong to no family, or to another one.
     """
     found = recognise(names)
     if found is None or source not in ("auto", found.name):
@@ -128,30 +129,30 @@ def choose_family(names: Mapping[str, np.ndarray], source: str, path: Path) -> F
 
 
 def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> dict[str, np.ndarray]:
-    """Return this network's parameters from a family's tensors, every one of which is accounted for.
+    """Return this network's parameters from a family's tensors; every tensor is used, or ignored on purpose.
 
     Raises:
         UserError: a tensor is missing, unknown, of another shape or not finite.
     """
     auxiliary = family.auxiliary and any(name.startswith("aux") for name in values)
     backbone = family.classifier not in values
-    num_classes = SOME_CLASSES if backbone else values[family.classifier].shape[0]
+    num_classes = PLACEHOLDER_CLASSES if backbone else values[family.classifier].shape[0]
     shapes = _shapes(num_classes, auxiliary, family.pointwise_bias)
     if backbone:
         shapes = {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
     theirs = {family.torch_name(name): name for name in shapes}
     ignored = defaultdict(list)
     for name in values.keys() - theirs.keys():
-        ignored[family.ignoring(name)].append(name)
+        ignored[family.ignored_pattern(name)].append(name)
     wrong = [name for name, ours in theirs.items() if name in values and values[name].shape != shapes[ours]]
     problems = {
         "missing": [name for name in theirs if name not in values],
         "unknown": ignored.pop(None, []),
         "of another shape": wrong,
     }
-    told = [f"{len(names)} {kind}, e.g. {min(names)}" for kind, names in problems.items() if names]
-    if told:
-        raise UserError(f"{path}: not the tensors of a {family.name} BiSeNetV2: {'; '.join(told)}")
+    texts = [f"{len(names)} {kind}, e.g. {min(names)}" for kind, names in problems.items() if names]
+    if texts:
+        raise UserError(f"{path}: not the tensors of a {family.name} BiSeNetV2: {'; '.join(texts)}")
     logger.info("%s: %s weights, %d tensors used", path, family.name, len(theirs))
     for pattern, names in ignored.items():
         logger.info("ignored on purpose: %d tensors %s", len(names), pattern)
@@ -160,18 +161,18 @@ def from_torch(values: Mapping[str, np.ndarray], family: Family, path: Path) -> 
 
 
 def classes_in(weights: Mapping[str, np.ndarray]) -> int | None:
-    """Return the number of classes of converted weights; None of a backbone, which has no classifier."""
+    """Return the number of classes of converted weights; None for a backbone, which has no classifier."""
     bias = weights.get("head.conv_out.1.bias")
     return None if bias is None else len(bias)
 
 
 def origin_of(family: Family, num_classes: int | None, classes: tuple[str, ...]) -> Origin:
-    """Return what a checkpoint of a family's weights says of their training.
+    """Return the origin to store in a checkpoint of a family's weights.
 
     Args:
-        family: of the weights.
-        num_classes: None of a backbone, of which it is not known how its pictures were normalised, either.
-        classes: names of the classes, () if they are not known.
+        family: family of the weights.
+        num_classes: number of classes; None for a backbone, whose normalisation is not known either.
+        classes: names of the classes, () if unknown.
     """
     variant = {
         "inner_upsample": family.inner_upsample,
@@ -188,24 +189,22 @@ def to_torch(values: Tensors, source: str, path: Path) -> tuple[dict[str, np.nda
     """Return a family's tensors from a checkpoint of this network, and the family.
 
     Args:
-        values: of the checkpoint.
-        source: name of the family; 'auto' is the one with a bias where the checkpoint has one.
-        path: of the checkpoint.
+        values: tensors of the checkpoint.
+        source: name of the family; 'auto' chooses the one with pointwise biases if the checkpoint has them.
+        path: path of the checkpoint.
 
     Raises:
-        CheckpointError: it is no checkpoint of this network, has a bias for which the family has no place, or a weight
-            that is not finite.
+        CheckpointError: it is not a checkpoint of this network, has a bias that the family lacks, or a weight that is
+            not finite.
     """
     weights = checkpoint.require_finite_weights(values, path)
     biased = POINTWISE_BIAS[0] in weights
     family = (MMSEG if biased else BISENET) if source == "auto" else FAMILIES[source]
     checkpoint.refuse_backbone(weights, path)
     if "head.conv_out.1.weight" not in weights:
-        raise CheckpointError(f"{path}: no checkpoint of BiSeNetV2")
+        raise CheckpointError(f"{path}: not a checkpoint of BiSeNetV2")
     if biased and not family.pointwise_bias:
-        raise CheckpointError(
-            f"{path}: has a bias at {POINTWISE_BIAS[0]}, for which {family.name} weights have no place"
-        )
+        raise CheckpointError(f"{path}: has a bias at {POINTWISE_BIAS[0]}, which {family.name} weights do not have")
     if family.pointwise_bias and not biased:
         logger.info("%s weights have a bias at %s: set to 0, which changes nothing", family.name, POINTWISE_BIAS)
         weights.update(dict.fromkeys(POINTWISE_BIAS, np.zeros(128, np.float32)))
@@ -216,14 +215,14 @@ def to_torch(values: Tensors, source: str, path: Path) -> tuple[dict[str, np.nda
         raise CheckpointError(f"{path}: {len(bad)} tensors missing or of another shape, e.g. {bad[0]}")
     ignored = sorted(values.keys() - shapes.keys())
     if values.origin and values.origin.variant:
-        _tell_of_variant(values.origin.variant, family)
+        _warn_of_variant(values.origin.variant, family)
     if ignored:
-        logger.info("ignored, no part of %s weights: %s", family.name, count_names(ignored))
+        logger.info("ignored, not part of %s weights: %s", family.name, count_names(ignored))
     return {family.torch_name(name): weights[name] for name in shapes}, family
 
 
-def _tell_of_variant(variant: Mapping[str, object], family: Family) -> None:
-    """Warn where the family's own network is another variant than the one that the weights were trained in."""
+def _warn_of_variant(variant: Mapping[str, object], family: Family) -> None:
+    """Warn if the weights were trained in another variant of the network than the family's."""
     usual = {"inner_upsample": family.inner_upsample, "bn_epsilon": family.bn_epsilon}
     other = [f"{name} {variant[name]} instead of {own}" for name, own in usual.items() if variant.get(name, own) != own]
     if other:
@@ -236,16 +235,16 @@ def _shapes(num_classes: int, auxiliary: bool, pointwise_bias: bool) -> dict[str
 
 
 def configuration_for(family: Family, num_classes: int | None, classes: tuple[str, ...]) -> str:
-    """Return what is known of a family's weights as a configuration over a base, which may be another one.
+    """Return the configuration for a family's weights, as YAML over a base, which the user may replace.
 
     Args:
-        family: of the weights.
-        num_classes: of their classifier; 19 means Cityscapes, unless `classes` says otherwise. None of a backbone, of
-            which neither this nor its normalisation is known.
-        classes: names of the classes, () if they are not known.
+        family: family of the weights.
+        num_classes: number of classes; 19 means Cityscapes, unless `classes` differ. None for a backbone, whose
+            normalisation is not known either.
+        classes: names of the classes, () if unknown.
 
     Raises:
-        ConfigError: there are no networks of so many classes.
+        ConfigError: the number of classes is not supported.
     """
     values: dict[str, Any] = {yaml_files.BASE_KEY: BASE}
     if num_classes is not None:

@@ -1,7 +1,7 @@
-"""The two families of public PyTorch weights: their parameter names and what else distinguishes them.
+"""The two families of public PyTorch weights: their parameter names and other differences.
 
-`bisenet` is CoinCheung/BiSeNet, whose names are this network's own; `mmseg` is open-mmlab/mmsegmentation. Names and
-shapes of both were read off released weights.
+`bisenet` is CoinCheung/BiSeNet, whose names are those of this network; `mmseg` is open-mmlab/mmsegmentation. Names and
+shapes of both were taken from released weights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 TORCH_LAST = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
-# Of the names of mmsegmentation: (start or middle of a name here, the same there), the first that fits.
+# (start or middle of a name here, its counterpart in mmsegmentation); the first match counts.
 _STARTS = (
     (r"detail\.S(\d)\.", lambda match: f"backbone.detail.detail_branch.{int(match[1]) - 1}."),
     (r"segment\.S1S2\.conv\.", "backbone.semantic.stage1.conv_first."),
@@ -37,7 +37,7 @@ _PARTS = (
     (r"(stage\d\.\d)\.conv2\.", r"\1.conv2.0."),
     (r"(stage\d\.\d)\.shortcut\.", r"\1.shortcut.0."),
 )
-# Behind these a number tells which layer it is.
+# After these a number selects the layer.
 _SEPARABLE = re.compile(r"(.*(?:shortcut\.0|detail_dwconv\.0|semantic_dwconv\.0))\.([0-3])\.(\w+)")
 _PLAIN = re.compile(
     r"(.*(?:stage\d\.\d\.dwconv\.\d|stage\d\.\d\.conv2\.0|_down\.0|semantic_conv\.0|bga\.conv))\.([01])\.(\w+)"
@@ -46,7 +46,7 @@ _LAYERS = ("depthwise_conv.conv", "depthwise_conv.bn", "pointwise_conv.conv", "p
 
 
 def bisenet_name(name: str) -> str:
-    """Return the name in `bisenet` weights of a parameter of this network: only batch normalisation differs."""
+    """Return the name in `bisenet` weights of a parameter of this network; only batch normalisation differs."""
     stem, _, last = name.rpartition(".")
     return f"{stem}.{TORCH_LAST.get(last, last)}"
 
@@ -72,21 +72,21 @@ class Family:
     """Weights of one public implementation.
 
     Attributes:
-        name: what `--source` calls it.
-        sign: a tensor that all its weights have and others have not.
+        name: its name for `--source`.
+        marker: a tensor that all its weights have and those of other families lack.
         classifier: the tensor whose first dimension is the number of classes.
-        torch_name: from names of this network to its own.
-        auxiliary: whether its auxiliary heads are this network's.
+        torch_name: maps names of this network to its own.
+        auxiliary: whether its auxiliary heads are those of this network.
         ignored: start and end of the names of tensors that are left out on purpose, with the reason.
-        inner_upsample: of the network, see `BiSeNetV2`.
-        bn_epsilon: the same.
-        pointwise_bias: the same.
-        mean: of RGB values / 255, which its training subtracted.
-        std: what its training divided by.
+        inner_upsample: option of the network, see `BiSeNetV2`.
+        bn_epsilon: option of the network.
+        pointwise_bias: option of the network, `bga_pointwise_bias`.
+        mean: mean of RGB values / 255 that its training subtracted.
+        std: standard deviation that its training divided by.
     """
 
     name: str
-    sign: str
+    marker: str
     classifier: str
     torch_name: Callable[[str], str]
     auxiliary: bool
@@ -97,8 +97,8 @@ class Family:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def ignoring(self, name: str) -> str | None:
-        """Return by which pattern, with the reason, a tensor is left out; None if it should have a place."""
+    def ignored_pattern(self, name: str) -> str | None:
+        """Return the pattern, with its reason, by which a tensor is left out; None if it is not."""
         for start, end, reason in self.ignored:
             if name.startswith(start) and name.endswith(end):
                 return f"{start}*{end} ({reason})"
@@ -138,4 +138,4 @@ FAMILIES = {family.name: family for family in (BISENET, MMSEG)}
 def recognise(names: Iterable[str]) -> Family | None:
     """Return the family that has tensors of these names."""
     names = set(names)
-    return next((family for family in FAMILIES.values() if family.sign in names), None)
+    return next((family for family in FAMILIES.values() if family.marker in names), None)

@@ -1,4 +1,4 @@
-"""Read safetensors files; they need neither PyTorch nor anything of ours but the package safetensors."""
+"""Read safetensors files, with the package safetensors and without PyTorch."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _DTYPES = {
 
 
 def read(path: Path, weights: str | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the tensors of a safetensors file by name, floating-point numbers as float32, and what is to be told.
+    """Return the tensors of a safetensors file by name, floating-point numbers as float32, and notes for the log.
 
     Args:
         path: the file.
-        weights: which of several networks in it: "model", "ema" or what stands before its names.
+        weights: which of several networks in it: "model", "ema" or the prefix of its names.
 
     Raises:
         ConfigError: the package is not installed.
-        UserError: the file is damaged, or holds no weights, or several of which none is chosen.
+        UserError: the file is damaged, or holds no weights, or several without a choice.
     """
     try:
         import safetensors

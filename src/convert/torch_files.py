@@ -1,7 +1,7 @@
-"""Read and write PyTorch's files, as a process of an interpreter that has PyTorch; it needs no MindSpore.
+"""Read and write PyTorch files, in a process of an interpreter that has PyTorch; does not import MindSpore.
 
-``python -m src.convert.torch_files read FILE.pth OUT.npz [WEIGHTS]`` or ``write IN.npz FILE.pth``. A mistake of the
-user's is one line on standard error.
+``python -m src.convert.torch_files read FILE.pth OUT.npz [WEIGHTS]`` or ``write IN.npz FILE.pth``. A user error is one
+line on standard error.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import numpy as np
 from src.base.errors import count_names, one_line
 from src.base.temporary import replacing
 from src.convert.torch_types import load
-from src.convert.wrappers import networks_in
+from src.convert.wrappers import find_networks
 
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # under which training scripts save the weights
-AVERAGED = ("ema", "averag", "swa", "shadow", "teacher")  # in the name of an entry with averaged weights
-INNER = ("state_dict", "module", "model", "shadow")  # what averaged weights may be wrapped in once more
-PARTS = ("detail", "segment", "bga")  # of a backbone, each a dictionary of its own
-MOST_NUMBERS = 100_000_000  # in the tensors that are taken; a BiSeNetV2 has a few million
-COUNTERS = ("n_averaged", "steps", "module.n_averaged")  # of what averages; no weights
-CLASSES = "__classes__"  # entry of the .npz: names of the classes as JSON, where the file tells them
-NOTES = "__notes__"  # another one: what is to be told, a list of lines
+CONTAINERS = ("state_dict", "model_state_dict", "model", "net")  # entries in which training scripts save the weights
+AVERAGED = ("ema", "averag", "swa", "shadow", "teacher")  # parts of the name of an entry with averaged weights
+INNER = ("state_dict", "module", "model", "shadow")  # further wrappers of averaged weights
+PARTS = ("detail", "segment", "bga")  # parts of a backbone that is saved as one dictionary per part
+MOST_NUMBERS = 100_000_000  # limit for the tensors of the weights; a BiSeNetV2 has a few million numbers
+COUNTERS = ("n_averaged", "steps", "module.n_averaged")  # counters of weight averaging
+CLASSES = "__classes__"  # entry of the .npz: names of the classes, if known, as a JSON list
+NOTES = "__notes__"  # entry of the .npz: notes for the log, as a JSON list
 
 
 class Weights(dict[str, Any]):
-    """The tensors of one network by name, and what is to be told of them, a line each."""
+    """The tensors of one network by name, and notes about them for the log."""
 
     notes: tuple[str, ...] = ()
 
@@ -43,10 +43,10 @@ def read(path: Path, output: Path, weights: str | None = None) -> None:
     Args:
         path: the file.
         output: the .npz.
-        weights: which ones, if there are several: "model", "ema" or the name of an entry.
+        weights: which weights, if there are several: "model", "ema" or the name of an entry.
 
     Raises:
-        SystemExit: the file is damaged, holds what is not read, no weights, or several of which none is chosen.
+        SystemExit: the file is damaged or unsupported, or holds no weights, or several without a choice.
     """
     try:
         content = load(path)
@@ -59,15 +59,15 @@ def read(path: Path, output: Path, weights: str | None = None) -> None:
 
 
 def pick(content: Any, weights: str | None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the tensors of the weights that are asked for, floating-point numbers as float32, and what to tell.
+    """Return the tensors of the chosen weights, floating-point numbers as float32, and notes for the log.
 
     Args:
-        content: what a file holds.
-        weights: "model", "ema" or the name of an entry; None where there is but one.
+        content: content of a file.
+        weights: "model", "ema" or the name of an entry; None if there is only one.
 
     Raises:
-        ValueError: one line: there are no weights, several of which none is chosen, more than 100 million numbers,
-            however few of them are stored, or a tensor cannot be read.
+        ValueError: there are no weights, several without a choice, more than 100 million numbers, however few of them
+            are stored, or a tensor cannot be read; the message is one line.
     """
     found = find_weights(content)
     if not found:
@@ -78,7 +78,7 @@ def pick(content: Any, weights: str | None) -> tuple[dict[str, np.ndarray], list
 
 
 def _require_few_numbers(tensors: dict[str, Any]) -> None:
-    """Raise a ValueError for tensors that would not fit into memory: a short file may repeat one number for ever."""
+    """Raise a ValueError for tensors that may not fit into memory: a small file may repeat one number many times."""
     numbers = {name: math.prod(tensor.shape) for name, tensor in tensors.items()}
     total = sum(numbers.values())
     if total > MOST_NUMBERS:
@@ -90,13 +90,13 @@ def _require_few_numbers(tensors: dict[str, Any]) -> None:
 
 
 def find_weights(content: Any) -> dict[str, Weights]:
-    """Return the weights in a file by the name of their entry, "" for its top; those of known networks, if there are.
+    """Return the weights in a file by the name of their entry, "" for its top level; only known networks, if any.
 
-    Of a known network the names are its own, without what stands before them; where an entry holds several, what
-    stands before belongs to the entry's name.
+    The tensors of a known network are named without their prefix; if an entry holds several networks, the prefix is
+    appended to the entry's name.
 
     Args:
-        content: what `load` returns.
+        content: the result of `load`.
     """
     entries = content if isinstance(content, dict) else {}
     found = {str(name): tensors for name, value in entries.items() if (tensors := _tensors_below(value))}
@@ -113,16 +113,16 @@ def find_weights(content: Any) -> dict[str, Weights]:
 
 def _networks(entry: str, tensors: dict[str, Any]) -> dict[str, Weights]:
     """Return the known networks among the tensors of an entry."""
-    networks, found = networks_in(tensors), {}
+    networks, found = find_networks(tensors), {}
     used = {given for names in networks.values() for given in names.values()}
-    beside = sorted(tensors.keys() - used)
-    for start, names in networks.items():
+    others = sorted(tensors.keys() - used)
+    for prefix, names in networks.items():
         weights = Weights((own, tensors[given]) for own, given in names.items())
-        notes = [f"names are read without {start}, which stands before them"] if start else []
-        if beside:
-            notes.append(f"left out, no part of the network: {count_names(beside)}")
+        notes = [f"names are read without their prefix {prefix}"] if prefix else []
+        if others:
+            notes.append(f"left out, not part of the network: {count_names(others)}")
         weights.notes = tuple(notes)
-        several = f"{entry}.{start}".strip(".")
+        several = f"{entry}.{prefix}".strip(".")
         found[several if len(networks) > 1 else entry] = weights
     return found
 
@@ -136,43 +136,43 @@ def _tensors(value: Any) -> dict[str, Any]:
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")  # without it there is none of its tensors
+    torch = sys.modules.get("torch")  # not imported: no tensors of PyTorch
     return isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor))
 
 
 def _tensors_below(value: Any) -> dict[str, Any]:
-    """Return the tensors of an entry, or of the first entry in it that has some."""
+    """Return the tensors of an entry, or of its first inner entry that has some."""
     inner = [value.get(name) for name in INNER] if isinstance(value, dict) else []
     return next(filter(None, map(_tensors, [value, *inner])), {})
 
 
 def _is_swapped(content: Any) -> bool:
-    """Return whether a file is MMEngine's, which saves the averaged weights as state_dict and the others as ema_..."""
+    """Return whether a file is MMEngine's, which saves averaged weights as state_dict and plain ones as ema_..."""
     return isinstance(content, dict) and "message_hub" in content and "ema_state_dict" in content
 
 
 def choose(names: list[str], wanted: str | None, *, swapped: bool = False) -> str:
-    """Return the entry to take.
+    """Return the name of the entry to use.
 
     Args:
-        names: of the entries with weights.
-        wanted: "model", "ema", the name of an entry, or None where there is but one.
+        names: names of the entries with weights.
+        wanted: "model", "ema", the name of an entry, or None if there is only one.
         swapped: whether the entry with ema in its name holds the weights that are not averaged.
 
     Raises:
-        ValueError: one line that names what there is and how to choose.
+        ValueError: the choice is missing or wrong; the message is one line and names the entries.
     """
     averaged = [name for name in names if any(part in name.lower() for part in AVERAGED) != swapped]
     plain = [name for name in names if name not in averaged]
-    told = ", ".join(f"{name or 'the top'} ({'averaged' if name in averaged else 'not averaged'})" for name in names)
+    listed = ", ".join(f"{name or 'the top'} ({'averaged' if name in averaged else 'not averaged'})" for name in names)
     if wanted in names:
         return wanted
     candidates = {"model": plain, "ema": averaged, None: names}.get(wanted, [])
     if len(candidates) == 1:
         return candidates[0]
     if wanted is None or candidates:
-        raise ValueError(f"holds several weights: {told}; choose with --weights model, ema or an entry's name")
-    raise ValueError(f"--weights {wanted}: there are only {told}")
+        raise ValueError(f"holds several weights: {listed}; choose with --weights model, ema or an entry's name")
+    raise ValueError(f"--weights {wanted}: there are only {listed}")
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -187,14 +187,14 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 
 def _classes(content: Any) -> list[str]:
-    """Return the names of the classes from what mmsegmentation notes down beside the weights."""
+    """Return the names of the classes from the metadata that mmsegmentation saves with the weights."""
     meta = content.get("meta") if isinstance(content, dict) else None
     if not isinstance(meta, dict):
         return []
     described = meta.get("dataset_meta")
     names = meta.get("CLASSES") or (described.get("classes") if isinstance(described, dict) else None) or ()
     is_plain = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return list(names) if is_plain else []  # a value of lists in each other may be endless as text
+    return list(names) if is_plain else []  # nested lists may be arbitrarily long as text
 
 
 def write(values: Path, path: Path) -> None:

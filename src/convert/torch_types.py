@@ -1,7 +1,7 @@
-"""What may lie in a PyTorch file beside tensors and plain values, and how it is read: nothing of it is ever run.
+"""Types in a PyTorch file other than tensors and plain values, and how to load them without running their code.
 
-PyTorch refuses every type that is not on its list. Of those added here only NumPy's arrays are made; for each other
-type stands one that takes whatever it is given and does nothing.
+PyTorch rejects every type that is not on its list. Of the types added here only NumPy arrays are built; every other
+type is replaced by one that accepts any arguments and does nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-# What training scripts save along: their arguments, when they ran, NumPy's numbers, MMEngine's record of the losses.
+# Saved by training scripts with the weights: arguments, dates, NumPy scalars, MMEngine's record of the losses.
 HARMLESS = (
     "argparse.Namespace",
     "types.SimpleNamespace",
@@ -31,20 +31,20 @@ HARMLESS = (
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "mmengine.logging.history_buffer.HistoryBuffer",
-    "builtins.getattr",  # how a HistoryBuffer names its own methods
+    "builtins.getattr",  # used by HistoryBuffer to name its own methods
     "builtins.int",
     "builtins.float",
     "builtins.list",
     "builtins.dict",
 )
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-FILLED = {"collections.defaultdict": dict, "collections.deque": list}  # PyTorch puts nothing into other types
-MOST_PACKED = 10  # times its size that the members of a file may have; PyTorch itself packs nothing
+FILLED = {"collections.defaultdict": dict, "collections.deque": list}  # the only container types that PyTorch fills
+MOST_PACKED = 10  # accepted ratio of unpacked to packed size; PyTorch itself does not compress
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
 class _Ignored:
-    """Stands for an object that is of no use here."""
+    """Replaces an object that is not needed."""
 
     def __new__(cls, *_: Any, **__: Any) -> _Ignored:
         return super().__new__(cls)
@@ -57,18 +57,18 @@ class _Ignored:
 
 
 def _make_array(_: type, kind: Any, shape: Any, code: Any) -> np.ndarray:
-    """Do what NumPy's own function does for its plain arrays, whatever class is asked for."""
+    """Make an empty plain array as NumPy's own function does, whatever class is requested."""
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
 def _named(path: str, base: type, **attributes: Any) -> type:
-    """Return a type that says of itself that it is the one at `path`; PyTorch finds types by that."""
+    """Return a type with the module and name in `path`, by which PyTorch looks types up."""
     module, _, name = path.rpartition(".")
     return type(name, (base,), {"__module__": module, "__qualname__": name, **attributes})
 
 
 def allowed_types() -> list[type]:
-    """Return the types for PyTorch's `add_safe_globals`."""
+    """Return the types to pass to PyTorch's `add_safe_globals`."""
     numbers = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdU"]
     made = [_named(path, object, __new__=_make_array) for path in ARRAYS]
     made += [_named(path, object, __new__=lambda *_, kind=kind: kind()) for path, kind in FILLED.items()]
@@ -76,10 +76,10 @@ def allowed_types() -> list[type]:
 
 
 def load(path: Path) -> Any:
-    """Return what a PyTorch file holds, on the CPU.
+    """Return the content of a PyTorch file, on the CPU.
 
     Raises:
-        ValueError: one line that says what is wrong with it, without its path.
+        ValueError: the file cannot be loaded; the message is one line, without the path.
     """
     import torch
 
@@ -117,11 +117,11 @@ def load(path: Path) -> Any:
 
 
 def _require_unpacked(path: Path) -> None:
-    """Raise a ValueError for an archive that is many times larger inside than outside."""
+    """Raise a ValueError for an archive whose unpacked size is many times its packed size."""
     try:
         with zipfile.ZipFile(path) as archive:
             inside, outside = sum(member.file_size for member in archive.infolist()), path.stat().st_size
-    except (OSError, ValueError, zipfile.BadZipFile):  # no archive, as of old; PyTorch tells what is wrong with it
+    except (OSError, ValueError, zipfile.BadZipFile):  # not an archive, such as an old format; PyTorch reports errors
         return
     if inside > MOST_PACKED * outside:
         raise ValueError(

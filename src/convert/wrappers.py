@@ -1,4 +1,4 @@
-"""The networks among named tensors, whatever stands before their names."""
+"""Find the networks among named tensors, whatever the prefix of their names."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterable
 
 from src.convert.families import FAMILIES
 
-# What data-parallel, compiled, sharded and checkpointed modules put into the names of their parameters, anywhere.
+# Names that data-parallel, compiled, sharded and checkpointed modules insert anywhere in the names of parameters.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
-def networks_in(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the networks of a known family: by what their names begin with, their own names to the names given.
+def find_networks(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the networks of known families by prefix; each maps the names without prefix to the names given.
 
-    A beginning is "" or ends in a dot, such as "model." A name belongs to the network with the longest beginning.
+    A prefix is "" or ends in a dot, such as "model." A name belongs to the network with the longest prefix.
 
     Args:
-        names: of the tensors, as the file has them.
+        names: names of the tensors in the file.
     """
     names = list(names)
     given = {_unwrapped(name): name for name in names}
-    if len(given) < len(names):  # then the wrappers tell tensors apart
+    if len(given) < len(names):  # tensors differ in their wrappers only
         given = {name: name for name in names}
-    signs = [family.sign for family in FAMILIES.values()]
-    before = {name[: -len(sign)] for name in given for sign in signs if name.endswith(sign)}
-    starts = sorted((start for start in before if not start or start.endswith(".")), key=len, reverse=True)
-    found: dict[str, dict[str, str]] = {start: {} for start in reversed(starts)}
+    markers = [family.marker for family in FAMILIES.values()]
+    before = {name[: -len(marker)] for name in given for marker in markers if name.endswith(marker)}
+    prefixes = sorted((prefix for prefix in before if not prefix or prefix.endswith(".")), key=len, reverse=True)
+    found: dict[str, dict[str, str]] = {prefix: {} for prefix in reversed(prefixes)}
     for name, original in given.items():
-        start = next((start for start in starts if name.startswith(start)), None)
-        if start is not None:
-            found[start][name[len(start) :]] = original
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        if prefix is not None:
+            found[prefix][name[len(prefix) :]] = original
     return found
 
 

@@ -23,21 +23,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Unscored:
-    """What is known of a pass over images without labels."""
+    """Result of a pass over images without labels."""
 
     images: int
     images_per_second: float
 
 
 def log_scores(result: Evaluation, protocol: dict) -> None:
-    """Log the published lines of a result and the settings that it depends on."""
+    """Log a result as the published code does, and the settings that it depends on."""
     for line in evaluation_lines(result.images, result.iou):
         logger.info("%s", line)
     log_protocol(protocol)
 
 
 def log_protocol(protocol: dict, name: str = "") -> None:
-    """Log the settings next to a result, by the protocol's name if it has one."""
+    """Log the settings that a result depends on, with the protocol's name if it has one."""
     label = f"protocol {name}" if name else "protocol"
     size = "{}x{}".format(*protocol["image_size"])
     logger.info("%s: image size %s (height x width), %s", label, size, describe(protocol))
@@ -76,22 +76,23 @@ def evaluate_all(
     should_stop: Callable[[], bool] = lambda: False,
     communicator: Communicator | None = None,
 ) -> list[Evaluation]:
-    """Run each of `infers` over `samples` and count a confusion matrix for each, each image at its label's own size.
+    """Run each of `infers` over `samples` and score it, each image at the size of its label.
 
-    Every image is read once. Several ranks take every so-many-th image each; their matrices are added once at the end,
-    in whole numbers.
+    Every image is read once. With N ranks, each takes every N-th image; their confusion matrices are summed once at the
+    end, as integers.
 
     Args:
         infers: each maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
-        samples: what to evaluate, with labels.
+        samples: the samples to evaluate, with labels.
         num_classes: number of classes.
         ignore_label: label of pixels that do not count.
-        on_prediction: called with each sample and the first one's class map (h, w) uint8 at the label's size.
-        should_stop: asked before each image.
-        communicator: the ranks to share the images with; None for none.
+        on_prediction: called with each sample and the class map (h, w) uint8 of the first of `infers`, at the label's
+            size.
+        should_stop: called before each image; returns whether to stop.
+        communicator: the ranks to share the images with; None evaluates all images here.
 
     Raises:
-        EvaluationInterruptedError: `should_stop` said so.
+        EvaluationInterruptedError: `should_stop` returned True.
     """
     communicator = communicator or Communicator()
     matrices = [ConfusionMatrix(num_classes, ignore_label) for _ in infers]
@@ -120,12 +121,12 @@ def predict_unlabelled(
 ) -> Unscored:
     """Run `infer` over `samples` without labels.
 
-    Several ranks take every so-many-th image each, as in `evaluate`.
+    With N ranks, each takes every N-th image, as in `evaluate`.
 
     Args:
         infer: maps image (1, 3, H, W) to class map (1, H, W), e.g. `MultiScaleInfer`.
-        samples: what to predict.
-        on_prediction: called with each sample and its class map (h, w) uint8 at the image's own size.
+        samples: the samples to predict.
+        on_prediction: called with each sample and its class map (h, w) uint8 at the image's size.
         communicator: the ranks to share the images with; None: this process takes them all.
     """
     images, (rate,) = _predict(
@@ -148,11 +149,11 @@ def _predict(
     should_stop: Callable[[], bool],
     communicator: Communicator,
 ) -> tuple[int, list[float]]:
-    """Predict this rank's share of the samples by each of `infers`.
+    """Predict this rank's share of the samples with each of `infers`.
 
     Returns:
-        The images, and the images a second of each of `infers`, of all ranks. One alone counts all of the time;
-        several count what each took by itself, the first image left out where there are more.
+        The number of images, and the images per second of each of `infers`, summed over the ranks. A single one is
+        timed including reading; of several each is timed separately, without the first image if there are more.
     """
     own = range(communicator.rank, len(samples), communicator.rank_size)
     progress, stopped = Progress(len(own), what), False
@@ -176,6 +177,6 @@ def _predict(
 
 
 def _rate(seconds: Sequence[float]) -> float:
-    """Return images a second, the first one left out where there are more: it includes compilation."""
+    """Return images per second, without the first image if there are more, because it includes compilation."""
     counted = seconds[1:] or seconds
     return len(counted) / max(sum(counted), 1e-9)

@@ -1,4 +1,4 @@
-"""From the settings of an evaluation to what predicts: whole pictures or windows, one scale or several."""
+"""Create the inference cell for the settings of an evaluation: whole pictures or windows, one scale or several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from src.modules.sliding_windows import SlidingMultiScaleInfer, SlidingWindows
 
 
 class Windows(NamedTuple):
-    """Height and width of the windows, steps from one to the next, and how many the network takes at a time."""
+    """Height and width of the windows, vertical and horizontal stride, and number of windows per batch."""
 
     size: tuple[int, int]
     stride: tuple[int, int]
@@ -23,7 +23,7 @@ class Windows(NamedTuple):
 
 
 def windows_of(transforms: schema.EvalTransforms) -> Windows | None:
-    """Return the windows that are configured; None where whole pictures are predicted."""
+    """Return the configured windows; None if whole pictures are predicted."""
     size, stride, batch_size = transforms.crop_size, transforms.crop_stride, transforms.crop_batch
     if size is None:
         return None
@@ -47,7 +47,7 @@ def evaluation_protocol(transforms: schema.EvalTransforms) -> dict:
 
 
 def describe(protocol: dict) -> str:
-    """Return scales, mirroring and windows of an `evaluation_protocol` as they stand in a line of the log."""
+    """Return scales, flip and windows of an `evaluation_protocol` as text for the log."""
     text = f"scales {', '.join(map(str, protocol['img_ratios']))}, flip {protocol['flip']}"
     if "crop_size" not in protocol:
         return text
@@ -56,12 +56,12 @@ def describe(protocol: dict) -> str:
 
 
 def create_infer(network: nn.Cell, transforms: schema.EvalTransforms) -> MultiScaleInfer:
-    """Make what maps an image (1, 3, H, W), normalised, to its class map (1, H, W) as `transforms` say."""
+    """Make the cell that maps a normalised image (1, 3, H, W) to its class map (1, H, W), as `transforms` configure."""
     return create_infers(network, [transforms])[0]
 
 
 def create_infers(network: nn.Cell, several: Sequence[schema.EvalTransforms]) -> list[MultiScaleInfer]:
-    """Make one of `create_infer` for each of `several`; those with the same windows share the network's graph."""
+    """Make a cell as `create_infer` does for each of `several`; those with equal windows share the network's graph."""
     shared: dict[tuple, SlidingWindows] = {}
     infers = []
     for transforms in several:
@@ -77,6 +77,6 @@ def create_infers(network: nn.Cell, several: Sequence[schema.EvalTransforms]) ->
 
 
 def normalized_black(transforms: schema.EvalTransforms) -> tuple[float, ...]:
-    """Return what the steps behind Resize make of a black pixel, one value a channel: what Resize pads with."""
+    """Return a black pixel, which Resize pads with, after the transforms that follow Resize; one value per channel."""
     pixel, _ = Compose(transforms.item_transforms[1:])(np.zeros((1, 1, 3), np.uint8), None)
     return tuple(pixel.ravel().tolist())

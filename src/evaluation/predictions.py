@@ -1,4 +1,4 @@
-"""Pictures of predictions, by the classes of the configuration; needs no MindSpore."""
+"""Pictures of predictions in the colours of the configured classes; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from src.visual.visualize import comparison, write_png
 
 
 class PredictionWriter:
-    """Write what `save_images` and `save_predictions` ask for, image by image."""
+    """Write the pictures of `save_images` and `save_predictions`, sample by sample."""
 
     def __init__(self, config: schema.Config) -> None:
         self.images = config.folder / "images" if config.save_images else None

@@ -1,4 +1,4 @@
-"""Scores as JSON holds them, and what was taken for what most often; needs no MindSpore."""
+"""Scores as JSON, and the most frequent confusions of classes; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBERS = re.compile(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]")
 
 
 class Confusion(NamedTuple):
-    """Pixels of the class `truth` that were taken for `prediction`, and their share of all pixels labelled `truth`."""
+    """Pixels of class `truth` predicted as class `prediction`, and their share of all pixels labelled `truth`."""
 
     truth: int
     prediction: int
@@ -27,11 +27,11 @@ class Confusion(NamedTuple):
 
 
 def largest_confusions(counts: np.ndarray, limit: int = 5) -> list[Confusion]:
-    """Return the pairs of classes with the largest shares, largest first; of equal shares the one with more pixels.
+    """Return the pairs of classes with the largest shares, largest first; equal shares are ordered by pixels.
 
     Args:
         counts: confusion counts (C, C), a row for every label and a column for every prediction.
-        limit: how many at most; a pair that never occurred is none.
+        limit: maximum number of pairs; pairs that never occurred are left out.
     """
     counts = np.asarray(counts)
     rows = counts.sum(axis=1).tolist()
@@ -41,7 +41,7 @@ def largest_confusions(counts: np.ndarray, limit: int = 5) -> list[Confusion]:
 
 
 def confusion_lines(counts: np.ndarray | None, names: Sequence[str], limit: int = 5) -> list[str]:
-    """Say in a line each what was taken for what most often, in shares of the pixels of the true class."""
+    """Return the largest confusions as lines of text, in shares of the pixels of the true class."""
     found = [] if counts is None else largest_confusions(counts, limit)
     if not found:
         return ["confusions: none"]
@@ -52,30 +52,30 @@ def confusion_lines(counts: np.ndarray | None, names: Sequence[str], limit: int 
 
 
 def scores_of(result: Evaluation) -> dict:
-    """Return scores as ``eval.json`` holds them: null where there is none.
+    """Return scores in the form of ``eval.json``, with null for a missing score.
 
     The confusion matrix has a row for every true class and a column for every predicted one, in pixels.
     """
     scores = {
-        "miou": number(result.miou),
-        "iou": [number(score) for score in result.iou.tolist()],
-        "pixel_accuracy": number(result.pixel_accuracy),
+        "miou": number_or_none(result.miou),
+        "iou": [number_or_none(score) for score in result.iou.tolist()],
+        "pixel_accuracy": number_or_none(result.pixel_accuracy),
     }
     return scores if result.counts is None else {**scores, "confusion_matrix": result.counts.tolist()}
 
 
 def classes_of(config: schema.Config) -> dict:
-    """Return names and colours, ``#rrggbb``, of the classes as ``eval.json`` holds them."""
+    """Return names and colours, ``#rrggbb``, of the classes in the form of ``eval.json``."""
     colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in class_palette(config).tolist()]
     return {"class_names": list(class_names(config)), "class_colors": colors}
 
 
-def as_text(record: dict) -> bytes:
-    """Return a record as indented JSON, each row of whole numbers on a line of its own."""
+def json_bytes(record: dict) -> bytes:
+    """Return a record as indented JSON in UTF-8, each list of integers on one line."""
     text = json.dumps(record, indent=2)
     return (_NUMBERS.sub(lambda row: "[" + " ".join(row[1].split()) + "]", text) + "\n").encode()
 
 
-def number(value: float) -> float | None:
-    """Return a number as JSON holds it: None for NaN."""
+def number_or_none(value: float) -> float | None:
+    """Return `value`, or None if it is NaN, which JSON does not have."""
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""The scores of several protocols in one table; needs no MindSpore."""
+"""The scores of several protocols in one table; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from src.utils.metrics import Evaluation
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Evaluation], classes: Sequence[str]) -> str:
-    """Lay out a column for each protocol: IoU of every class, their mean, pixel accuracy and images a second.
+    """Return a table with a column for each protocol: IoU of every class, mean, pixel accuracy, images per second.
 
     Args:
-        names: of the protocols.
-        results: their scores, in that order.
+        names: names of the protocols.
+        results: their scores, in the same order.
         classes: names of the classes.
     """
     scores = np.array([result.iou for result in results]).reshape(len(results), len(classes)).T

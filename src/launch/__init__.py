@@ -1,1 +1,1 @@
-"""Starting ranks."""
+"""Start the ranks of a job, wait for them and restart them."""

@@ -1,4 +1,4 @@
-"""What a job on several devices is, and what can be wrong with it before anything is started."""
+"""A job on several devices, and the checks before it is started."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Job:
 
     @property
     def port(self) -> int:
-        """Port at which the ranks find each other."""
+        """Port at which the ranks connect."""
         return self.master_port or DEFAULT_PORT
 
     @property
     def device_target(self) -> str | None:
-        """What the options say of the device, if anything."""
+        """Device target in the options, if any."""
         words = list(self.options)
         for option, following in zip(words, [*words[1:], None]):
             name, _, value = option.partition("=")
@@ -59,19 +59,19 @@ class Job:
         return None
 
     def train_command(self) -> list[str]:
-        """Return script and options of one rank."""
+        """Return the script and options of one rank."""
         save_dir = str(Path(self.save_dir).resolve())
         return ["train.py", "--batch_size", str(self.batch_size), "--save_dir", save_dir, *self.options]
 
 
 def check_job(job: Job, launcher: str, environment: Mapping[str, str]) -> None:
-    """Refuse what cannot work, with one line.
+    """Check that the job can run.
 
     Raises:
-        UserError: it names what is wrong.
+        UserError: it cannot; the message is one line.
     """
     if job.device_num % job.node_num:
-        raise ConfigError(f"DEVICE_NUM {job.device_num} cannot be shared out evenly to {job.node_num} machines")
+        raise ConfigError(f"DEVICE_NUM {job.device_num} cannot be divided evenly among {job.node_num} machines")
     if job.node_rank >= job.node_num:
         raise ConfigError(f"--node_rank {job.node_rank}: machines are numbered 0..{job.node_num - 1}")
     if launcher == "mpirun":
@@ -85,7 +85,7 @@ def check_job(job: Job, launcher: str, environment: Mapping[str, str]) -> None:
     else:
         _check_devices(job)
     if launcher in ("msrun", "cluster"):
-        _check_meeting_point(job)
+        _check_master_address(job)
 
 
 def _check_hosts(job: Job) -> None:
@@ -101,7 +101,7 @@ def _check_hosts(job: Job) -> None:
 
 def _check_devices(job: Job) -> None:
     if job.hosts or job.hostfile:
-        return  # they are elsewhere, too
+        return  # not all devices are on this machine
     cards = ascend_cards()
     on_cpu = job.device_target == "CPU" or (job.device_target is None and not cards)
     there, kind = (usable_cores(), "CPU cores") if on_cpu else (cards, "Ascend devices")
@@ -109,7 +109,7 @@ def _check_devices(job: Job) -> None:
         raise UserError(f"DEVICE_NUM asks for {job.local_num} devices on this machine, which has {there} {kind}")
 
 
-def _check_meeting_point(job: Job) -> None:
+def _check_master_address(job: Job) -> None:
     if job.node_num > 1 and not job.master_addr:
         raise ConfigError("--master_addr: required with several machines, the address of machine 0")
     address = _resolve(job.address, "--master_addr")

@@ -20,19 +20,19 @@ from src.utils.local_adapter import ascend_found, clusters_on_ascend, scheduler_
 
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_OPTION = "--tail_worker_log"
-# How long mpirun waits between SIGTERM and SIGKILL, by the names of Open MPI 4 and 5: its own second is too short for a
-# step and a checkpoint, a minute too long for ranks that wait for a dead one.
+# Seconds between mpirun's SIGTERM and SIGKILL, as named by Open MPI 4 and 5: the default of one second is too short
+# for a step and a checkpoint, and a minute is too long for ranks that wait for a dead one.
 MPIRUN_PATIENCE = ("OMPI_MCA_odls_base_sigkill_timeout", "PRTE_MCA_odls_base_sigkill_timeout")
 STOP_SECONDS = 20
-MEETING_SECONDS = 600  # for the ranks of all machines to appear
+CONNECT_SECONDS = 600  # until the ranks of all machines have connected
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS", "HCCL_CONNECT_TIMEOUT", "ONEDNN_MAX_CPU_ISA")
 
 
 def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
-    """Return the launcher that LAUNCHER names, or the default.
+    """Return the launcher named by LAUNCHER, or the default.
 
     Raises:
-        UserError: there is no such launcher here, or none that MindSpore knows on Ascend.
+        UserError: the launcher is not available here, or MindSpore supports none of those available on Ascend.
     """
     name = environment.get("LAUNCHER", "")
     if not name:
@@ -49,10 +49,10 @@ def choose_launcher(environment: Mapping[str, str], job: Job) -> str:
 
 
 def _default_launcher(environment: Mapping[str, str], job: Job) -> str:
-    """Return the first launcher there is: on Ascend msrun, which MindSpore documents first; elsewhere mpirun."""
+    """Return the first available launcher: on Ascend msrun, which MindSpore documents first, elsewhere mpirun."""
     on_ascend = job.device_target == "Ascend" if job.device_target else ascend_found()
     programs = ["mpirun", "msrun"] if job.node_num == 1 else ["msrun"]
-    if on_ascend and not (job.hosts or job.hostfile or environment.get("HOSTFILE")):  # those are mpirun's
+    if on_ascend and not (job.hosts or job.hostfile or environment.get("HOSTFILE")):  # only mpirun takes those
         programs.sort(key="msrun".__ne__)
     there = next(filter(find_program, programs), None)
     if there is None and on_ascend and not clusters_on_ascend():
@@ -64,7 +64,7 @@ def _default_launcher(environment: Mapping[str, str], job: Job) -> str:
 
 
 def find_program(name: str) -> str | None:
-    """Return the program that was installed with this interpreter's packages, or the one on PATH."""
+    """Return the program installed beside this interpreter, or else the one on PATH; None if there is none."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name)
 
@@ -80,12 +80,12 @@ def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
     """Return the command line of mpirun, with the options that this Open MPI has.
 
     Raises:
-        UserError: it is no Open MPI; the others name the ranks in variables that MindSpore does not know.
+        UserError: it is not Open MPI; others pass the rank in variables that MindSpore does not read.
     """
     mpirun = find_program("mpirun") or "mpirun"
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     if "Open MPI" not in version and "OpenRTE" not in version:
-        raise UserError(f"mpirun is no Open MPI but {version.splitlines()[:1]}; use LAUNCHER=msrun")
+        raise UserError(f"mpirun is not Open MPI but {version.splitlines()[:1]}; use LAUNCHER=msrun")
     command = [mpirun, "--allow-run-as-root", "-n", str(job.device_num)]
     merge = "--merge-stderr-to-stdout"
     if subprocess.run([*command[:2], merge, "--version"], capture_output=True, check=False).returncode == 0:
@@ -94,7 +94,7 @@ def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
         command += ["--host", job.hosts]
     elif job.hostfile:
         command += ["--hostfile", job.hostfile]
-    # Each rank divides the cores itself: bound to one core, as is the default, it could not feed its device.
+    # The ranks divide the cores themselves: bound to one core, mpirun's default, a rank could not feed its device.
     command += ["--bind-to", "none", "--oversubscribe"]
     for name in PASSED_ON:
         if name in environment:
@@ -103,7 +103,7 @@ def mpirun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
 
 
 def msrun_command(job: Job, log_dir: Path) -> list[str]:
-    """Return the command line of msrun; both worker counts and --join=True, because its defaults are others."""
+    """Return the command line of msrun; both worker counts and --join differ from its defaults."""
     options = [
         f"--worker_num={job.device_num}",
         f"--local_worker_num={job.local_num}",
@@ -112,34 +112,34 @@ def msrun_command(job: Job, log_dir: Path) -> list[str]:
         f"--node_rank={job.node_rank}",
         f"--log_dir={log_dir}",
         "--join=True",
-        f"--cluster_time_out={MEETING_SECONDS}",
+        f"--cluster_time_out={CONNECT_SECONDS}",
     ]
     msrun = [sys.executable, find_program("msrun") or "msrun"]
     if TAIL_OPTION in subprocess.run([*msrun, "--help"], capture_output=True, text=True, check=False).stdout:
-        # Not in 2.3; by default it starts `tail -f` for all ranks, which lives on where msrun is killed.
+        # Not in 2.3; by default msrun starts `tail -f` for all ranks, which keeps running if msrun is killed.
         options.append(f"{TAIL_OPTION}=-2")
     return [*msrun, *options, *rank_command(job)[1:]]
 
 
-def by_mpirun(job: Job, environment: Mapping[str, str]) -> int:
-    """Start the ranks with mpirun."""
+def run_with_mpirun(job: Job, environment: Mapping[str, str]) -> int:
+    """Run the job with mpirun; return its exit code."""
     patience = {name: str(STOP_SECONDS) for name in MPIRUN_PATIENCE}
-    return run_together([mpirun_command(job, environment)], [{**patience, **environment}], by_runners=True)
+    return run_together([mpirun_command(job, environment)], [{**patience, **environment}], signal_runners=True)
 
 
-def by_msrun(job: Job, environment: Mapping[str, str]) -> int:
-    """Start the ranks with msrun, show what rank 0 prints and, at a failure, what failed."""
+def run_with_msrun(job: Job, environment: Mapping[str, str]) -> int:
+    """Run the job with msrun, showing the output of rank 0 and, after a failure, its report; return its exit code."""
     log_dir = _log_folder(job, f"msrun_{job.node_rank}")
     # msrun starts its workers as "python"
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     variables = {**environment, "PATH": path, LOCAL_SIZE: str(job.local_num)}
     command, shown = msrun_command(job, log_dir), log_dir / f"worker_{job.node_rank * job.local_num}.log"
     shown.write_bytes(b"")
-    return run_together([command], [variables], shown=shown, reports=log_dir, by_runners=True)
+    return run_together([command], [variables], shown=shown, reports=log_dir, signal_runners=True)
 
 
-def by_rank_table(job: Job, environment: Mapping[str, str]) -> int:
-    """Start one process for each device that the rank table lists for this machine: the one with `node_rank`."""
+def run_with_rank_table(job: Job, environment: Mapping[str, str]) -> int:
+    """Run one process for each device that the rank table lists for machine `node_rank`; return the exit code."""
     servers = read_rank_table(Path(environment["RANK_TABLE_FILE"]))
     if job.node_rank >= len(servers):
         raise UserError(f"--node_rank {job.node_rank}: RANK_TABLE_FILE lists {len(servers)} machines")
@@ -152,8 +152,8 @@ def by_rank_table(job: Job, environment: Mapping[str, str]) -> int:
     return run_together([rank_command(job)] * len(devices), variables, logs=logs)
 
 
-def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
-    """Start the ranks of this machine, and on machine 0 the scheduler, as MindSpore's dynamic cluster wants them."""
+def run_with_cluster(job: Job, environment: Mapping[str, str]) -> int:
+    """Run this machine's ranks, and on machine 0 the scheduler, as a dynamic cluster; return the exit code."""
     ranks = range(job.node_rank * job.local_num, (job.node_rank + 1) * job.local_num)
     common = {
         **environment,
@@ -172,7 +172,7 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
                 job.address, job.port, job.device_num, environment, answer_delay=scheduler_answer_delay(), output=log
             )
     try:
-        # All share the console: MindSpore 2.0 numbers the ranks itself, so that nobody knows here which one will log.
+        # All share the console: MindSpore 2.0 numbers the ranks itself, so rank 0, which logs, is not known here.
         return run_together([rank_command(job)] * len(ranks), variables)
     finally:
         if scheduler is not None:
@@ -180,10 +180,15 @@ def by_cluster(job: Job, environment: Mapping[str, str]) -> int:
 
 
 def _log_folder(job: Job, *below: str) -> Path:
-    """Return the folder of the run's logs, or one below it, made if it is not there."""
+    """Return the folder of the run's logs, or one below it; create it if missing."""
     folder = Path(job.save_dir).resolve().joinpath("logs", *below)
     make_folder(folder)
     return folder
 
 
-LAUNCHERS = {"mpirun": by_mpirun, "msrun": by_msrun, "ranktable": by_rank_table, "cluster": by_cluster}
+LAUNCHERS = {
+    "mpirun": run_with_mpirun,
+    "msrun": run_with_msrun,
+    "ranktable": run_with_rank_table,
+    "cluster": run_with_cluster,
+}

@@ -1,4 +1,4 @@
-"""What processes of a job print, on its way to this process's own output; they live on when nobody reads that."""
+"""Forward the output of a job's processes to this process's output; they survive if its reader goes away."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import threading
 from collections.abc import Iterator
 
 CHUNK = 1 << 16
-PATIENCE_SECONDS = 5.0  # for what was printed last, once the processes have ended
+PATIENCE_SECONDS = 5.0  # to forward the last output once the processes have ended
 
 
 @contextlib.contextmanager
 def lasting_outputs() -> Iterator[dict[str, int]]:
     """Yield descriptors for the standard output and error of processes, as `subprocess.Popen` takes them.
 
-    There are none for a file or a terminal, which stay. mpirun ends its job when the reader of its output leaves, so it
-    gets a pipe of this process's instead, which passes on what comes as long as somebody reads.
+    Files and terminals need none. mpirun ends its job if the reader of its output goes away, so a pipe or socket is
+    replaced by a pipe of this process, which forwards the output as long as there is a reader.
     """
     outputs: dict[str, int] = {}
     threads = []
     for name, number in (("stdout", 1), ("stderr", 2)):
         if name == "stderr" and outputs and os.path.sameopenfile(1, 2):
-            outputs[name] = outputs["stdout"]  # one after the other, as it came
-        elif _may_end(number):
+            outputs[name] = outputs["stdout"]  # keep the order of the lines
+        elif _is_pipe_or_socket(number):
             reader, outputs[name] = os.pipe()
-            threads.append(threading.Thread(target=_pass_on, args=(reader, number), daemon=True, name=name))
+            threads.append(threading.Thread(target=_forward, args=(reader, number), daemon=True, name=name))
             threads[-1].start()
     try:
         yield outputs
@@ -37,7 +37,7 @@ def lasting_outputs() -> Iterator[dict[str, int]]:
             thread.join(PATIENCE_SECONDS)
 
 
-def _may_end(number: int) -> bool:
+def _is_pipe_or_socket(number: int) -> bool:
     try:
         mode = os.fstat(number).st_mode
     except OSError:
@@ -45,8 +45,8 @@ def _may_end(number: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _pass_on(reader: int, number: int) -> None:
-    """Write what comes to a descriptor, and forget what cannot be written, until all writers have ended."""
+def _forward(reader: int, number: int) -> None:
+    """Copy data to the descriptor `number` until all writers have ended; drop what cannot be written."""
     while data := os.read(reader, CHUNK):
         with contextlib.suppress(OSError):
             while data:

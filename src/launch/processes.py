@@ -1,4 +1,4 @@
-"""Processes that belong together: when one fails all end, and so do they when this one is told to."""
+"""Run processes together: if one fails, or this process is asked to stop, all of them are stopped."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from src.launch.outputs import lasting_outputs
 from src.launch.runners import runners_below
 
 POLL_SECONDS = 0.2
-PATIENCE_SECONDS = 15.0  # from the failure of one process to the end of the others by force
+PATIENCE_SECONDS = 15.0  # from the failure of one process until the others are killed
 REPORT_START = "error: rank "
 
 
 class JobStoppedError(Exception):
-    """The processes have not ended well after this one was told to stop, by signal `number`.
+    """The processes failed after signal `number` asked this one to stop.
 
-    `code` is the exit code of the first of them.
+    `code` is the exit code of the first that failed.
     """
 
     def __init__(self, code: int, number: int) -> None:
@@ -41,20 +41,21 @@ def run_together(
     logs: Sequence[Path | None] = (),
     shown: Path | None = None,
     reports: Path | None = None,
-    by_runners: bool = False,
+    signal_runners: bool = False,
 ) -> int:
-    """Run the commands side by side; return 0, or the exit code of the first that failed.
+    """Run the commands in parallel; return 0, or the exit code of the first that failed.
 
     Args:
-        commands: what to run.
-        environments: the variables of each.
-        logs: files for the standard output of each, the first one's goes to this process's as well; none: all share it.
-        shown: a file that is written meanwhile; what comes into it is shown.
+        commands: the commands.
+        environments: environment variables of each command.
+        logs: a file for the standard output of each command; that of the first, or of all without files, goes to this
+            process's instead.
+        shown: a file to copy to standard output while it is being written.
         reports: folder whose ``worker_*.log`` hold the reports of `scripts/run_rank.py`, shown after a failure.
-        by_runners: send signals to the ranks' runners below the processes, as long as there are any.
+        signal_runners: send signals to the ranks' runners below the processes, as long as there are any.
 
     Raises:
-        JobStoppedError: they did not end well, and SIGTERM, SIGINT or SIGHUP had asked for it.
+        JobStoppedError: the processes failed after SIGTERM, SIGINT or SIGHUP.
     """
     with lasting_outputs() as outputs:
         processes = [
@@ -63,8 +64,8 @@ def run_together(
                 zip(commands, environments, logs or [None] * len(commands))
             )
         ]
-        with _signals_passed_on(processes, by_runners) as received, _showing(shown):
-            code = _wait(processes, received if by_runners else ())
+        with _forwarding_signals(processes, signal_runners) as received, _showing(shown):
+            code = _wait(processes, received if signal_runners else ())
     if code and reports:
         _show_reports(reports)
     if code and received:
@@ -73,23 +74,23 @@ def run_together(
 
 
 @contextlib.contextmanager
-def _signals_passed_on(processes: Sequence[subprocess.Popen], by_runners: bool) -> Iterator[list[int]]:
-    """Send signals that ask for a stop on to the processes within the block; it gets a list that each is added to.
+def _forwarding_signals(processes: Sequence[subprocess.Popen], signal_runners: bool) -> Iterator[list[int]]:
+    """Forward signals that ask to stop to the processes within the block; yield the list of signals received so far.
 
-    Launchers know SIGHUP only as SIGTERM.
+    Launchers get SIGTERM instead of SIGHUP.
     """
     received: list[int] = []
 
-    def pass_on(number: int, _frame: Any) -> None:
+    def forward(number: int, _frame: Any) -> None:
         received.append(number)
-        runners = [runner for process in processes for runner in runners_below(process.pid)] if by_runners else []
+        runners = [runner for process in processes for runner in runners_below(process.pid)] if signal_runners else []
         if not runners:
-            _send(processes, signal.SIGTERM if by_runners or number == signal.SIGHUP else number)
+            _send(processes, signal.SIGTERM if signal_runners or number == signal.SIGHUP else number)
         for runner in runners:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(runner, number)
 
-    handlers = {number: signal.signal(number, pass_on) for number in stop_signals()}
+    handlers = {number: signal.signal(number, forward) for number in stop_signals()}
     try:
         yield received
     finally:
@@ -105,7 +106,7 @@ def _start(
     *,
     shared: bool,
 ) -> subprocess.Popen:
-    """Start one process in a session of its own; `shared` lets its output go to this process's as well."""
+    """Start one process in a session of its own; with `shared` it writes to this process's output, not to `log`."""
     options: dict[str, Any] = {"env": dict(environment), "stdin": subprocess.DEVNULL, **outputs}
     with contextlib.ExitStack() as stack:
         if log is not None and not shared:
@@ -116,9 +117,9 @@ def _start(
 
 
 def _wait(processes: Sequence[subprocess.Popen], stopped: Sequence[int] = ()) -> int:
-    """Wait for all; once one has failed the others get some seconds, then are killed.
+    """Wait for all processes; after a failure the others get SIGTERM, and some seconds later SIGKILL.
 
-    Once there is something in `stopped` they are launchers, and told to end as soon as their ranks have.
+    If `stopped` holds a signal, the processes are launchers and get SIGTERM once their ranks have ended.
     """
     code, failed_at = 0, 0.0
     while True:
@@ -139,7 +140,7 @@ def _wait(processes: Sequence[subprocess.Popen], stopped: Sequence[int] = ()) ->
 
 
 def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
-    """Send a signal to those that still run; the last resort reaches what they have started as well."""
+    """Send a signal to the processes still running; SIGKILL also goes to the processes that they started."""
     for process in processes:
         if process.poll() is None:
             if number == signal.SIGKILL:
@@ -150,7 +151,7 @@ def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
 
 @contextlib.contextmanager
 def _showing(path: Path | None) -> Iterator[None]:
-    """Copy what is written to a file, if one is given, to standard output within the block."""
+    """Copy what is written to the file, if one is given, to standard output within the block."""
     if path is None:
         yield
         return
@@ -165,7 +166,7 @@ def _showing(path: Path | None) -> Iterator[None]:
 
 
 def _follow(path: Path, finished: threading.Event) -> None:
-    """Copy what is written to a file to standard output until told to finish."""
+    """Copy what is written to the file to standard output until `finished` is set."""
     with path.open("rb") as stream:
         while True:
             last_round = finished.is_set()
@@ -177,7 +178,7 @@ def _follow(path: Path, finished: threading.Event) -> None:
 
 
 def _show_reports(folder: Path) -> None:
-    """Write the reports of failed ranks, from the earliest file on, to standard error."""
+    """Write the earliest report of a failed rank to standard error."""
     for path in sorted(folder.glob("worker_*.log"), key=lambda path: path.stat().st_mtime):
         text = path.read_text(encoding="utf-8", errors="replace")
         if REPORT_START in text:

@@ -1,11 +1,11 @@
-"""A relay before the scheduler of a job on the CPU, which holds up its answers.
+"""A relay in front of the scheduler of a job on the CPU, which delays its answers.
 
-A rank of MindSpore 2.0 that asks the scheduler something misses an answer that comes before it has begun to wait, and
-gives up after half a minute. So it goes where the scheduler is quicker than the rank, as on a busy machine. Here an
-answer is passed on only after a while; what the ranks say is passed on at once.
+A rank of MindSpore 2.0 that asks the scheduler misses an answer that arrives before it has started to wait, and gives
+up after half a minute. That happens if the scheduler is faster than the rank, as on a busy machine. The relay therefore
+delays answers; requests of the ranks are forwarded at once.
 
-Started in the scheduler's place: ``python -m src.launch.relay``, with the same variables. It starts the scheduler, on
-this host alone, and ends with it; the scheduler never outlives the relay.
+Started instead of the scheduler, with the same variables: ``python -m src.launch.relay``. It starts the scheduler,
+reachable from this host only, and ends with it; the scheduler never outlives the relay.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from src.utils.local_adapter import scheduler_answer_delay
 CHUNK = 1 << 16
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
-    """Write what comes, `delay` seconds later; when one side has closed its connection, close the other's."""
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+    """Forward data `delay` seconds after it arrived; close the writer once the reader's side has closed."""
     with contextlib.suppress(ConnectionError), contextlib.closing(writer):
         while data := await reader.read(CHUNK):
             await asyncio.sleep(delay)
@@ -37,13 +37,13 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
 
 
 async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaitable) -> None:
-    """Stand for the scheduler until `end` comes, and until what was held up then is passed on.
+    """Relay connections to the scheduler until `end` completes and the delayed answers are delivered.
 
     Args:
-        listener: bound to the address at which the ranks look for the scheduler; closed in the end.
-        port: where the scheduler really listens, on this host.
-        delay: seconds by which its answers are held up.
-        end: what to wait for.
+        listener: bound to the address that the ranks connect to; closed at the end.
+        port: the scheduler's own port on this host.
+        delay: seconds by which answers are delayed.
+        end: completes when the scheduler has ended.
     """
     connections: set[asyncio.Task] = set()
 
@@ -56,7 +56,7 @@ async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaita
         except OSError:  # it has just ended
             to_rank.close()
             return
-        await asyncio.gather(_pass_on(from_rank, to_scheduler, 0), _pass_on(from_scheduler, to_rank, delay))
+        await asyncio.gather(_forward(from_rank, to_scheduler, 0), _forward(from_scheduler, to_rank, delay))
 
     server = await asyncio.start_server(connect, sock=listener)
     try:
@@ -68,11 +68,11 @@ async def relay(listener: socket.socket, port: int, *, delay: float, end: Awaita
 
 
 async def main() -> None:
-    """Start the scheduler of the job that the variables describe, and stand for it."""
+    """Start the scheduler of the job that the environment variables describe, and relay its connections."""
     host, port, rank_size = scheduler_place(os.environ)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))  # nobody else gets it while the scheduler starts; heard are the ranks afterwards
+        listener.bind((host, port))  # reserve it while the scheduler starts; the ranks are served afterwards
         own = free_port()
         process = start_scheduler(LOOPBACK, own, rank_size, os.environ, output=None)
         await relay(listener, own, delay=scheduler_answer_delay(), end=asyncio.to_thread(process.wait))

@@ -1,7 +1,7 @@
 """The ranks' runners (`scripts/run_rank.py`) below a launcher on this machine.
 
-msrun and Open MPI do not pass signals on: Ctrl-C has msrun kill its ranks at once and end with 0, and Open MPI 5 ends
-its ranks before they have saved. So a stop is asked for where it is understood, and one rank that knows is enough.
+msrun and Open MPI do not forward signals: on Ctrl-C msrun kills its ranks at once and exits with 0, and Open MPI 5 ends
+its ranks before they have saved. The signal therefore goes to the runners directly; one rank that gets it is enough.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 RUN_RANK = Path(__file__).resolve().parents[2] / "scripts" / "run_rank.py"
-_PARENT = 1  # in /proc/PID/stat behind the name, which may hold anything but ends with the last bracket
+_PARENT = 1  # index of the parent in /proc/PID/stat after the name, which ends at the last bracket
 
 
 def runners_below(launcher: int, proc: Path = Path("/proc")) -> list[int]:
-    """Return the processes that run a rank and descend from `launcher`; none where the system does not tell."""
+    """Return the process ids of the ranks' runners that descend from `launcher`; none without /proc."""
     parents = {}
     for entry in proc.glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):

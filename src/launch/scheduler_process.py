@@ -1,7 +1,7 @@
-"""The scheduler of a job on the CPU: the process at whose address the ranks find each other. It trains nothing.
+"""The scheduler of a job on the CPU: the process that connects the ranks. It does not train.
 
 Started as ``python -m src.launch.scheduler_process`` with MS_ROLE=MS_SCHED, MS_SCHED_HOST, MS_SCHED_PORT and
-MS_WORKER_NUM, see `src/distributed/scheduler.py`. msrun's ends after the ranks.
+MS_WORKER_NUM, see `src/distributed/scheduler.py`. The scheduler of msrun ends after the ranks.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ if __name__ == "__main__":
     import mindspore as ms
 
     set_device("CPU", 0)
-    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 connects processes in no other mode
-    init_cluster()  # some versions end the process here, when the job is over
+    ms.set_context(mode=ms.GRAPH_MODE)  # MindSpore 2.0 connects processes in graph mode only
+    init_cluster()  # some versions end the process here once the job is over

@@ -1,4 +1,4 @@
-"""Several passes for one update: gradients are added up on the device, by the same compiled cell every time."""
+"""Gradient accumulation: several passes per update, summed on the device by one compiled cell."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from src.state.checkpoint import ACCUMULATION
 
 
 class PassWeight(nn.Cell):
-    """How much a pass counts among those of an update: the mean weight of its pixels, or 1.
+    """Weight of a pass within its update: the mean weight of its pixels, or 1.
 
     Inputs: label (N, H, W) int32. Output: scalar float32.
 
     Args:
-        criterion: the loss of one head. That of cross entropy is divided by the weights of its pixels; the passes of an
-            update together count as one batch of all their images. With OHEM, as on several ranks, all count the same.
+        criterion: the loss of one head. Cross entropy is divided by the weights of its pixels, so that the passes of an
+            update count as one batch of all their images. With OHEM all passes weigh the same, as do several ranks.
     """
 
     def __init__(self, criterion: CrossEntropy) -> None:
@@ -34,18 +34,18 @@ class PassWeight(nn.Cell):
 
 
 class AccumulatingStepCell(TrainOneStepCell):
-    """A pass of `accumulate_steps` to an update; the last one updates, once, as `TrainOneStepCell` with all images.
+    """One of `accumulate_steps` passes of an update; the last pass updates as `TrainOneStepCell` does with all images.
 
-    The outputs of that last pass are those of the step; of the others they are of no use. If the gradients of any pass
-    are not finite, the update is skipped and all of them are dropped. Ranks meet at the update alone, unless batch
-    normalisation is synchronised. Behind an update the sums are zero, so that no checkpoint needs them; one that is
-    saved because a pass failed has the weights of the last update, and running statistics that have seen more.
+    Only the outputs of the last pass are meaningful; they are those of the step. If the gradients of any pass are not
+    finite, the update is skipped and the gradients of all its passes are dropped. Ranks communicate at the update only,
+    unless batch normalisation is synchronised. After an update the sums are zero, so no checkpoint needs them; a
+    checkpoint saved because a pass failed has the weights of the last update, but later running statistics.
 
     Args:
-        network: a `WithLossCell` for one rank, whatever their number.
+        network: a `WithLossCell` made for one rank, whatever the number of ranks.
         optimizer: see `TrainOneStepCell`.
-        pass_weight: tells of a label what the gradients of its pass count, e.g. `PassWeight`.
-        accumulate_steps: passes for an update.
+        pass_weight: maps a label to the weight of its pass, e.g. `PassWeight`.
+        accumulate_steps: passes per update.
         heads: number of the network's heads.
         options: of `TrainOneStepCell`.
     """
@@ -65,7 +65,7 @@ class AccumulatingStepCell(TrainOneStepCell):
         self.sums = self.weights.clone(prefix=ACCUMULATION.rstrip("."), init="zeros")
         for p in self.sums:
             p.requires_grad = False
-        shared = {p.shape: Tensor(np.zeros(p.shape), p.dtype) for p in self.sums}  # a few take less room than kernels
+        shared = {p.shape: Tensor(np.zeros(p.shape), p.dtype) for p in self.sums}  # less memory than kernels
         self.zeros = tuple(shared[p.shape] for p in self.sums)
         self.loss_sum, self.head_sums = self._sum("loss", 0.0), self._sum("heads", [0.0] * heads)
         self.total = self._sum("total", 0.0)
@@ -80,12 +80,12 @@ class AccumulatingStepCell(TrainOneStepCell):
         image, before = self.running.begin(self.overflow.begin(image))
         loss, head_losses = self.network(image, label)
         scale = self.loss_scale * 1.0  # the value of this step, before `_count` changes the parameter
-        weight = self.pass_weight(label)  # by way of the sensitivity: a product of every gradient takes memory
+        weight = self.pass_weight(label)  # applied to the sensitivity: scaling every gradient would take memory
         sensitivity = (ops.ones_like(loss) * (scale * weight), ops.zeros_like(head_losses))
         grads = self.grad(self.network, self.weights)(image, label, sensitivity)
         self.running.end(before, grads)
         finite = self.finite * 1.0
-        if not self.overflow.told_by_sums:
+        if not self.overflow.survives_sums:
             finite = finite * ops.cast(self.overflow(grads), ms.float32)
         passes = self.passes + 1
         added = (
@@ -103,7 +103,7 @@ class AccumulatingStepCell(TrainOneStepCell):
         return loss, head_losses, scale, overflows, bad_streak
 
     def _finish(self, loss: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Update by what was added up, and begin anew; return losses and counters of the step."""
+        """Update with the accumulated gradients and reset the sums; return losses and counters of the step."""
         total = self.over_ranks(ops.depend(self.total * 1.0, loss))
         total = ops.select(total > 0, total, ops.ones_like(total))
         loss, head_losses = self.over_ranks(self.loss_sum / total), self.over_ranks(self.head_sums / total)
@@ -112,11 +112,11 @@ class AccumulatingStepCell(TrainOneStepCell):
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
         loss = self._update(grads, finite, loss)
-        loss = ops.depend(loss, self._begin_anew())
+        loss = ops.depend(loss, self._reset_sums())
         overflows, bad_streak = self._count(finite, ops.isfinite(loss))
         return loss, head_losses, overflows, bad_streak
 
-    def _begin_anew(self) -> tuple:
+    def _reset_sums(self) -> tuple:
         return (
             self.map(ops.assign, self.sums, self.zeros),
             ops.assign(self.loss_sum, ops.zeros_like(self.loss_sum)),

@@ -1,4 +1,4 @@
-"""AdamW as PyTorch defines it: MindSpore's own corrects no bias (`nn.AdamWeightDecay`) or decays otherwise."""
+"""AdamW as PyTorch defines it: MindSpore's lacks bias correction (`nn.AdamWeightDecay`) or decays differently."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.modules.optimizer import bias_corrections, rate_factors, table_entry, weight_decays
 from src.utils.local_adapter import on_cpu
 
-STEPS = "adam_steps"  # the updates made, which a skipped step is none of
+STEPS = "adam_steps"  # updates made; a skipped step does not count
 
 
 class AdamW(nn.Optimizer):
-    """Adam with bias correction and a weight decay apart from the gradient (Loshchilov, Hutter, ICLR 2019).
+    """Adam with bias correction and decoupled weight decay (Loshchilov, Hutter, ICLR 2019).
 
-    With step t = 1, 2, ... of the updates made: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, then
+    In update t = 1, 2, ...: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, then
     weight -= rate * (decay * weight + (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)).
 
     Inputs: gradients, in the order of the parameters.
 
     Args:
-        parameters: what to train.
+        parameters: the parameters to train.
         rates: learning rate of every step, (total_step,).
         betas: b1 and b2.
-        eps: added to the root.
+        eps: added to the square root.
         decays: weight decay of each parameter.
         factors: factor of the rate of each parameter.
-        fused: whether one operator updates a parameter, which MindSpore documents for CPU and GPU; None where it does
-            on the CPU. Equal but for rounding.
+        fused: whether one operator updates a parameter, which MindSpore documents for CPU and GPU; None uses it on the
+            CPU. The result is equal up to rounding.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AdamW(nn.Optimizer):
         first = table_entry(self.corrections[0], self.steps)
         second = table_entry(self.corrections[1], self.steps)
         root = ops.sqrt(second)
-        size, eps = root / first, self.eps * root  # corrections of rate and eps instead of both means
+        size, eps = root / first, self.eps * root  # correct rate and eps instead of both means
         done = self.none_yet
         for i in range(len(self.parameters)):
             step = rate * self.factors[i] * size
@@ -91,21 +91,21 @@ def create_adamw(  # noqa: PLR0913 - the keys of the section
     weight_decay: float = 0.01,
     filter_bias_and_bn: bool = False,
     head_lr_mult: float = 1.0,
-    **_of_others: Any,
+    **_unused: Any,
 ) -> nn.Optimizer:
     """Make `AdamW` over the trainable parameters of `network`.
 
     Args:
-        network: what to train.
+        network: the network to train.
         rates: learning rate of every step, (total_step,).
         betas: decay of the means of gradients and of their squares.
-        eps: added to the root of the mean square.
-        weight_decay: decay of the weights, times the learning rate.
+        eps: added to the square root of the mean square.
+        weight_decay: decay of the weights, multiplied by the learning rate.
         filter_bias_and_bn: exempt 1-D parameters from weight decay.
         head_lr_mult: factor of the rate in the heads, see `rate_factors`.
 
     Raises:
-        ConfigError: the network has no heads that `head_lr_mult` could be for.
+        ConfigError: `head_lr_mult` is set, but the network names no heads.
     """
     params = network.trainable_params()
     decays = weight_decays(params, weight_decay, filter_bias_and_bn)

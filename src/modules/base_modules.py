@@ -16,21 +16,21 @@ NormFactory = Callable[[int], nn.Cell]
 
 
 class Network(nn.Cell):
-    """Base of the networks, which `NETWORKS` in `src/config/registry.py` names.
+    """Base class of the networks that `NETWORKS` in `src/config/registry.py` names.
 
-    Inputs: image (N, 3, H, W) float32. Output: logits (N, num_classes, H, W) float32; in training, if made with
-    auxiliary heads, a tuple of logits of that size, one for each of `head_names`, in that order.
+    Inputs: image (N, 3, H, W) float32. Output: logits (N, num_classes, H, W) float32; in training, with auxiliary
+    heads, a tuple of such logits, one for each of `head_names`, in that order.
     """
 
     head_names: ClassVar[tuple[str, ...]] = ("main",)
     head_parts: ClassVar[tuple[str, ...]] = ()  # sub-cells that are heads, for `optimizer.head_lr_mult`
 
     def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return what `construct` returns in training; of any size, for the loss resizes it bilinearly."""
+        """Return the outputs of `construct` in training, at any height and width: the loss resizes them bilinearly."""
         return self.construct(image)
 
     def parts(self) -> tuple[tuple[nn.Cell, ...], tuple[nn.Cell, ...]]:
-        """Return the heads and the stages before them, which training can recompute; both empty if it cannot."""
+        """Return the heads and the stages before them, for recomputation; both are empty if it is not supported."""
         return (), ()
 
 
@@ -90,7 +90,7 @@ class RepeatedDepthwiseConv(nn.Conv2d):
 class MaxPoolPadded(nn.Cell):
     """3x3 max pooling with stride 2 and padding 1 of non-negative maps. (N, C, H, W) to (N, C, H/2, W/2).
 
-    An explicit zero pad is exact behind a ReLU; MindSpore's own padded pool is a slow 3-D operator.
+    Padding with zeros is exact after a ReLU; MindSpore's own padded pool is a slow 3-D operator.
     """
 
     def __init__(self) -> None:
@@ -102,10 +102,10 @@ class MaxPoolPadded(nn.Cell):
 
 
 class AvgPoolPadded(nn.Cell):
-    """3x3 average pooling with stride 2 and padding 1, pads counted. (N, C, H, W) to (N, C, H/2, W/2).
+    """3x3 average pooling with stride 2 and padding 1, padding included. (N, C, H, W) to (N, C, H/2, W/2).
 
     A depthwise convolution with the constant 1/9: MindSpore's padded average pool is a 3-D operator that exporters
-    refuse, and its plain AvgPool does not survive in a MindIR that a later version loads.
+    reject, and later versions cannot load a MindIR that contains its plain AvgPool.
     """
 
     def __init__(self, channels: int) -> None:
@@ -120,8 +120,8 @@ class AvgPoolPadded(nn.Cell):
 def to_mixed_precision(network: nn.Cell) -> None:
     """Let the convolutions of `network` compute in float16 and batch normalisation in float32.
 
-    Everything else follows its inputs, which come from batch normalisation. To be called before the first run: once
-    a cell is compiled its precision stays.
+    Everything else follows the type of its inputs, which come from batch normalisation. Call it before the first run:
+    the precision of a compiled cell no longer changes.
     """
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
@@ -132,7 +132,7 @@ def to_mixed_precision(network: nn.Cell) -> None:
 
 
 def inference_size(size: tuple[int, int], ratio: float) -> tuple[int, int]:
-    """Return `size` times `ratio`, rounded, at least 32 each, as multi-scale inference uses it."""
+    """Return `size` times `ratio`, rounded, at least 32 each: the size at which multi-scale inference runs."""
     return max(32, round(ratio * size[0])), max(32, round(ratio * size[1]))
 
 
@@ -141,8 +141,8 @@ class MultiScaleInfer(nn.Cell):
 
     Inputs: image (N, 3, H, W) float32. Output: class map (N, H, W) int32.
 
-    A call in graph mode compiles the network once a scale and uses that graph for both mirror images; single-scale
-    inference without them is one graph. Inside another cell's graph all of it is part of that graph.
+    In graph mode the network is compiled once per scale, and that graph serves the image and its mirror image;
+    single-scale inference without flip is one graph. Inside another cell's graph it is all part of that graph.
 
     Args:
         network: returns logits (N, num_classes, H, W) in evaluation mode.
@@ -163,7 +163,7 @@ class MultiScaleInfer(nn.Cell):
         self.set_train(False)
 
     def __call__(self, image: Tensor) -> Tensor:
-        # Not `nn.Cell.__call__`, which would compile `construct`: one graph with the network twice for every scale.
+        # `nn.Cell.__call__` would compile `construct` into one graph with the network twice for every scale.
         return self.construct(image)
 
     def construct(self, image: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class MultiScaleInfer(nn.Cell):
 
 
 class _ClassMap(nn.Cell):
-    """Class map (N, H, W) int32 of an image (N, 3, H, W): the largest logit, which softmax would not change."""
+    """Class map (N, H, W) int32 of an image (N, 3, H, W): the argmax of the logits, which softmax would not change."""
 
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
@@ -190,7 +190,7 @@ class _ClassMap(nn.Cell):
 
 
 class _NetworkInputs(nn.Cell):
-    """The image (N, 3, H, W) at one size, and with `flip` its mirror image behind it: a tuple of (N, 3, *size)."""
+    """The image (N, 3, H, W) resized, followed by its mirror image with `flip`: a tuple of (N, 3, *size)."""
 
     def __init__(self, flip: bool) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class _NetworkInputs(nn.Cell):
 
 
 class _AddProbabilities(nn.Cell):
-    """Softmax of the network's logits for x (N, 3, h, w), brought to `size`, added to `total` if there is one.
+    """Softmax of the network's logits for x (N, 3, h, w), resized to `size` and added to `total` if given.
 
     Output: (N, num_classes, *size) float32.
     """
@@ -219,7 +219,7 @@ class _AddProbabilities(nn.Cell):
 
 
 class _LargestOfBoth(nn.Cell):
-    """Class map (N, H, W) int32 of summed probabilities (N, C, H, W), and of those of the mirror image if given."""
+    """Class map (N, H, W) int32 of summed probabilities (N, C, H, W), those of the mirror image added if given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -228,5 +228,5 @@ class _LargestOfBoth(nn.Cell):
 
     def construct(self, total: Tensor, mirrored: Tensor | None = None) -> Tensor:
         if mirrored is not None:
-            total = total + self.mirror(mirrored)  # the sum is mirrored once, instead of every term
+            total = total + self.mirror(mirrored)  # mirror the sum once instead of every term
         return ops.cast(self.argmax(total)[0], ms.int32)

@@ -50,7 +50,7 @@ class DetailBranch(nn.Cell):
 
 
 class StemBlock(nn.Cell):
-    """Two ways of downsampling, joined: (N, 3, H, W) to (N, 16, H/4, W/4)."""
+    """Two downsampling paths, concatenated: (N, 3, H, W) to (N, 16, H/4, W/4)."""
 
     def __init__(self, norm: NormFactory) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class StemBlock(nn.Cell):
 
 
 def _expanding_depthwise(channels: int, stride: int, mode: str) -> nn.Cell:
-    """Make the 3x3 convolution that widens each channel to EXPANSION channels; `mode` is 'grouped' or 'repeat'."""
+    """Make the 3x3 convolution that expands each channel to EXPANSION channels; `mode` is 'grouped' or 'repeat'."""
     if mode == "repeat":
         return RepeatedDepthwiseConv(channels, EXPANSION, stride=stride)
     return conv2d(channels, channels * EXPANSION, 3, stride=stride, group=channels)
@@ -127,7 +127,7 @@ class ContextEmbedding(nn.Cell):
 
 
 class SemanticBranch(nn.Cell):
-    """Narrow and deep: (N, 3, H, W) to the maps of stages 2 (1/4), 3 (1/8), 4 (1/16), 5_4 (1/32) and 5_5 (1/32)."""
+    """Narrow and deep: (N, 3, H, W) to feature maps of stages 2 (1/4), 3 (1/8), 4 (1/16), 5_4 and 5_5 (1/32)."""
 
     def __init__(self, norm: NormFactory, depthwise_expand: str) -> None:
         super().__init__()
@@ -186,13 +186,13 @@ class BiSeNetV2(Network):
 
     Args:
         num_classes: number of classes.
-        aux_heads: build the auxiliary heads; they serve training only.
+        aux_heads: build the auxiliary heads, which only training uses.
         inner_upsample: 'bilinear' or 'nearest', inside aggregation and auxiliary heads.
         bn_epsilon: epsilon of batch normalisation.
         bga_pointwise_bias: bias in the aggregation's pointwise convolutions.
-        dropout: probability of dropping a feature before the classifiers while training.
+        dropout: probability of dropping a feature before the classifiers in training.
         depthwise_expand: 'grouped' or 'repeat', see `RepeatedDepthwiseConv`.
-        freeze_bn: normalise with the running statistics in training too, and leave them as they are.
+        freeze_bn: normalise with the running statistics in training too, and do not update them.
         sync_bn: batch statistics over all devices; Ascend only. Parameter names are the same.
         seed: seed of the initial weights.
     """
@@ -242,7 +242,7 @@ class BiSeNetV2(Network):
         return tuple([self.head.resize(logits, size) for logits in coarse])
 
     def coarse_logits(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the heads' logits (N, num_classes, h, w) float32 before they are resized; outside training one."""
+        """Return the heads' logits (N, num_classes, h, w) float32 before resizing; outside training only the main."""
         stage2, stage3, stage4, stage5_4, semantic = self.segment(image)
         logits = self.head(self.bga(self.detail(image), semantic))
         if not (self.training and self.aux_heads):
@@ -258,16 +258,17 @@ class BiSeNetV2(Network):
 
 
 def initialize_weights(network: nn.Cell, seed: int) -> None:
-    """Draw initial weights: the same for a seed on every device and MindSpore version.
+    """Draw initial weights: a seed gives the same ones on every device and MindSpore version.
 
-    Classifiers normal with deviation 0.01 and bias 0, other convolutions Kaiming normal (fan-out, gain sqrt 2), zero
-    for the scale of the last batch normalisation of each gather-and-expansion layer, as the published runs.
+    Classifiers are normal with standard deviation 0.01 and bias 0, other convolutions Kaiming normal (fan-out, gain
+    sqrt 2); the scale of the last batch normalisation of each gather-and-expansion layer is 0, as in the published
+    runs.
     """
     rng = np.random.default_rng(seed)
     for name, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
             out_channels, _, height, width = cell.weight.shape
-            fan_out = out_channels * height * width  # PyTorch's definition, which knows no groups
+            fan_out = out_channels * height * width  # PyTorch's definition, which ignores groups
             std = CLASSIFIER_STD if name.endswith("conv_out.1") else math.sqrt(2 / fan_out)
             values = std * rng.standard_normal(cell.weight.shape, dtype=np.float32)
             cell.weight.set_data(Tensor(values, ms.float32))

@@ -1,9 +1,9 @@
-"""The dense 3x3 convolution with a gradient of its own on the CPU, where MindSpore's needs much memory and time.
+"""The dense 3x3 convolution with a custom gradient on the CPU, where MindSpore's takes much memory and time.
 
-In the layout that MindSpore gives it, oneDNN computes both halves of that gradient from a copy of the map with nine
-values for each of its own, one copy a thread, and keeps the room for each convolution of the network as long as the
-network lives. As a convolution with the turned kernel and matrix products the same gradient takes less time on large
-maps, and its copies live for a moment (``scripts/benchmark.py --only memory train``).
+In the layout that MindSpore uses, oneDNN computes both parts of the gradient from a ninefold copy of the feature map,
+one per thread, and keeps these buffers for each convolution as long as the network lives. The same gradient, written as
+a convolution with the rotated kernel and matrix products, is faster on large maps and frees its copies at once
+(``scripts/benchmark.py --only memory train``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mindspore.ops.operations.array_ops import Im2Col
 
 from src.utils.local_adapter import custom_gradients_stay_right, on_cpu
 
-# Pixels of a map from which on it is worth while; below, a graph that compiles sooner is worth more.
+# Pixels of a map from which the custom gradient pays; smaller maps gain more from a graph that compiles faster.
 LARGE = 4096
 LARGEST_COPY = 2**24  # values copied at once: 64 MB
 
@@ -23,7 +23,7 @@ LARGEST_COPY = 2**24  # values copied at once: 64 MB
 class Conv3x3(nn.Conv2d):
     """3x3 convolution with stride 1 and padding 1, without bias: (N, Cin, H, W) to (N, Cout, H, W).
 
-    Parameter and result are those of `nn.Conv2d`; in training on the CPU the gradient for large maps is written out.
+    Parameter and result equal those of `nn.Conv2d`; training on the CPU uses a custom gradient for large maps.
 
     Args:
         in_channels: channels Cin.
@@ -42,16 +42,16 @@ class Conv3x3(nn.Conv2d):
 
 
 class _WithGradient(nn.Cell):
-    """Convolution of x (N, I, H, W) with weight (O, I, 3, 3), and its gradient for both."""
+    """Convolution of x (N, I, H, W) with weight (O, I, 3, 3), and its gradient with respect to both."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = ops.Conv2D(out_channels, 3, pad_mode="pad", pad=1)
         self.back = ops.Conv2D(in_channels, 3, pad_mode="pad", pad=1)
-        # a product, because ReverseV2 takes ten times as long on the CPU
+        # a matrix product, because ReverseV2 takes ten times as long on the CPU
         self.reversal, self.matmul = Tensor(np.eye(9)[::-1].copy(), ms.float32), ops.MatMul()
         self.transpose, self.slice, self.join = ops.Transpose(), ops.Slice(), ops.Concat(1)
-        # nine values for each pixel, those around it: (N, C, H, W) to (N, C, 9, H * W)
+        # the 3x3 neighbourhood of each pixel: (N, C, H, W) to (N, C, 9, H * W)
         self.surroundings = Im2Col(ksizes=[3, 3], strides=1, dilations=1, pads=1)
         self.product = ops.BatchMatMul(transpose_b=True)
         self.sum = ops.ReduceSum()
@@ -60,27 +60,27 @@ class _WithGradient(nn.Cell):
         return self.conv(x, weight)
 
     def bprop(self, x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-        x = ops.depend(x, dout)  # else the copies below, which need x alone, are made in the forward pass and kept
+        x = ops.depend(x, dout)  # else the copies below, which depend on x only, are made in the forward pass and kept
         inputs, outputs = x.shape[1], dout.shape[1]
         if inputs <= outputs:
             for_weight = self.products(dout, x).reshape(outputs, inputs, 3, 3)
         else:
-            for_weight = self.turned(self.products(x, dout).reshape(inputs, outputs, 9))
-        return self.back(dout, self.turned(weight.reshape(outputs, inputs, 9))), for_weight
+            for_weight = self.rotated(self.products(x, dout).reshape(inputs, outputs, 9))
+        return self.back(dout, self.rotated(weight.reshape(outputs, inputs, 9))), for_weight
 
-    def turned(self, kernels: Tensor) -> Tensor:
-        """Return kernels (A, B, 9) turned by half a circle: (B, A, 3, 3)."""
+    def rotated(self, kernels: Tensor) -> Tensor:
+        """Return kernels (A, B, 9) rotated by 180 degrees: (B, A, 3, 3)."""
         first, second, _ = kernels.shape
         rows = self.transpose(kernels, (1, 0, 2)).reshape(first * second, 9)
         return self.matmul(rows, self.reversal).reshape(second, first, 3, 3)
 
     def products(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """Return sums over batch and pixels of (N, A, H, W) times (N, B, H, W) moved to nine places: (A, 9 * B)."""
+        """Return sums over batch and pixels of (N, A, H, W) times (N, B, H, W) at its nine shifts: (A, 9 * B)."""
         batch, channels, height, width = moved.shape
         pixels = height * width
         fixed = fixed.reshape(batch, fixed.shape[1], pixels)
         results = []
-        for first, number in parts(channels, 9 * batch * pixels):
+        for first, number in channel_slices(channels, 9 * batch * pixels):
             part = moved if number == channels else self.slice(moved, (0, first, 0, 0), (batch, number, height, width))
             copies = self.surroundings(part).reshape(batch, 9 * number, pixels)
             results.append(self.sum(self.product(fixed, copies), 0))
@@ -88,7 +88,7 @@ class _WithGradient(nn.Cell):
 
 
 @ops.constexpr
-def parts(channels: int, values: int) -> tuple[tuple[int, int], ...]:
-    """Return (first channel, number of channels) of the parts that are copied at once, `values` a channel."""
+def channel_slices(channels: int, values: int) -> tuple[tuple[int, int], ...]:
+    """Return (first channel, number of channels) of the slices to copy one at a time; `values` is per channel."""
     number = min(channels, max(8, LARGEST_COPY // values))
     return tuple((first, min(number, channels - first)) for first in range(0, channels, number))

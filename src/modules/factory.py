@@ -1,4 +1,4 @@
-"""From the configuration to network, loss, optimizer and train cell."""
+"""Build network, loss, optimizer and train cell from the configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from src.modules.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
-# Options of the network that change what weights mean, but not their names and shapes, or only some.
+# Options of the network that change the meaning of the weights, but few or none of their names and shapes.
 VARIANT = ("inner_upsample", "bn_epsilon", "bga_pointwise_bias")
 
 
@@ -42,7 +42,7 @@ def create_network(config: schema.Config, *, aux_heads: bool, sync_bn: bool = Fa
 def create_criterion(
     loss: schema.Loss, num_classes: int, class_weights: Sequence[float] | None, ignore_label: int
 ) -> CrossEntropy:
-    """Make the loss of one head; the arguments are those of `CrossEntropy`, after the section `loss`."""
+    """Make the loss of one head from the section `loss`; the other arguments are those of `CrossEntropy`."""
     criterion = LOSSES[loss.type]
     settings = {argument: getattr(loss, name) for argument, name in criterion.settings.items()}
     return criterion(num_classes, class_weights, ignore_label, **settings)
@@ -60,8 +60,8 @@ def create_optimizer(network: nn.Cell, optimizer: schema.Optimizer, rates: np.nd
     """Make the optimizer named by ``optimizer.type`` over the trainable parameters of `network`.
 
     Args:
-        network: the network.
-        optimizer: the settings.
+        network: the network to train.
+        optimizer: the section `optimizer`.
         rates: learning rate of every step of the run, (total_step,).
     """
     return OPTIMIZERS[optimizer.type](
@@ -86,7 +86,7 @@ def create_train_cell(
         network: made with auxiliary heads.
         config: the configuration.
         rank_size: number of ranks.
-        rates: learning rate of every step; None for those of the configuration.
+        rates: learning rate of every step; None computes them from the configuration.
     """
     criterion = create_criterion(config.loss, config.num_classes, config.data.map_label, config.data.ignore_label)
     if rates is None:
@@ -102,7 +102,7 @@ def create_train_cell(
         "average": create_average(network, config.ema_decay, len(rates)),
     }
     passes = config.accumulate_steps
-    # With several passes an update, the ranks' pixel weights are compared there.
+    # With several passes per update, `AccumulatingStepCell` averages the pixel weights over the ranks.
     with_loss = WithLossCell(network, criterion, config.loss_weight, rank_size if passes == 1 else 1)
     recompute(with_loss, config.recompute)
     if passes == 1:
@@ -112,7 +112,7 @@ def create_train_cell(
 
 
 def create_average(network: nn.Cell, decay: float | None, steps: int) -> WeightAverage | None:
-    """Make the average of the trainable weights over the steps, with a copy of all else; None without a `decay`."""
+    """Make the average of the trainable weights, with a copy of all other parameters; None without `decay`."""
     if decay is None:
         return None
     others = [p for p in network.get_parameters() if not p.requires_grad]
@@ -120,9 +120,9 @@ def create_average(network: nn.Cell, decay: float | None, steps: int) -> WeightA
 
 
 def compare_variant(config: schema.Config, path: str | Path) -> None:
-    """Warn where the configuration beside a checkpoint names another variant of the network than `config`.
+    """Warn if the configuration beside a checkpoint names another variant of the network than `config`.
 
-    A file of that name that cannot be read as a configuration gives a warning and stops nothing.
+    A file of that name that is not a readable configuration only causes a warning.
     """
     beside = Path(path).with_suffix(".yml")
     if not beside.is_file():

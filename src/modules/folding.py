@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions, for inference."""
+"""Fold batch normalisation into the convolutions, for inference."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from src.modules.bisenetv2 import ContextEmbedding
 
 
 def fold_batch_norm(network: nn.Cell) -> int:
-    """Fold every batch normalisation of `network` into a convolution beside it, in place; return how many there were.
+    """Fold every batch normalisation of `network` into an adjacent convolution, in place; return their number.
 
-    The result is the same network in evaluation mode, but for rounding: with s = gamma / sqrt(variance + epsilon) and
-    t = beta - mean * s the convolution in front gets the weights s * w and the bias s * b + t. Computed in float64.
+    The result equals the network in evaluation mode up to rounding: with s = gamma / sqrt(variance + epsilon) and
+    t = beta - mean * s the preceding convolution gets the weights s * w and the bias s * b + t. Computed in float64.
 
     Raises:
-        ValueError: a batch normalisation has no convolution beside it.
+        ValueError: a batch normalisation has no adjacent convolution.
     """
     count = 0
     for _, cell in list(network.cells_and_names()):
@@ -46,17 +46,17 @@ def _fold_pairs(cell: nn.Cell) -> int:
 
 
 def _fold_into_next(block: ConvBNReLU, bn: nn.BatchNorm2d) -> None:
-    """Fold a batch normalisation into the convolution behind it; exact because that one pads nothing."""
+    """Fold a batch normalisation into the following convolution; exact because that has no padding."""
     conv = block.conv
     if conv.kernel_size != (1, 1) or conv.group != 1:
-        raise ValueError(f"only a pointwise convolution can take what stands in front of it, not {conv.kernel_size}")
+        raise ValueError(f"only a pointwise convolution can absorb a preceding normalisation, not {conv.kernel_size}")
     scale, shift = _affine(bn)
     weight, bias = _weight_and_bias(conv)
     _replace_conv(block, "conv", weight * scale[None, :, None, None], bias + weight[:, :, 0, 0] @ shift)
 
 
 def _affine(bn: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a batch normalisation multiplies each channel with and adds to it, (C,) float64 each."""
+    """Return the scale and shift that a batch normalisation applies to each channel, (C,) float64 each."""
     values = (bn.gamma, bn.beta, bn.moving_mean, bn.moving_variance)
     gamma, beta, mean, variance = (value.asnumpy().astype(np.float64) for value in values)
     scale = gamma / np.sqrt(variance + bn.eps)
@@ -70,9 +70,9 @@ def _weight_and_bias(conv: nn.Conv2d) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _replace_conv(cell: nn.Cell, name: str, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Put the same convolution with a bias, and with these values, into the place of the child `name` of `cell`.
+    """Replace the child `name` of `cell` by the same convolution with a bias, with these values.
 
-    A new one: MindSpore 2.0 takes two cells for one whose constructors got the same arguments.
+    The convolution is a new cell, because MindSpore 2.0 treats cells made with equal arguments as the same cell.
     """
     old = cell.name_cells()[name]
     new = _biased_like(old)

@@ -1,4 +1,4 @@
-"""From feature maps to class scores: the main head and the auxiliary heads of BiSeNetV2."""
+"""The main head and the auxiliary heads of BiSeNetV2: from feature maps to class scores."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class DoubleSize(nn.Cell):
 class DoubledConvBNReLU(nn.SequentialCell):
     """Upsampling by two, 3x3 convolution, batch normalisation and ReLU: (N, Cin, H, W) to (N, Cout, 2H, 2W).
 
-    With few outputs, in training on the CPU, the nine products of the convolution come before the upsampling, which is
-    the same but for rounding: a quarter of the arithmetic, and no upsampled maps to keep for the gradient.
+    With few outputs, training on the CPU computes the nine products of the convolution before the upsampling. The
+    result is equal up to rounding, for a quarter of the arithmetic, and no upsampled maps are kept for the gradient.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, inner_upsample: str, norm: NormFactory) -> None:
@@ -58,7 +58,7 @@ class SegmentHead(nn.Cell):
     """Class scores, float32.
 
     Inputs: feature (N, C, h, w), size (H, W) or None. Output: (N, num_classes, H, W); without a size
-    (N, num_classes, h, w), or twice that behind `DoubledConvBNReLU`.
+    (N, num_classes, h, w), or twice that height and width after `DoubledConvBNReLU`.
     """
 
     def __init__(

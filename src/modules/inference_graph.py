@@ -1,4 +1,4 @@
-"""The graph that is exported: network, and on request normalisation in front of it and the choice of a class behind."""
+"""The exported graph: the network, optionally with normalisation before it and the argmax after it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OUTPUTS = ("argmax", "logits")
 
 
 class NormalizeRGB(nn.Cell):
-    """Decoded pictures as the network wants them: (N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, normalised.
+    """Normalise decoded pictures for the network: (N, H, W, 3) uint8 RGB to (N, 3, H, W) float32.
 
-    The same formula as the transform `Normalize`, in float32: equal to it but for the last bits.
+    The formula of the transform `Normalize` in float32, equal to it up to the last bits.
 
     Args:
         mean: RGB mean of x / 255, or of x without `is_scale`.
@@ -37,11 +37,11 @@ class NormalizeRGB(nn.Cell):
 
 
 def resize_by_products(network: nn.Cell, dtype: ms.Type = ms.float32) -> int:
-    """Give every `TrainableResize` of `network` its form for exported models, in place; return how many there were.
+    """Replace every `TrainableResize` of `network` by its form for exported models, in place; return their number.
 
     Args:
         network: a network for inference.
-        dtype: of the products.
+        dtype: data type of the products.
     """
     count = 0
     for _, cell in list(network.cells_and_names()):
@@ -53,15 +53,15 @@ def resize_by_products(network: nn.Cell, dtype: ms.Type = ms.float32) -> int:
 
 
 class InferenceGraph(nn.Cell):
-    """What a deployed model computes, single-scale.
+    """The computation of a deployed model, single-scale.
 
     Inputs: image (N, 3, H, W) float32, normalised; with `normalize` (N, H, W, 3) uint8 RGB. Output: logits
-    (N, num_classes, H, W) float32, or the class map (N, H, W) int32 that `MultiScaleInfer` gives at one scale.
+    (N, num_classes, H, W) float32, or the class map (N, H, W) int32 of `MultiScaleInfer` at one scale.
 
     Args:
         network: returns logits in evaluation mode.
         output: 'argmax' or 'logits'.
-        normalize: what turns the input into the network's, or None.
+        normalize: converts the model's input to the network's; None if they are the same.
     """
 
     def __init__(self, network: nn.Cell, *, output: str = "argmax", normalize: NormalizeRGB | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The loss scale that a run takes unless it names one: by what its convolutions are computed in."""
+"""The default loss scaler of a run, chosen by the data type of its convolutions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def has_float16_convolutions(config: schema.Config) -> bool:
-    """Return whether the device computes convolutions in float16, whether asked for or not.
+    """Return whether the device computes convolutions in float16, whether configured or not.
 
-    The first Ascend 910, and MindSpore 2.0 on every Ascend, has no others.
+    The first Ascend 910, and MindSpore 2.0 on every Ascend, has only float16 convolutions.
     """
     if config.mix or ms.get_context("device_target") != "Ascend":
         return config.mix
@@ -25,10 +25,10 @@ def has_float16_convolutions(config: schema.Config) -> bool:
 
 
 def default_loss_scaler(config: schema.Config) -> str:
-    """Return "none" for float32; for float16 "dynamic", or "static" where a status register tells of overflows.
+    """Return "none" for float32; for float16 "dynamic", or "static" where a status register reports overflows.
 
-    The mean over the pixels of a batch makes gradients so small that float16 turns many into zero; a scale keeps them.
-    A register counts the forward pass, too, which no scale mends: a dynamic one could fall to 1.
+    The mean over the pixels of a batch makes gradients so small that many underflow in float16; a scale preserves them.
+    A register also reports overflows of the forward pass, which no scale prevents: a dynamic scale could fall to 1.
     """
     if not has_float16_convolutions(config):
         return "none"
@@ -36,7 +36,7 @@ def default_loss_scaler(config: schema.Config) -> str:
 
 
 def choose_loss_scaler(config: schema.Config) -> str:
-    """Return the scaler to train with, what was asked for or the default, and log it beside what it depends on."""
+    """Return the configured scaler or the default, and log it with what it depends on."""
     scaler = config.ms_loss_scaler or default_loss_scaler(config)
     float16 = has_float16_convolutions(config)
     device = ms.get_context("device_target")

@@ -31,7 +31,7 @@ def rate_factors(network: nn.Cell, parameters: Sequence[Parameter], head_lr_mult
     """Return the factor of each parameter's learning rate: `head_lr_mult` in the heads, 1 elsewhere.
 
     Raises:
-        ConfigError: a factor is asked for and the network has no such parameter.
+        ConfigError: the factor is not 1 and the network has no such parameter.
     """
     parts = tuple(f"{name}." for name in getattr(network, "head_parts", ()))
     in_heads = [p.name.startswith(parts) for p in parameters]
@@ -46,9 +46,9 @@ def weight_decays(parameters: Sequence[Parameter], weight_decay: float, filter_b
 
 
 def bias_corrections(decay: float, steps: int) -> Tensor:
-    """Return 1 - decay^t for t = 1, 2, ..., float32, at most `steps` of them; the last one holds for all that follow.
+    """Return 1 - decay^t for t = 1, 2, ..., float32, at most `steps` values; the last one is valid for all later t.
 
-    A table, because MindSpore's power and expm1 lose all but three digits where the decay is near 1.
+    It is a table because MindSpore's power and expm1 lose all but three digits if the decay is near 1.
     """
     enough = math.ceil(-17.4 / math.log(decay)) if decay else 1  # decay^t is below float32's rounding of 1
     t = np.arange(1, min(steps, enough) + 1)
@@ -56,7 +56,7 @@ def bias_corrections(decay: float, steps: int) -> Tensor:
 
 
 def table_entry(table: Tensor, index: Tensor) -> Tensor:
-    """Return the entry of a table at the scalar `index`, the last one for all that lie behind it."""
+    """Return the entry of a table at the scalar `index`, or the last entry if `index` is beyond it."""
     return ops.gather(table, ops.minimum(index, table.shape[0] - 1), 0)
 
 
@@ -69,7 +69,7 @@ def create_sgd(  # noqa: PLR0913 - the keys of the section
     nesterov: bool = False,
     filter_bias_and_bn: bool = False,
     head_lr_mult: float = 1.0,
-    **_of_others: Any,
+    **_unused: Any,
 ) -> nn.Optimizer:
     """Make SGD with momentum over the trainable parameters of `network`, as PyTorch defines it.
 
@@ -77,7 +77,7 @@ def create_sgd(  # noqa: PLR0913 - the keys of the section
     Nesterov, rate * (gradient + weight_decay * weight + momentum * velocity)).
 
     Args:
-        network: what to train.
+        network: the network to train.
         rates: learning rate of every step, (total_step,).
         momentum: factor of the velocity.
         weight_decay: L2 penalty added to the gradient.
@@ -86,23 +86,23 @@ def create_sgd(  # noqa: PLR0913 - the keys of the section
         head_lr_mult: factor of the rate in the heads, see `rate_factors`.
 
     Raises:
-        ConfigError: the network has no heads that `head_lr_mult` could be for.
+        ConfigError: `head_lr_mult` is set, but the network names no heads.
     """
     params = network.trainable_params()
     factors = rate_factors(network, params, head_lr_mult)
     groups = _groups(params, rates, factors, weight_decays(params, weight_decay, filter_bias_and_bn), weight_decay)
     options = {"learning_rate": _as_list(rates), "weight_decay": weight_decay}
     if nesterov:
-        # Not nn.Momentum(use_nesterov=True): its CPU kernel takes the flag and leaves it out.
+        # Not nn.Momentum(use_nesterov=True): its CPU kernel accepts the flag and ignores it.
         return nn.SGD(groups, momentum=momentum, nesterov=True, **options)
-    # Not nn.SGD: the same steps with one more state as large as the weights.
+    # Not nn.SGD: it takes the same steps, but keeps one more state as large as the weights.
     return nn.Momentum(groups, momentum=momentum, **options)
 
 
 def _groups(
     params: list[Parameter], rates: np.ndarray, factors: list[float], decays: list[float], usual_decay: float
 ) -> list[dict]:
-    """Return MindSpore's groups of parameters; one, if all have the factor 1 and the usual decay."""
+    """Return MindSpore's parameter groups; a single group if all have the factor 1 and the usual decay."""
     kinds: dict[tuple[float, float], list[Parameter]] = {}
     for p, factor, decay in zip(params, factors, decays):
         kinds.setdefault((factor, decay), []).append(p)

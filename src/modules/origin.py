@@ -1,4 +1,4 @@
-"""What a checkpoint was trained with: noted down in it, and compared by whatever loads it."""
+"""The origin of a checkpoint: what it was trained with, stored in it and compared when it is loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def origin_of(config: schema.Config) -> Origin:
-    """Return what a checkpoint of a training with this configuration says of itself."""
+    """Return the origin to store in a checkpoint trained with this configuration."""
     net_args = dataclasses.asdict(config.net_args)
     return Origin(
         net=config.net,
@@ -32,18 +32,19 @@ def origin_of(config: schema.Config) -> Origin:
 def compare_origin(
     config: schema.Config, values: Tensors, path: str | Path, *, training: bool = False, new_classes: bool = False
 ) -> None:
-    """Compare the configuration with what a checkpoint says of its training; an older one says nothing.
+    """Compare the configuration with the origin of a checkpoint; warn if the normalisation differs.
+
+    Older checkpoints have no origin.
 
     Args:
         config: the configuration that the weights are used with.
         values: the checkpoint.
         path: its file.
-        training: whether the weights are trained on, so that the normalisation of training counts.
-        new_classes: whether they may be other ones, as in fine-tuning.
+        training: whether training continues from the weights, so that the normalisation of training counts.
+        new_classes: whether the classes may differ, as in fine-tuning.
 
     Raises:
-        CheckpointError: another network, variant or other classes, or weights without a head that are not trained on; a
-            normalisation that differs is warned of.
+        CheckpointError: network, variant or classes differ, or the weights have no head and are not for training.
     """
     if not training:
         checkpoint.refuse_backbone(values, path)
@@ -61,9 +62,9 @@ def compare_origin(
     part = "train_transforms" if training else "eval_transforms"
     used = dataclasses.asdict(normalization_of(getattr(config.data, part).item_transforms))
     if origin.normalize:
-        told = difference(used, origin.normalize, f"data.{part}.item_transforms.Normalize")
-        if told:
-            logger.warning("%s: its training normalised otherwise: %s", path, told)
+        text = difference(used, origin.normalize, f"data.{part}.item_transforms.Normalize")
+        if text:
+            logger.warning("%s: its training normalised otherwise: %s", path, text)
 
 
 def _variant_problems(origin: Origin, config: schema.Config) -> list[str]:

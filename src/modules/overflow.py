@@ -1,4 +1,4 @@
-"""Did this step overflow? By the gradients' values, or by a register of chips that saturate instead of overflowing."""
+"""Overflow checks: by the gradients' values, or by the status register of chips that saturate instead."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from src.utils.local_adapter import saturates
 
 
 class FiniteByValue(nn.Cell):
-    """Looks for what is not finite among the gradients: CPU, GPU, and Ascend chips that compute inf and nan."""
+    """Check that all gradients are finite; for CPU, GPU, and Ascend chips that compute inf and nan."""
 
     advice = ""
-    told_by_sums = True  # what is not finite is not so in a sum with anything else, either
+    survives_sums = True  # a value that is not finite makes any sum not finite
 
     def begin(self, x: Tensor) -> Tensor:
-        """Return `x`; nothing has to be prepared."""
+        """Return `x`; this check needs no preparation."""
         return x
 
     def construct(self, grads: tuple[Tensor, ...]) -> Tensor:
@@ -25,27 +25,27 @@ class FiniteByValue(nn.Cell):
 
 
 class FiniteByRegister(nn.Cell):
-    """Asks the chip's status register, which tells whether anything overflowed since it was cleared.
+    """Check the chip's status register, which is set if anything overflowed since it was cleared.
 
-    Chips that saturate turn inf into the largest number, so values tell nothing. The register is cleared before the
-    forward pass and read after the backward pass; `ops.depend` keeps that order in a graph. Each chip knows about
-    itself only: the result has to be compared over the ranks.
+    Chips that saturate replace inf by the largest number, so the values do not show an overflow. The register is
+    cleared before the forward pass and read after the backward pass; `ops.depend` keeps that order in a graph. Each
+    chip reports its own overflows only, so the result has to be combined over the ranks.
     """
 
     advice = (
-        "; this chip tells of an overflow by its status register (NPUGetFloatStatusV2), the forward pass included: "
-        "if the logged losses are finite, --force_update True goes on whatever it says"
+        "; this chip reports overflows by its status register (NPUGetFloatStatusV2), the forward pass included: "
+        "if the logged losses are finite, --force_update True ignores the register"
     )
-    told_by_sums = False
+    survives_sums = False
 
     def __init__(self) -> None:
         super().__init__()
         self.clear_status = NPUClearFloatStatusV2()
         self.get_status = NPUGetFloatStatusV2()
-        self.zeros = Tensor(np.zeros(8), ms.int32)  # the operators' argument, (8,) int32
+        self.zeros = Tensor(np.zeros(8), ms.int32)  # argument of both operators, (8,) int32
 
     def begin(self, x: Tensor) -> Tensor:
-        """Return `x`, for whose use the register is cleared first."""
+        """Return `x`; the register is cleared before `x` is used."""
         return ops.depend(x, self.clear_status(self.zeros))
 
     def construct(self, grads: tuple[Tensor, ...]) -> Tensor:
@@ -54,5 +54,5 @@ class FiniteByRegister(nn.Cell):
 
 
 def create_overflow_check() -> nn.Cell:
-    """Return the check that suits the device."""
+    """Return the overflow check for the device."""
     return FiniteByRegister() if saturates() else FiniteByValue()

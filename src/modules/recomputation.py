@@ -1,4 +1,4 @@
-"""Recomputation: a training step in less memory and more time, by computing features anew for the backward pass."""
+"""Recomputation: trade time for memory by computing features again in the backward pass."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from src.utils.local_adapter import recomputes_in_order
 
 
 def recompute(with_loss: WithLossCell, what: str) -> None:
-    """Let the backward pass compute anew what lies inside the heads, or inside the heads and stages, of the network.
+    """Let the backward pass recompute the features inside the heads, or inside heads and stages, of the network.
 
-    Only the maps between these parts are kept; a loss that is differentiated belongs to its head. Normalisation runs
-    twice in a step then; its running statistics are for `RunningStatistics` to move, because the cells store those of
-    the batch. To be called before the first run.
+    Only the feature maps between these parts are kept; a loss that is differentiated counts as part of its head.
+    Normalisation then runs twice in a step: its cells store the statistics of the batch, and `RunningStatistics`
+    updates the running ones. Call it before the first run.
 
     Args:
         with_loss: network and loss; the network made with auxiliary heads.
         what: 'none', 'heads' or 'all'.
 
     Raises:
-        ConfigError: the network does not tell its parts, or this MindSpore runs operators too late.
+        ConfigError: the network does not name its parts, or this MindSpore runs operators too late.
     """
     if what == "none":
         return
@@ -34,7 +34,7 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
         with_loss.head_loss.recompute()
     heads, stages = network.parts() if with_loss.coarse else ((), ())
     if not heads:
-        raise ConfigError(f"recompute: {type(network).__name__} does not tell its parts; take recompute none")
+        raise ConfigError(f"recompute: {type(network).__name__} does not name its parts; take recompute none")
     for part in (*heads, *(stages if what == "all" else ())):
         part.recompute()
         for _, cell in part.cells_and_names():
@@ -44,9 +44,9 @@ def recompute(with_loss: WithLossCell, what: str) -> None:
 
 
 class RunningStatistics(nn.Cell):
-    """Moves the running statistics of normalisation that `recompute` lets run twice in a step.
+    """Update the running statistics of normalisation layers that `recompute` lets run twice in a step.
 
-    In between they are those of the batch, however often that is stored.
+    Within a step these layers store the statistics of the batch, which is the same however often they run.
 
     Args:
         network: the network.
@@ -59,12 +59,12 @@ class RunningStatistics(nn.Cell):
         self.share = tuple(cell.momentum for cell in cells for _ in range(2))  # of the batch
 
     def begin(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return the image, for whose use they are copied first, and the copies."""
+        """Return the image and the weighted copies of the statistics, made before the image is used."""
         before = [self.running[i] * (1 - self.share[i]) for i in range(len(self.share))]
         return ops.depend(image, before), before
 
     def end(self, before: Sequence[Tensor], grads: tuple[Tensor, ...]) -> None:
-        """Move the statistics once `grads` are computed."""
+        """Update the statistics once `grads` are computed."""
         for i in range(len(self.share)):
             moved = before[i] + self.running[i] * self.share[i]
             ops.assign(self.running[i], ops.depend(moved, grads))

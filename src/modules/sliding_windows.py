@@ -1,4 +1,4 @@
-"""Inference in overlapping windows of one size: pictures of any size by one graph of the network."""
+"""Inference in overlapping windows of one size: pictures of any size with one compiled graph of the network."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from src.modules.base_modules import MultiScaleInfer, inference_size
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """Return where windows begin along a side of `length`: every `stride`, the last one shifted back to the border.
+    """Return the start of each window along a side of `length`: every `stride`, the last one shifted to the border.
 
-    A side that is no longer than a window has one.
+    A side that is no longer than a window has a single one.
     """
     last = max(length - window, 0)
     return [*range(0, last, stride), last]
 
 
 class SlidingWindows(nn.Cell):
-    """Logits of pictures from a network that only ever sees batches of windows of one shape, and so is compiled once.
+    """Logits of pictures by windows; the network always gets batches of one shape, so it is compiled once.
 
     Inputs: pictures, each (N, 3, H, W) float32, all of one shape. Output: an array (N, num_classes, H, W) float32 for
-    each; where windows overlap their logits are averaged. A picture smaller than a window is padded right and bottom
-    and its logits are cut back. Windows are cut and put together on the host: a device gets one shape and no other.
+    each; where windows overlap, their logits are averaged. A picture smaller than a window is padded at the right and
+    bottom, and its logits are cropped. The host cuts and joins the windows, so that the device sees one shape only.
 
     Args:
         network: returns logits (B, num_classes, h, w) of windows (B, 3, h, w) in evaluation mode.
         size: height and width of a window.
         stride: rows and columns from one window to the next, at most `size`.
-        batch_size: windows at a time, B; the last batch of some pictures is filled up with zeros.
-        padding: what pads each channel, (3,): black, normalised as pictures are.
+        batch_size: windows per batch, B; the last batch is filled up with zeros.
+        padding: padding value of each channel, (3,): black, normalised like the pictures.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SlidingWindows(nn.Cell):
         self.set_train(False)
 
     def __call__(self, *pictures: Tensor) -> list[np.ndarray]:
-        # Not `nn.Cell.__call__`, which would compile: only the network is a graph.
+        # `nn.Cell.__call__` would compile this method; only the network is to be a graph.
         images = np.concatenate([picture.asnumpy() for picture in pictures])  # to (P * N, 3, H, W)
         height, width = images.shape[2:]
         images = self._pad(images)
@@ -70,7 +70,7 @@ class SlidingWindows(nn.Cell):
         return np.split(total[:, :, :height, :width], len(pictures))
 
     def _pad(self, images: np.ndarray) -> np.ndarray:
-        """Pad images (N, 3, H, W) right and bottom to the size of a window at least."""
+        """Pad images (N, 3, H, W) at the right and bottom to at least the size of a window."""
         height, width = images.shape[2:]
         if height >= self.size[0] and width >= self.size[1]:
             return images
@@ -80,7 +80,7 @@ class SlidingWindows(nn.Cell):
         return padded
 
     def _logits(self, images: np.ndarray, places: Sequence[tuple[int, int, int]]) -> np.ndarray:
-        """Return the logits of the windows at `places` (image, top, left), of which there is a batch at most."""
+        """Return the logits of the windows at `places` (image, top, left), at most one batch."""
         windows = np.zeros((self.batch_size, 3, *self.size), np.float32)
         for window, (index, top, left) in zip(windows, places):
             window[...] = images[index, :, top : top + self.size[0], left : left + self.size[1]]
@@ -96,12 +96,12 @@ class SlidingWindows(nn.Cell):
 
 
 class SlidingMultiScaleInfer(MultiScaleInfer):
-    """`MultiScaleInfer` of the logits that `windows` gives, at every scale by windows of the same size.
+    """`MultiScaleInfer` with the logits of `windows`, whose size is the same at every scale.
 
-    The mirror image is cut from its own left border on.
+    The windows of the mirror image start at its own left border.
 
     Args:
-        windows: from pictures to logits.
+        windows: maps pictures to logits.
         ratios: scales; (1.0,) for single-scale inference.
         flip: use the mirrored image too.
     """

@@ -1,8 +1,8 @@
-"""Operations on feature maps (N, C, H, W) beside convolution and normalisation.
+"""Operations on feature maps (N, C, H, W) other than convolution and normalisation.
 
-Some have a second form for the CPU, equal but for rounding, because MindSpore's kernels there are slow for them: by
-4 to 20 times for reductions over the channels and for the gradient of bilinear upsampling (``scripts/benchmark.py``).
-Other devices get the plain operators, where a matrix unit of lower precision must not replace a sum.
+Some have a second form for the CPU, equal up to rounding, because MindSpore's CPU kernels are slow: 4 to 20 times for
+reductions over the channels and for the gradient of bilinear upsampling (``scripts/benchmark.py``). Other devices use
+the plain operators, because a matrix unit of lower precision must not replace a sum there.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
     if x.shape[2:] == size:
         return x
     if mode == "nearest":
-        # Not `ops.interpolate`: its operator, written into a MindIR by MindSpore 2.0, ends later versions by a signal.
+        # Not `ops.interpolate`: later versions crash on its operator in a MindIR written by MindSpore 2.0.
         return ops.ResizeNearestNeighbor(size)(x)
     return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-# Operators made once: a cell's `bprop` that makes them anew, as `ops.tile` does, does not compile inside another one.
+# Shared instances: a `bprop` that creates operators, as `ops.tile` does, does not compile inside another `bprop`.
 _tile, _matmul, _bmm = ops.Tile(), ops.MatMul(), ops.BatchMatMul()
 
 
 @ops.constexpr
 def _resize_weights(mode: str, target: int, source: int, transpose: bool) -> Tensor:
     """Return the (target, source) matrix that resizes one axis, or its transpose (source, target), float32."""
-    if mode == "nearest":  # the place in float32, as MindSpore and PyTorch compute it
+    if mode == "nearest":  # in float32, as MindSpore and PyTorch compute the source index
         place = np.floor(np.arange(target, dtype=np.float32) * (np.float32(source) / np.float32(target)))
         place = np.minimum(place, source - 1)
     else:
@@ -45,7 +45,7 @@ def _resize_weights(mode: str, target: int, source: int, transpose: bool) -> Ten
 def bilinear_gradient(dout: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the gradient of a bilinear `resize` from `size` (h, w): (N, C, H, W) to (N, C, h, w), float32.
 
-    It is the product with the two transposed matrices of the columns and rows.
+    It multiplies by the transposed resize matrices of columns and rows.
     """
     batch, channels, height, width = dout.shape
     maps = batch * channels
@@ -66,7 +66,7 @@ class _BilinearMatrixGradient(nn.Cell):
 
 
 class TrainableResize(nn.Cell):
-    """`resize` as part of a network that is trained.
+    """`resize` as a cell with a fast gradient on the CPU.
 
     Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
 
@@ -87,14 +87,14 @@ class TrainableResize(nn.Cell):
 
 
 class ResizeByProducts(nn.Cell):
-    """`TrainableResize` in the form that every runtime of an exported model takes: products with two constant matrices.
+    """`TrainableResize` as products with two constant matrices, which every runtime of an exported model supports.
 
-    MindSpore Lite has no operator for a bilinear resize with half-pixel centres, and its converter gets a nearest one
-    from ONNX wrong; matrix products are right everywhere. Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
+    MindSpore Lite has no bilinear resize with half-pixel centres, and its converter gets the nearest resize of ONNX
+    wrong; matrix products are right everywhere. Inputs: x (N, C, h, w), size (H, W). Output: (N, C, H, W).
 
     Args:
         mode: 'bilinear' or 'nearest'.
-        dtype: of the products; their result has the type of x.
+        dtype: data type of the products; the result has the type of x.
     """
 
     def __init__(self, mode: str, dtype: ms.Type = ms.float32) -> None:
@@ -122,10 +122,10 @@ class OverChannels(nn.Cell):
         self.reduce_max = ops.ReduceMax(keep_dims=True)
         self.reduce_sum = ops.ReduceSum(keep_dims=True)
         self.conv = ops.Conv2D(1, 1)
-        self.unstack = ops.Unstack(axis=1)  # in MindSpore 2.0 `ops.unstack` keeps the first C
+        self.unstack = ops.Unstack(axis=1)  # in MindSpore 2.0 `ops.unstack` keeps the C of its first call
 
     def max(self, x: Tensor) -> Tensor:
-        """Return the largest channel, (N, 1, H, W)."""
+        """Return the maximum over the channels, (N, 1, H, W)."""
         if not self.fast:
             return self.reduce_max(x, 1)
         return ops.expand_dims(_largest(self.unstack(x)), 1)
@@ -145,10 +145,10 @@ class OverChannels(nn.Cell):
         return ops.stack([exponentials[i] * factor for i in range(len(exponentials))], axis=1)
 
     def exponentials(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return exp(x - largest) of each channel, C maps (N, H, W), the largest channel and the sum of the maps.
+        """Return exp(x - maximum) of each channel, C maps (N, H, W), the maximum and the sum of the maps.
 
-        Map by map and without Div: that kernel of the CPU, and any that broadcasts, keeps 16 bytes of indices an
-        element.
+        It works map by map and without Div, because that CPU kernel, like any that broadcasts, keeps 16 bytes of
+        indices per element.
         """
         maps = self.unstack(x)
         largest = _largest(maps)
@@ -160,17 +160,18 @@ class OverChannels(nn.Cell):
 
 
 class NarrowToLargest(nn.Cell):
-    """Narrow an interval to where the k-th largest value of a map lies, without a gradient.
+    """Narrow an interval around the k-th largest value of a map, without a gradient.
 
     Inputs: x (N, H, W) float32, k int from 1 to N*H*W, low and high, scalars float32. Outputs: (low, high), scalars,
-    the new interval. It holds the k-th largest value if the old one did; otherwise it shrinks to the end on that side.
+    the new interval. If the old interval contains the k-th largest value, so does the new one; otherwise it shrinks to
+    the nearer end.
 
-    On the CPU it is one point, found by TopK. Elsewhere the interval is halved until it is as narrow as rounding, by
-    counting what lies above its middle: on Ascend MindSpore 2.0 has TopK in float16, or in float32 on the chip's few
-    general cores (``mindspore/ops/_op_impl``), while comparing and adding up is what its vector cores are for.
+    On the CPU TopK reduces it to a point. Elsewhere bisection halves it, by counting the values above its middle, until
+    it is as narrow as rounding: on Ascend, MindSpore 2.0 has TopK in float16, or in float32 on the chip's few general
+    cores (``mindspore/ops/_op_impl``), whereas comparing and adding run on its vector cores.
     """
 
-    HALVINGS = 28  # of an interval of length 1: to 4e-9
+    HALVINGS = 28  # shrink an interval of length 1 to 4e-9
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,7 +192,7 @@ class NarrowToLargest(nn.Cell):
 
 
 class MeanOverRanks(nn.Cell):
-    """Mean of a float32 tensor over all ranks; the tensor itself where there is one.
+    """Mean of a float32 tensor over all ranks; with one rank the tensor itself.
 
     Args:
         rank_size: number of ranks.
@@ -209,7 +210,7 @@ class MeanOverRanks(nn.Cell):
 
 
 def _largest(maps: tuple[Tensor, ...]) -> Tensor:
-    """Return the largest value at each place of equally large maps."""
+    """Return the maximum at each position of maps of equal size."""
     largest = maps[0]
     for i in range(1, len(maps)):
         largest = ops.maximum(largest, maps[i])
@@ -217,9 +218,9 @@ def _largest(maps: tuple[Tensor, ...]) -> Tensor:
 
 
 def pad_one(x: Tensor) -> Tensor:
-    """Put a frame of one zero around feature maps: (N, C, H, W) to (N, C, H + 2, W + 2).
+    """Pad feature maps with one zero on each side: (N, C, H, W) to (N, C, H + 2, W + 2).
 
-    A concatenation, because the Pad operator takes ten times as long on the CPU.
+    It concatenates, because the Pad operator takes ten times as long on the CPU.
     """
     batch, channels, height, width = x.shape
     row = ops.zeros((batch, channels, 1, width), x.dtype)

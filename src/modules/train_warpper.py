@@ -17,17 +17,17 @@ _MAX_SCALE = 2.0**24
 
 
 class TrainOneStepCell(nn.Cell):
-    """Train one step; runs the same on CPU and Ascend, on one rank or several.
+    """One training step; the same on CPU and Ascend, on one rank or several.
 
     Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs, all of this step: total loss, losses of the
-    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite (the
-    loss alone with `force_update`). Losses and gradients are means over the ranks; what is not finite on one rank is so
-    on all.
+    heads, loss scale used, updates skipped so far, consecutive steps whose loss or gradients were not finite (with
+    `force_update` the loss only). Losses and gradients are means over the ranks; if they are not finite on one rank,
+    they are not finite on any.
 
-    A step whose gradients are not finite leaves weights and momentum as they are, unless `force_update`; the schedule
-    moves on. Running statistics that its forward pass made non-finite start anew and settle within some fifty steps:
-    kept, they would spoil every later evaluation, while training, which does not use them, looked healthy. The counters
-    live on the device, so that a data sink loses none.
+    A step whose gradients are not finite leaves weights and momentum unchanged, unless `force_update` is set; the
+    learning-rate schedule advances. Running statistics that became non-finite in its forward pass are reset and settle
+    within some fifty steps: otherwise they would spoil every later evaluation, while training, which does not use them,
+    looked healthy. The counters are kept on the device, so that none is lost within a data sink.
 
     Args:
         network: a `WithLossCell`.
@@ -36,12 +36,12 @@ class TrainOneStepCell(nn.Cell):
         loss_scale: the static scale, or the first dynamic one.
         scale_window: good steps before a dynamic scale doubles.
         clip_grad_norm: clip the gradients to this global norm; None does not clip.
-        force_update: update whatever the gradients are.
+        force_update: update even if the gradients are not finite.
         rank_size: number of ranks, which all train the same weights.
-        average: a `WeightAverage` over the optimizer's parameters, moved at every update; None for none.
+        average: a `WeightAverage` over the optimizer's parameters, updated with the weights; None for none.
     """
 
-    def __init__(  # noqa: PLR0913 - what a step depends on
+    def __init__(  # noqa: PLR0913 - settings of a step
         self,
         network: nn.Cell,
         optimizer: nn.Optimizer,
@@ -85,9 +85,9 @@ class TrainOneStepCell(nn.Cell):
     is_compiled = False
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile for such inputs as `nn.Cell` does before every call, and give back what the first time took.
+        """Compile for these inputs, as `nn.Cell` does before every call, and release the memory of the first time.
 
-        In the peak of memory, that of the step after it, it would count: some 200 MB on the CPU.
+        Otherwise it would add some 200 MB on the CPU to the peak, which the following step reaches.
         """
         super().compile(*args, **kwargs)
         if not self.is_compiled:
@@ -107,9 +107,9 @@ class TrainOneStepCell(nn.Cell):
         grads = self.average(self.grad(self.network, self.weights)(image, label, sensitivity))
         self.running.end(before, grads)
         loss, head_losses = self.over_ranks(loss), self.over_ranks(head_losses)
-        # A chip that saturates tells its own overflow only, so the flags are compared, too.
+        # A chip that saturates reports its own overflow only, so the flags are combined over the ranks.
         finite = self.over_ranks(ops.cast(self.overflow(grads), ms.float32)) == 1.0
-        if self.scaled:  # else a product with 1 of every gradient
+        if self.scaled:  # skip multiplying every gradient by 1
             grads = self.map(ops.partial(unscale, 1.0 / scale), grads)
         if self.clip_grad_norm is not None:
             grads = ops.clip_by_global_norm(grads, self.clip_grad_norm)
@@ -118,8 +118,8 @@ class TrainOneStepCell(nn.Cell):
         return loss, head_losses, scale, counters[0], counters[1]
 
     def _update(self, grads: tuple[Tensor, ...], finite: Tensor, loss: Tensor) -> Tensor:
-        """Update weights, momentum and average if `finite`, else the schedule alone; return `loss` behind that."""
-        if self.force_update:  # noqa: SIM114 - known when compiling; the next condition is a tensor
+        """Update weights, momentum and average if `finite`, else only the schedule; return `loss`, depending on it."""
+        if self.force_update:  # noqa: SIM114 - a constant for the compiler; the next condition is a tensor
             loss = self._take(grads, loss)
         elif finite:
             loss = self._take(grads, loss)
@@ -138,7 +138,7 @@ class TrainOneStepCell(nn.Cell):
         good = ops.cast(finite, ms.int32)
         good_steps = (self.good_steps + good) * good
         overflows = self.overflows + 1 - good
-        # With `force_update` overflowing gradients are the user's choice; a register counts the forward pass, too.
+        # With `force_update` overflowing gradients are accepted, and a register also reports the forward pass.
         gradients_fine = 1 if self.force_update else good
         bad_streak = (self.bad_streak + 1) * (1 - gradients_fine * ops.cast(loss_finite, ms.int32))
         if self.dynamic:

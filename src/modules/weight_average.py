@@ -1,4 +1,4 @@
-"""The average of the weights over the updates, kept on the device beside them."""
+"""The exponential moving average of the weights, kept on the device."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from src.state.averages import PREFIX, UPDATES
 
 
 class WeightAverage(nn.Cell):
-    """Exponential moving average of the weights, bias corrected, and a copy of the running statistics.
+    """Bias-corrected exponential moving average of the weights, and a copy of the running statistics.
 
     After t calls the average is shadow / (1 - decay^t), where shadow starts at 0 and becomes
     decay * shadow + (1 - decay) * weight. It is kept in corrected form, average += (1 - decay) / (1 - decay^t) *
     (weight - average), so that its parameters, named ``ema.*``, can be used as they are.
 
-    Inputs: x of any shape. Output: x, for whose use the average is moved first.
+    Inputs: x of any shape. Output: x; the average is updated before x is used.
 
     Args:
-        weights: what to average.
-        statistics: what to copy.
+        weights: parameters to average.
+        statistics: parameters to copy.
         decay: share of the average that a call keeps, between 0 and 1.
-        calls: how many there are at most.
+        calls: maximum number of calls.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Deployment: exports, and inference with exported models."""
+"""Deployment: export, and inference with exported models."""

@@ -1,4 +1,4 @@
-"""What an exported model says of itself: the file that export.py writes beside it, or the metadata of an ONNX."""
+"""Descriptions of exported models: the file that export.py writes beside a model, or the metadata of an ONNX file."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from src.state.checkpoint_origin import require_normalize
 
 logger = logging.getLogger(__name__)
 
-_NEEDED = {"input": str, "image_size": tuple[int, int]}
-_OPTIONAL = {"num_classes": int, "normalize": dict, "class_names": tuple[str, ...]}  # known or null
-_MUST_BE_TOLD = {*_NEEDED, "num_classes", "normalize"}
+_REQUIRED = {"input": str, "image_size": tuple[int, int]}
+_NULLABLE = {"num_classes": int, "normalize": dict, "class_names": tuple[str, ...]}
+_REQUIRED_KEYS = {*_REQUIRED, "num_classes", "normalize"}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What prepares a model's input; what is not known is None.
+    """How to prepare the input of a model; unknown values are None.
 
     Attributes:
-        source: the file that says it.
+        source: the file with the description.
         input: "float32" or "uint8".
         image_size: height and width.
         num_classes: number of classes.
         normalize: arguments of the transform Normalize.
-        class_names: by train id.
+        class_names: names by train id.
     """
 
     source: Path
@@ -53,10 +53,10 @@ def description_path(model: Path) -> Path:
 
 
 def publish(model: bytes, target: Path, record: dict) -> dict:
-    """Write a model and its description to where they belong; return the description.
+    """Write a model to `target` and its description beside it; return the description.
 
     Raises:
-        UserError: one of them cannot be written; then neither is there.
+        UserError: one of them cannot be written; then neither is left.
     """
     description = description_path(target)
     record = {"file": target.name, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest(), **record}
@@ -71,22 +71,22 @@ def publish(model: bytes, target: Path, record: dict) -> dict:
 
 
 def read_description(model: Path) -> Description | None:
-    """Return what a model says of itself, or None where only its input file tells.
+    """Return the description of a model; None if a model other than ONNX has none.
 
-    A .onnx is opened: its own input and output have to agree with the description.
+    An ONNX file is opened: its inputs and outputs must agree with the description.
 
     Raises:
-        ConfigError: the description is damaged, or another model's.
-        ModelError: the model is damaged, or a .onnx that cannot be used.
+        ConfigError: the description is damaged or belongs to another model.
+        ModelError: the model is damaged, or an ONNX file that cannot be used.
     """
     require_intact(model)
     beside = description_path(model)
     written = parse(beside, _read(beside)) if beside.is_file() else None
-    return _of_onnx(model, written) if model.suffix == ".onnx" else written
+    return _describe_onnx(model, written) if model.suffix == ".onnx" else written
 
 
 def require_intact(model: Path) -> None:
-    """Compare a model with the checksum in the description beside it, where there is one.
+    """Compare a model with the checksum in the description beside it, if there is one.
 
     Raises:
         ModelError: the model is not the file that export.py wrote.
@@ -103,41 +103,41 @@ def _read(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as err:
-        raise _other(path, err) from err
+        raise _not_a_description(path, err) from err
 
 
 def parse(source: Path, record: Any) -> Description:
-    """Return what a description says, read from the file `source`.
+    """Return the description in `record`, which was read from the file `source`.
 
     Raises:
-        ConfigError: it does not say all that is needed, or something that no model can have.
+        ConfigError: a required value is missing, or a value is impossible.
     """
     try:
-        missing = _MUST_BE_TOLD - typed(record, dict).keys()
+        missing = _REQUIRED_KEYS - typed(record, dict).keys()
         if missing:
-            raise ValueError(f"does not tell its {', '.join(sorted(missing))}")
-        told = {name: typed(record[name], hint, name) for name, hint in _NEEDED.items()}
-        told.update({name: optional(record.get(name), hint, name) for name, hint in _OPTIONAL.items()})
-        _require_sound(told)
+            raise ValueError(f"lacks {', '.join(sorted(missing))}")
+        values = {name: typed(record[name], hint, name) for name, hint in _REQUIRED.items()}
+        values.update({name: optional(record.get(name), hint, name) for name, hint in _NULLABLE.items()})
+        _require_sound(values)
     except ValueError as err:
-        raise _other(source, err) from err
-    names = told.pop("class_names")
-    return Description(source, **told, class_names=names if names and names[0] != numbered_name(0) else None)
+        raise _not_a_description(source, err) from err
+    names = values.pop("class_names")
+    return Description(source, **values, class_names=names if names and names[0] != numbered_name(0) else None)
 
 
-def _require_sound(told: dict) -> None:
-    """Raise a ValueError where values of the right types cannot be those of one model."""
-    number, names = told["num_classes"], told["class_names"]
-    if told["input"] not in ("float32", "uint8"):
-        raise ValueError(f"input: expected float32 or uint8, got {told['input'][:20]!r}")
-    if min(*told["image_size"], 1 if number is None else number) < 1:
+def _require_sound(values: dict) -> None:
+    """Raise a ValueError if values of the right types contradict each other or are out of range."""
+    number, names = values["num_classes"], values["class_names"]
+    if values["input"] not in ("float32", "uint8"):
+        raise ValueError(f"input: expected float32 or uint8, got {values['input'][:20]!r}")
+    if min(*values["image_size"], 1 if number is None else number) < 1:
         raise ValueError("image_size and num_classes: expected numbers above 0")
     if names and number not in (None, len(names)):
         raise ValueError(f"class_names: {len(names)} of {number} classes")
-    require_normalize(told["normalize"])
+    require_normalize(values["normalize"])
 
 
-def _other(source: Path, err: Exception) -> ConfigError:
+def _not_a_description(source: Path, err: Exception) -> ConfigError:
     is_inside = source.suffix == ".onnx"
     what = "its metadata are" if is_inside else "is"
     where = "into" if is_inside else "beside"
@@ -145,14 +145,14 @@ def _other(source: Path, err: Exception) -> ConfigError:
     return ConfigError(f"{source}: {what} not the description that export.py writes {where} a model {reason}")
 
 
-def _of_onnx(path: Path, written: Description | None) -> Description:
+def _describe_onnx(path: Path, written: Description | None) -> Description:
     model = onnx_model.OnnxModel(path)
     if written is None and "image_size" in (record := model.metadata()):
         written = parse(path, record)
     classes = model.output.shape[1] if len(model.output.shape) == 4 else None
     found = Description(path, model.input.dtype, input_size(path, model.input), classes)
     if written is None:
-        logger.warning("%s: says nothing of its normalisation and classes: they are taken to be as configured", path)
+        logger.warning("%s: states neither normalisation nor class names; assuming those of the configuration", path)
         return found
     for name in ("input", "image_size", "num_classes"):
         said, is_so = getattr(written, name), getattr(found, name)

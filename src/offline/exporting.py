@@ -1,4 +1,4 @@
-"""Steps of export.py: the deployed network, its file, the check of that file, and the description beside it."""
+"""Steps of export.py: build the deployed network, write its file, check the file and describe it."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-# Largest accepted difference of a logit, as a share of the largest logit: float32 with batch normalisation folded, and
-# wherever convolutions are float16 (mixed precision, and Ascend's default).
+# Largest accepted difference of a logit, relative to the largest logit: for float32 with batch normalisation folded,
+# and for float16 convolutions (mixed precision, and Ascend's default).
 FLOAT32_TOLERANCE, FLOAT16_TOLERANCE = 1e-4, 2e-2
 AIR, MINDIR, ONNX = "AIR", "MINDIR", "ONNX"
 
 
-def claimed_target(config: schema.Config) -> Path:
-    """Return what `check_target` does, with its name claimed for this process.
+def claim_target(config: schema.Config) -> Path:
+    """Return the file to write, see `check_target`, and claim its name for this process.
 
     Raises:
         InUseError: another process writes it.
-        ConfigError: see `check_target`, which is asked again in case another process has just written it.
+        ConfigError: see `check_target`.
     """
     target = check_target(config)
     claims.hold_file(target, "export", "--file_name", description_path(target))
-    return check_target(config)
+    return check_target(config)  # again: another process may just have written it
 
 
 def check_target(config: schema.Config) -> Path:
-    """Return the file to write, after a check that nothing would be overwritten.
+    """Return the file to write, after checking that nothing would be overwritten.
 
     Raises:
-        ConfigError: the model or the description beside it is there already, or a package is missing.
+        ConfigError: the model or the description beside it exists already, or a package is missing.
     """
     target, description = map(user_path, exported_names(config.file_name, config.file_format))
     for path in (target, description):
@@ -70,13 +70,13 @@ def check_target(config: schema.Config) -> Path:
 
 
 def check_device(config: schema.Config, runtime: Runtime) -> None:
-    """Raise a ConfigError where MindSpore cannot export the format."""
+    """Raise a ConfigError if MindSpore cannot export the format on this device."""
     if config.file_format == AIR and runtime.device_target != "Ascend":
         raise ConfigError(f"--file_format AIR needs an Ascend, this is {runtime.device_target}; use MINDIR")
 
 
 def deployed_network(config: schema.Config, values: dict[str, np.ndarray]) -> BiSeNetV2:
-    """Make the network with the weights of a checkpoint in the form for runtimes, folded if so configured."""
+    """Make the network for deployment with the weights of a checkpoint, batch normalisation folded if configured."""
     network = create_network(dataclasses.replace(config, mix=False), aux_heads=False).set_train(False)
     assert config.checkpoint_file is not None  # where the values are from
     checkpoint.restore_network(network, values, config.checkpoint_file)
@@ -94,7 +94,7 @@ def input_type(config: schema.Config) -> str:
 
 
 def input_stage(config: schema.Config) -> NormalizeRGB | None:
-    """Return what turns the model's input into the network's."""
+    """Return the cell that converts the model's input to the network's; None if they are the same."""
     if input_type(config) == "float32":
         return None
     transform = normalization(config)
@@ -108,7 +108,7 @@ def image_size(config: schema.Config) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def written_model(graph: nn.Cell, config: schema.Config, target: Path) -> Iterator[Path]:
-    """Write the model to a temporary folder, which is removed at the end; MindSpore refuses names with spaces.
+    """Write the model to a temporary folder, which is removed at the end, because MindSpore rejects names with spaces.
 
     Raises:
         UserError: it cannot be written, or MindSpore cannot export it.
@@ -130,7 +130,7 @@ def written_model(graph: nn.Cell, config: schema.Config, target: Path) -> Iterat
 
 
 def describe(config: schema.Config) -> dict:
-    """Return what is to be known of an exported model, whatever its file."""
+    """Return the part of an exported model's description that does not depend on its file."""
     return {
         "format": config.file_format,
         "mindspore": ms.__version__,
@@ -150,14 +150,15 @@ def describe(config: schema.Config) -> dict:
 
 
 def check_model(model: Path, reference: nn.Cell, config: schema.Config, device_target: str) -> dict:
-    """Load the written model again, run it on a random picture and compare it with the network of the checkpoint.
+    """Load the written model, run it on a random picture and compare it with the network of the checkpoint.
 
     Returns:
-        What the file says of itself, and how far it is from the network: "largest_difference" of the logits, as a share
-        of the largest one (for a class map: by how much the chosen class may miss it), and "differing_pixels".
+        The description of the file, and under "check" its distance from the network: "largest_difference" of the
+        logits, relative to the largest logit (for a class map: between the largest logit and that of the chosen class),
+        and "differing_pixels".
 
     Raises:
-        UserError: it is too far.
+        UserError: the difference is too large.
     """
     picture = np.random.default_rng(config.seed).integers(0, 256, (*image_size(config), 3), np.uint8)
     steps = create_transforms(config.data.eval_transforms.item_transforms[1:], config.data.ignore_label)
@@ -186,7 +187,7 @@ def file_version(loaded: Model) -> dict:
 
 
 def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return how far a result, logits (C, H, W) or class map (H, W), is from `logits`, and its classes (H, W)."""
+    """Return the distance of a result, logits (C, H, W) or class map (H, W), from `logits`, and its classes (H, W)."""
     largest = float(np.abs(logits).max()) or 1.0
     if result.ndim == 3:
         return float(np.abs(result - logits).max()) / largest, result.argmax(axis=0)
@@ -195,7 +196,7 @@ def _compare(result: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]
 
 
 def summary(record: dict) -> list[str]:
-    """Return what to tell of an exported model, a line each."""
+    """Return the lines to log about an exported model."""
     lines = [
         f"{record['file']}: {record['bytes']} bytes, {record['format']}, written by MindSpore {record['mindspore']}"
     ]

@@ -1,4 +1,4 @@
-"""Folders that a run fills: a second run replaces what the first one left there, and touches nothing else."""
+"""Output folders: a second run replaces the files of the first and touches nothing else."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from src.base.special_files import is_hidden
 from src.base.temporary import is_temporary
 from src.offline.manifest import NAME, input_files, read_manifest, result_name
 
-_EARLIER_REMAINS = re.compile(r"\..+\.(\d+\.tmp|partial)")  # as earlier versions called them
+_OLD_TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|partial)")  # names used by earlier versions
 
 
 def clear_earlier_run(inputs: Path, results: Path | None) -> None:
-    """Remove the inputs of an earlier run, and its results, as its manifest lists them.
+    """Remove the inputs and results of an earlier run, as listed in its manifest.
 
-    Nothing is removed unless everything in both folders is listed.
+    Nothing is removed unless all files in both folders are listed.
 
     Raises:
-        ConfigError: a folder holds something else.
+        ConfigError: a folder holds other files.
     """
     stems = _earlier_stems(inputs)
     old = _own_files(inputs, input_files(stems))
     if results is not None:
         old += _own_files(results, map(result_name, stems))
-    for path in sorted(old, key=lambda path: path == inputs / NAME):  # the list comes last: a stop here can be repeated
+    for path in sorted(old, key=lambda path: path == inputs / NAME):  # the manifest last, for a retry
         try:
             path.unlink()
         except OSError as err:
@@ -51,26 +51,26 @@ def beside(path: Path, name: str) -> Path:
 
 
 def refuse_file(folder: Path) -> None:
-    """Raise a ConfigError if `folder` is something else."""
+    """Raise a ConfigError if `folder` exists and is not a folder."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file, not a folder")
 
 
 def _own_files(folder: Path, listed: Iterable[str]) -> list[Path]:
-    """Return the files below `folder`, after a check that all are `listed` (relative to it) or their remains.
+    """Return the files below `folder`, after checking that all are `listed` (relative to it) or temporary files.
 
-    Hidden files of other programs are no content, and are left there.
+    Hidden files of other programs are ignored and stay.
     """
     refuse_file(folder)
     listed = set(listed)
     found = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    own = [path for path in found if str(path.relative_to(folder)) in listed or _is_remains(path)]
+    own = [path for path in found if str(path.relative_to(folder)) in listed or _is_leftover(path)]
     for path in found:
         if path not in own and not is_hidden(path.relative_to(folder)):
             raise ConfigError(f"{folder}: holds {path.name}, which no earlier run lists; take an empty folder")
     return own
 
 
-def _is_remains(path: Path) -> bool:
-    """Return whether a file is a half-written one of a run, or of the C++ runner, that was killed."""
-    return not path.is_symlink() and (is_temporary(path.name) or _EARLIER_REMAINS.fullmatch(path.name) is not None)
+def _is_leftover(path: Path) -> bool:
+    """Return whether a file is a half-written one of a killed run or C++ runner."""
+    return not path.is_symlink() and (is_temporary(path.name) or _OLD_TEMPORARY.fullmatch(path.name) is not None)

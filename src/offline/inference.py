@@ -1,4 +1,4 @@
-"""A folder of network inputs through a model, in Python: what the C++ runner does, file for file."""
+"""Run a model over a folder of network inputs in Python, with the same files as the C++ runner."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WAITING_RESULTS = 2  # results that may wait to be written
 
 
 def list_inputs(folder: Path, wanted: TensorInfo) -> list[Path]:
-    """Return the ``*.bin`` files of a folder by name, after a check of their sizes.
+    """Return the ``*.bin`` files of a folder, sorted by name, after checking their sizes.
 
     Raises:
-        DataError: there are none, or one has another size than the model takes.
+        DataError: there are none, or one does not have the size of the model's input.
     """
     if not folder.is_dir():
         raise DataError(f"no such folder of inputs: {folder}")
@@ -64,12 +64,12 @@ def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int)
 
     Args:
         model: the model.
-        paths: what `list_inputs` returns.
-        results: folder, made if it is not there.
-        warmup: runs of the first input before the clock starts.
+        paths: the files that `list_inputs` returned.
+        results: folder of the results, created if missing.
+        warmup: untimed runs of the first input.
 
     Raises:
-        UserError: a file cannot be read or written; no part of a result is left under its name.
+        UserError: a file cannot be read or written; no partial result is left.
     """
     make_folder(results)
     first = read_input(paths[0], model.input)
@@ -97,7 +97,7 @@ def infer_folder(model: Model, paths: list[Path], results: Path, *, warmup: int)
 
 
 class Writer:
-    """A thread that writes results in their order while the caller goes on; few wait, and failures are raised there."""
+    """A thread that writes results in order while the caller goes on; failures are raised in the caller."""
 
     def __enter__(self) -> Writer:
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -105,7 +105,7 @@ class Writer:
         return self
 
     def submit(self, function: Callable, *arguments: object) -> None:
-        """Let the thread call ``function(*arguments)``; wait if too many calls wait already."""
+        """Let the thread call ``function(*arguments)``; block while too many calls are pending."""
         self.pending.append(self.executor.submit(function, *arguments))
         if len(self.pending) > WAITING_RESULTS:
             self.pending.popleft().result()

@@ -1,4 +1,4 @@
-"""The manifest of preprocessed inputs: which files there are, and how a result leads back to a picture."""
+"""The manifest of preprocessed inputs: their files, and how to map a result back to its picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from src.base.paths import name_problem
 
 NAME = "manifest.json"
 VERSION = 1
-LONGEST = 1_000_000_000  # bytes; a line for each picture
+LONGEST = 1_000_000_000  # bytes; the file has a line for each picture
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class ManifestSample:
     """One picture; sizes are (height, width)."""
 
     stem: str
-    image: str  # the picture's file
-    fitted: tuple[int, int]  # what the picture covers of the network's input; the rest is padding
-    label_size: tuple[int, int]  # of picture and label
+    image: str  # path of the picture
+    fitted: tuple[int, int]  # part of the network's input that the picture covers; the rest is padding
+    label_size: tuple[int, int]  # size of picture and label
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `preprocess.py` wrote. While `complete` is false it is still at work, or was stopped."""
+    """The output of `preprocess.py`; `complete` is false while it runs and if it was stopped."""
 
     input: str
     image_size: tuple[int, int]
@@ -46,7 +46,7 @@ class Manifest:
     version: int = VERSION
 
     def write(self, folder: Path) -> None:
-        """Write it to ``{folder}/manifest.json``."""
+        """Write the manifest to ``{folder}/manifest.json``."""
         values = asdict(self)
         samples = ",\n    ".join(json.dumps(sample) for sample in values.pop("samples"))
         head = json.dumps(values, indent=2)[:-2]
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``{folder}/manifest.json``.
 
     Raises:
-        DataError: it is missing, of another version or damaged: a value has another type, or does not fit the others.
+        DataError: it is missing, of another version or damaged: a value has the wrong type or contradicts another one.
     """
     path = folder / NAME
     try:
@@ -77,14 +77,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _require_sound(manifest: Manifest) -> None:
-    """Raise a ValueError where values of the right types cannot be those of one run."""
+    """Raise a ValueError if values of the right types contradict each other or are out of range."""
     samples, number = manifest.samples, manifest.num_classes
     stems = [sample.stem for sample in samples]
     names = [*manifest.stems, *stems, *(sample.image for sample in samples)]
     colors = itertools.chain(*manifest.palette)
     fitting = all(1 <= own <= size for s in samples for own, size in zip(s.fitted, manifest.image_size))
     for fits, problem in (
-        (not any(map(name_problem, names)), "a stem or image is no name of a file"),
+        (not any(map(name_problem, names)), "a stem or image is not a file name"),
         (not any("/" in stem for stem in (*manifest.stems, *stems)), "a stem is a path"),
         (manifest.input in ("float32", "uint8"), "input is neither float32 nor uint8"),
         (min(manifest.image_size) > 0, "image_size is not positive"),
@@ -105,7 +105,7 @@ def input_name(stem: str) -> str:
 
 
 def result_name(stem: str) -> str:
-    """Return the file name of the first output, by the convention."""
+    """Return the file name of the first output, by the convention of the C++ runner."""
     return f"{stem}_0.bin"
 
 

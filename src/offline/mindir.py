@@ -1,4 +1,4 @@
-"""MindIR files: what they say of themselves, and running them with MindSpore."""
+"""MindIR files: read their metadata and run them with MindSpore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAMAGED = "damaged or truncated, or no MindIR file; copy it again, or export the
 
 
 class MindIRError(ModelError):
-    """A MindIR file is missing, damaged, too new or of another kind than needed."""
+    """A MindIR file is missing, damaged, too new or of the wrong kind."""
 
     kinds = (MINDIR,)
     wanted = "a MindIR"
@@ -30,7 +30,7 @@ class MindIRError(ModelError):
 
 @dataclass(frozen=True)
 class MindIRInfo:
-    """What a MindIR file says of itself."""
+    """Versions, inputs and outputs of a MindIR file."""
 
     mindspore: str
     mindir_version: int
@@ -39,14 +39,14 @@ class MindIRInfo:
 
 
 def read_mindir_info(path: str | Path) -> MindIRInfo:
-    """Read what a MindIR file says of itself, without building its graph.
+    """Read versions, inputs and outputs of a MindIR file without building its graph.
 
     Raises:
-        MindIRError: it is missing, damaged, or of a format that the installed MindSpore does not know.
+        MindIRError: it is missing, damaged, or of a format that the installed MindSpore cannot read.
     """
     try:
         return _info_of(path, _parse(Path(path)))
-    except (IndexError, UnicodeDecodeError) as err:  # some builds of protobuf decode texts when they are asked for
+    except (IndexError, UnicodeDecodeError) as err:  # some builds of protobuf decode strings on access
         raise MindIRError(f"{path}: {DAMAGED}") from err
 
 
@@ -70,7 +70,7 @@ def _parse(path: Path) -> mind_ir_pb2.ModelProto:
         model.ParseFromString(data)
     except DecodeError as err:
         raise MindIRError(f"{path}: {DAMAGED}") from err
-    # Written last: without it the end of the file is missing.
+    # The version is written last: without it the file is truncated.
     if not model.HasField("mind_ir_version") or not model.graph.node:
         raise MindIRError(f"{path}: truncated, or no MindIR of MindSpore 2.0 or later")
     return model
@@ -85,7 +85,7 @@ def _tensor_info(path: str | Path, value: mind_ir_pb2.ValueInfoProto) -> TensorI
 
 
 class MindIRModel:
-    """A MindIR file with one input and one output, ready to run on the device MindSpore is set to.
+    """A MindIR file with one input and one output, ready to run on the current device of MindSpore.
 
     Args:
         path: the file.
@@ -115,7 +115,7 @@ class MindIRModel:
         """Run the model on an array of the input's shape and type.
 
         Raises:
-            MindIRError: MindSpore cannot run it, as when an operator was written in another way by an older version.
+            MindIRError: MindSpore cannot run it, for example because an older version wrote an operator differently.
         """
         try:
             return self.cell(Tensor(array)).asnumpy()

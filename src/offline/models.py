@@ -1,4 +1,4 @@
-"""One way to run a deployed model: by its suffix."""
+"""Load a deployed model by its suffix."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check_suffix(path: Path) -> str:
     """Return the suffix of a model's file.
 
     Raises:
-        ConfigError: nothing here runs such a file.
-        ModelError: by its content the file is something else than its name says.
+        ConfigError: such a file cannot be run.
+        ModelError: the content of the file does not match its suffix.
     """
     kind = kind_of_file(path)
     if path.suffix not in SUFFIXES:
@@ -34,10 +34,10 @@ def load_model(
     """Load a model to run in this process.
 
     Args:
-        path: a .mindir, which MindSpore runs on the device it is set to, or a .onnx.
+        path: a .mindir, which runs on MindSpore's current device, or a .onnx.
         device_type: "Ascend", "GPU" or "CPU", for a .onnx.
         device_id: number of the device, for a .onnx.
-        num_threads: threads on the CPU, for a .onnx; None: all usable cores.
+        num_threads: threads on the CPU, for a .onnx; None uses all usable cores.
         verbose: let ONNX Runtime log.
 
     Raises:

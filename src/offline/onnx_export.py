@@ -1,4 +1,4 @@
-"""Steps of export.py for ONNX: what MindSpore writes, made whole and checked."""
+"""Steps of export.py for ONNX: write the model with MindSpore, complete and check it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from src.offline import onnx_model
 from src.utils.local_adapter import onnx_exporter
 
 PACKAGES = ("onnx", "onnxruntime")
-NAMES = {"argmax": "class_map", "logits": "logits"}  # of the output; MindSpore gives it a number
+NAMES = {"argmax": "class_map", "logits": "logits"}  # names of the output, which MindSpore only numbers
 
 logger = logging.getLogger(__name__)
 
 
 def check_packages() -> None:
-    """Raise a ConfigError where a package that the export needs is missing."""
+    """Raise a ConfigError if a package that the export needs is missing."""
     for name in PACKAGES:
         onnx_model.import_extra(name)
 
 
 def write(graph: nn.Cell, image: Tensor, path: Path) -> None:
-    """Let MindSpore write `graph`, which takes inputs like `image`."""
+    """Write `graph`, whose inputs are like `image`, with MindSpore."""
     onnx_exporter()(graph, image, file_name=str(path))
     path.chmod(0o644)  # MindSpore writes it read-only
 
 
 def complete(path: Path, record: dict) -> None:
-    """Name the output of a model that MindSpore wrote, put its description into its metadata, and check it.
+    """Name the output of a model written by MindSpore, store the description in its metadata, and check it.
 
     Args:
         path: the model; replaced.
         record: its description; "output" is a key of `NAMES`.
 
     Raises:
-        UserError: it is no valid ONNX.
+        UserError: it is not valid ONNX.
     """
     onnx = onnx_model.import_extra("onnx")
     model = onnx_model.load(path)
@@ -48,12 +48,12 @@ def complete(path: Path, record: dict) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
-        raise UserError(f"MindSpore wrote no valid ONNX: {one_line(err)}") from err
+        raise UserError(f"MindSpore wrote invalid ONNX: {one_line(err)}") from err
     path.write_bytes(model.SerializeToString())
 
 
 def rename_output(model: Any, old: str, new: str) -> None:
-    """Rename an output of the graph; nothing in the graph reads it."""
+    """Rename the output `old` of the graph, which no node of the graph reads."""
     for node in model.graph.node:
         for number, name in enumerate(node.output):
             if name == old:

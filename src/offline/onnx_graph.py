@@ -1,4 +1,4 @@
-"""The graph of an ONNX message: what is rewritten before it is quantized, and what of it stayed in float."""
+"""The graph of an ONNX message: rewrite it before quantization, and list what stayed in float."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _CONSTANT = ("Constant", "Identity")
 
 
 def is_quantized(model: Any) -> bool:
-    """Return whether a message holds 8-bit operators."""
+    """Return whether a message contains 8-bit operators."""
     return any(
         node.op_type in (_QUANTIZE, _DEQUANTIZE) or node.op_type.startswith("QLinear") for node in model.graph.node
     )
 
 
 def prepare(model: Any, opset: int, source: str | Path = "the model") -> list[str]:
-    """Bring a message to an opset and to the form that 8-bit kernels are fast for, in place.
+    """Convert a message to an opset and to a form for which 8-bit kernels are fast, in place.
 
     Args:
         model: the message.
         opset: the version.
-        source: what the model is called in a message.
+        source: name of the model in error messages.
 
     Returns:
-        The names of nodes that are better left in float whatever else is quantized.
+        The names of nodes that should stay in float whatever else is quantized.
 
     Raises:
         OnnxError: it cannot be converted.
@@ -49,9 +49,9 @@ def prepare(model: Any, opset: int, source: str | Path = "the model") -> list[st
 
 
 def _repeat_channels(model: Any, onnx: Any) -> None:
-    """Turn each convolution of one input and several outputs a group into repeated channels and a depthwise one.
+    """Replace each convolution with one input and several outputs per group by repeated channels and a depthwise one.
 
-    ONNX Runtime's 8-bit kernels take the former group by group, tens of times as long as the latter.
+    ONNX Runtime's 8-bit kernels run the former group by group and take tens of times as long as for the latter.
     """
     weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     nodes = []
@@ -71,9 +71,9 @@ def _repeat_channels(model: Any, onnx: Any) -> None:
 
 
 def _merge_normalization(model: Any, onnx: Any) -> list[str]:
-    """Make one operator of (image - mean) * factor for an RGB image; return its name, or none.
+    """Merge (image - mean) * factor of an RGB image into one operator; return a list of its name, or an empty one.
 
-    Before an 8-bit convolution ONNX Runtime moves single sums and products behind the transpose, where they are slow.
+    ONNX Runtime would move separate operators before an 8-bit convolution behind the transpose, where they are slow.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     sources = {node.output[0]: node for node in model.graph.node}
@@ -98,15 +98,15 @@ def _merge_normalization(model: Any, onnx: Any) -> list[str]:
 
 
 def _replace_nodes(model: Any, nodes: list) -> None:
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]  # before the originals go
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]  # before the originals are deleted
     del model.graph.node[:]
     model.graph.node.extend(copies)
 
 
 def nodes_in_float(model: Any) -> list:
-    """Return the nodes of a quantized message that compute in float: those not between 8 bits and 8 bits.
+    """Return the nodes of a quantized message that compute in float: those without 8-bit input and output.
 
-    A ReLU in front of 8 bits is nothing but their range, and left out.
+    A ReLU before a quantization only limits the range, and is left out.
     """
     users: dict[str, list] = {}
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""ONNX files: what they say of themselves, and running them with ONNX Runtime. Needs no MindSpore."""
+"""ONNX files: read their metadata and run them with ONNX Runtime. Does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(float16)": "float16",
 }
-WARNINGS, FATAL_ONLY = 2, 4  # severity of what ONNX Runtime logs itself
+WARNINGS, FATAL_ONLY = 2, 4  # log levels of ONNX Runtime
 EXPORT_AGAIN = "export it again with export.py"
 INSTALL = "python -m pip install -r requirements/onnx.txt"
 
 
 class OnnxError(ModelError):
-    """An ONNX file is missing, damaged or of another kind than needed."""
+    """An ONNX file is missing, damaged or of the wrong kind."""
 
     kinds = (ONNX,)
     wanted = "an ONNX model"
 
 
 def import_extra(name: str) -> ModuleType:
-    """Import `onnx`, `onnxruntime` or a part of theirs.
+    """Import `onnx`, `onnxruntime` or one of their submodules.
 
     Raises:
         ConfigError: it is not installed.
@@ -51,10 +51,10 @@ def import_extra(name: str) -> ModuleType:
 
 
 def providers(device_type: str, device_id: int) -> list:
-    """Return ONNX Runtime's name of a device.
+    """Return ONNX Runtime's execution providers for a device.
 
     Raises:
-        ConfigError: ONNX Runtime, or the installed one, does not run there.
+        ConfigError: ONNX Runtime, or the installed build, does not run on the device.
     """
     if device_type == "CPU":
         return ["CPUExecutionProvider"]
@@ -71,9 +71,9 @@ def providers(device_type: str, device_id: int) -> list:
 
 @contextlib.contextmanager
 def names_in_utf8(path: Path) -> Iterator[None]:
-    """Raise an OnnxError where names in a file are no UTF-8, which they have to be.
+    """Raise an OnnxError if names in a file are not UTF-8, as ONNX requires.
 
-    Older versions of ONNX Runtime raise an error without a text then, since it would hold such a name.
+    Older versions of ONNX Runtime then raise an error without text, because the text would contain such a name.
     """
     try:
         yield
@@ -90,11 +90,11 @@ class OnnxModel:
         path: the file.
         device_type: "CPU" or "GPU".
         device_id: number of the GPU.
-        num_threads: threads on the CPU; None: all usable cores.
+        num_threads: threads on the CPU; None uses all usable cores.
         verbose: let ONNX Runtime log warnings and errors.
 
     Raises:
-        OnnxError: it is missing, damaged, no model of one image, or ONNX Runtime lacks an operator of it.
+        OnnxError: it is missing or damaged, is not a model for one image, or ONNX Runtime lacks one of its operators.
         ConfigError: ONNX Runtime is not installed or does not run on the device.
     """
 
@@ -118,7 +118,7 @@ class OnnxModel:
         check_output(path, self.input, self.output)
 
     def metadata(self) -> dict:
-        """Return the description in the file's metadata; what is no JSON is left out."""
+        """Return the description in the file's metadata; values that are not JSON are left out."""
         with names_in_utf8(self.path):
             return _decode(self.session.get_modelmeta().custom_metadata_map)
 
@@ -129,7 +129,7 @@ class OnnxModel:
         options.intra_op_num_threads = num_threads
         options.log_severity_level = severity
         data = read_model(self.path, OnnxError)
-        nowhere = io.StringIO()  # ONNX Runtime prints what it complains of before it tries the CPU
+        nowhere = io.StringIO()  # ONNX Runtime prints its complaints before it falls back to the CPU
         try:
             with names_in_utf8(self.path), contextlib.redirect_stdout(nowhere):
                 return runtime.InferenceSession(data, options, providers=wanted)
@@ -163,7 +163,7 @@ class OnnxModel:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of ONNX Runtime, which have no base class of their own."""
+    """Return the error classes of ONNX Runtime, which have no common base class."""
     state = import_extra("onnxruntime.capi.onnxruntime_pybind11_state")
     names = (
         "EPFail",
@@ -184,20 +184,20 @@ def _name_errors() -> tuple[type[Exception], ...]:
 
 
 def graph_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of ONNX and ONNX Runtime about a graph, which have no base class of their own either."""
+    """Return the error classes of ONNX and ONNX Runtime for a graph, which have no common base class."""
     return (
         RuntimeError,
         ValueError,
         import_extra("onnx.shape_inference").InferenceError,
         import_extra("onnx.version_converter").ConvertError,
         import_extra("onnx.checker").ValidationError,
-        LookupError,  # of older versions, where an operator is not known
+        LookupError,  # of older versions, for an unknown operator
         *_runtime_errors(),
     )
 
 
 def load(path: Path) -> Any:
-    """Return the message of an ONNX file.
+    """Return the protobuf message of an ONNX file.
 
     Raises:
         OnnxError: it is missing or damaged.
@@ -219,7 +219,7 @@ def load(path: Path) -> Any:
 
 
 def _require_utf8(message: Any) -> None:
-    """Raise a UnicodeDecodeError where text in a message is not UTF-8: protobuf leaves it as bytes."""
+    """Raise a UnicodeDecodeError if a string in a message is not UTF-8; protobuf leaves such strings as bytes."""
     for field, value in message.ListFields():
         values = [value] if isinstance(value, (str, bytes)) or hasattr(value, "ListFields") else value
         if field.type == field.TYPE_STRING:
@@ -231,17 +231,17 @@ def _require_utf8(message: Any) -> None:
 
 
 def opset(model: Any) -> int | None:
-    """Return the version of ONNX's own operators that a message uses, None if it does not say."""
+    """Return the version of ONNX's own operators that a message uses; None if it names none."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
 
 
 def set_metadata(model: Any, record: dict) -> None:
-    """Write a description into the metadata of an ONNX message, a JSON value for each key."""
+    """Store a description in the metadata of an ONNX message, as a JSON value for each key."""
     import_extra("onnx").helper.set_model_props(model, {name: json.dumps(value) for name, value in record.items()})
 
 
 def metadata(model: Any) -> dict:
-    """Return the description in the metadata of an ONNX message; what is no JSON is left out."""
+    """Return the description in the metadata of an ONNX message; values that are not JSON are left out."""
     return _decode({entry.key: entry.value for entry in model.metadata_props})
 
 

@@ -1,4 +1,4 @@
-"""Steps of preprocess.py: what the model takes, and the files it is fed from."""
+"""Steps of preprocess.py: match the configuration to the model, and write the input files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def match_model(config: schema.Config) -> schema.Config:
-    """Return the configuration with the input of the model that ``model_path`` names; what is given must agree.
+    """Return the configuration for the input of the model that ``model_path`` names; keys that are set must agree.
 
     Raises:
-        ConfigError: the command line and what the model says of itself contradict each other.
+        ConfigError: the configuration contradicts the description of the model.
         ModelError: the model is a .onnx that cannot be used.
     """
     if config.model_path is None:
@@ -37,7 +37,7 @@ def match_model(config: schema.Config) -> schema.Config:
     model = read_description(path)
     if model is None:
         warn_of_two_normalizations(config.data)
-        logger.warning("no %s beside the model: its input is taken to be as configured", description_path(path))
+        logger.warning("no %s beside the model; assuming the configured input", description_path(path))
         return dataclasses.replace(config, input=config.input or "float32")
     for name in ("input", "image_size", "num_classes"):
         given, has = getattr(config, name), getattr(model, name)
@@ -57,22 +57,22 @@ def match_model(config: schema.Config) -> schema.Config:
 
 
 def match_file(config: schema.Config, path: Path) -> schema.Config:
-    """Return the configuration with the input of the model at `path`, whatever its own keys say of a model.
+    """Return the configuration for the input of the model at `path`, ignoring its own keys for a model.
 
     Raises:
-        ConfigError: as `match_model`.
-        ModelError: as well.
+        ConfigError: see `match_model`.
+        ModelError: see `match_model`.
     """
     return match_model(dataclasses.replace(config, model_path=str(path), input=None, image_size=None))
 
 
 def normalization(config: schema.Config) -> Normalize:
-    """Return how evaluation pictures are normalised."""
+    """Return the transform that normalises evaluation pictures."""
     return normalization_of(config.data.eval_transforms.item_transforms)
 
 
 def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:
-    """Return the manifest of a run that has not written anything yet."""
+    """Return the manifest of a run that has not written any samples yet."""
     assert config.input is not None  # the model's, or the default
     return Manifest(
         input=config.input,
@@ -88,9 +88,9 @@ def new_manifest(config: schema.Config, stems: list[str]) -> Manifest:
 
 
 def write_inputs(samples: EvalSamples, manifest: Manifest, folder: Path) -> int:
-    """Write ``image/<stem>.bin`` and ``label/<stem>.bin`` of all samples, and the manifest; return the inputs' bytes.
+    """Write ``image/<stem>.bin`` and ``label/<stem>.bin`` of all samples, and the manifest; return the bytes of inputs.
 
-    The manifest comes first, incomplete, so that the next run knows the files of one that was stopped.
+    An incomplete manifest is written first, so that the next run knows the files of a run that was stopped.
 
     Raises:
         UserError: something cannot be written.

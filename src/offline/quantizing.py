@@ -1,6 +1,6 @@
-"""Steps of scripts/quantize_onnx.py: an ONNX file with its convolutions in 8 bits, and what that costs and gains.
+"""Steps of scripts/quantize_onnx.py: quantize an ONNX file to 8 bits, and compare its score, speed and size.
 
-Needs no MindSpore.
+Does not import MindSpore.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from src.utils.metrics import ConfusionMatrix, iou, mean_iou
 
 logger = logging.getLogger(__name__)
 
-OPSET = 17  # scales for each channel need 13; MindSpore writes 11
-# Relu takes no part of its own: it ends the range of the convolution in front of it. Gather repeats channels.
+OPSET = 17  # per-channel scales need at least 13; MindSpore writes 11
+# Relu only limits the range of the convolution before it. Gather repeats channels.
 CONVOLUTIONS = ("Conv", "Relu", "Gather")
-WARMUP = 2  # runs before the clock starts
+WARMUP = 2  # untimed runs
 _X86 = ("x86_64", "amd64", "i686", "i386")
 
 
@@ -49,17 +49,17 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """What a model does on the validation pictures."""
+    """Score, time and size of a model on the validation pictures."""
 
     miou: float
-    milliseconds: float  # median of an image
+    milliseconds: float  # median per image
     num_bytes: int
 
 
-def reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether weights should have 7 bits because this CPU adds up products of 8 bits in 16, which overflow.
+def needs_reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether weights need 7 bits because this CPU adds 8-bit products in 16 bits, which overflow.
 
-    x86 does that but for VNNI; a CPU that does not tell is taken for one without.
+    x86 without VNNI does; an x86 CPU whose features are unknown counts as one without.
     """
     if platform.machine().lower() not in _X86:
         return False
@@ -71,24 +71,24 @@ def reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def description(model: Any, path: Path) -> dict:
-    """Return the description that export.py wrote into a model.
+    """Return the description that export.py stored in a model.
 
     Raises:
         OnnxError: there is none, or the model is quantized already.
-        ConfigError: it says what no model can have.
+        ConfigError: a value is impossible.
     """
     if onnx_graph.is_quantized(model):
         raise OnnxError(f"{path}: is quantized already; take the model that export.py wrote")
     record = onnx_model.metadata(model)
     missing = [name for name in ("num_classes", "input", "normalize", "image_size") if name not in record]
     if missing:
-        raise OnnxError(f"{path}: does not tell its {', '.join(missing)}; take a model that export.py wrote")
+        raise OnnxError(f"{path}: lacks {', '.join(missing)}; take a model that export.py wrote")
     descriptions.parse(path, record)
     return record
 
 
 def open_samples(config: schema.Config, taken: TensorInfo, split: str) -> EvalSamples:
-    """Return the samples of a split as a model takes them; training pictures go without their labels.
+    """Return the samples of a split as inputs of a model; those of the training split have no labels.
 
     Raises:
         DataError: there are none.
@@ -103,7 +103,7 @@ def open_samples(config: schema.Config, taken: TensorInfo, split: str) -> EvalSa
 
 
 def spread(count: int, images: int) -> list[int]:
-    """Choose `images` of `count` samples at even distances, all of them if there are no more; return their indices."""
+    """Return the indices of `images` of `count` samples at even distances, or of all if there are fewer."""
     return np.unique(np.linspace(0, count - 1, images).round().astype(int)).tolist()
 
 
@@ -117,16 +117,16 @@ def quantize(
     reduce_range: bool,
     source: str | Path = "the model",
 ) -> Any:
-    """Write a message as a quantized model to `target` and return its message, without metadata.
+    """Quantize a model, write it to `target` and return its message, without metadata.
 
     Args:
-        model: what `onnx_model.load` returned.
+        model: the message that `onnx_model.load` returned.
         target: the file.
         samples: the pictures for calibration.
-        images: how many of them to take.
-        all_operators: quantize whatever ONNX Runtime can, not the convolutions alone.
+        images: number of pictures to use.
+        all_operators: quantize all operators that ONNX Runtime can, not only convolutions.
         reduce_range: give the weights 7 bits.
-        source: what the model is called in a message.
+        source: name of the model in error messages.
 
     Raises:
         OnnxError: the tools cannot convert the model.
@@ -138,8 +138,8 @@ def quantize(
     kept = onnx_graph.prepare(model, OPSET, source)
     floating.write_bytes(model.SerializeToString())
     options = {**_options(tools, all_operators), "reduce_range": reduce_range}
-    reader = _reader(tools, model.graph.input[0].name, samples, spread(len(samples), images))
-    with _no_warnings():  # of models that did not go through ONNX Runtime's optimizer, which changes nothing here
+    reader = _calibration_reader(tools, model.graph.input[0].name, samples, spread(len(samples), images))
+    with _no_warnings():  # the tools warn of models not optimized by ONNX Runtime, which makes no difference here
         try:
             tools.quantize_static(str(floating), str(target), reader, nodes_to_exclude=kept, **options)
         except onnx_model.graph_errors() as err:
@@ -149,7 +149,7 @@ def quantize(
 
 
 def _options(tools: Any, all_operators: bool) -> dict[str, Any]:
-    """Return the tools' options: uint8 activations and int8 weights, the pair that x86 multiplies fastest."""
+    """Return the options for ONNX Runtime's tools: uint8 activations and int8 weights, which x86 multiplies fastest."""
     return {
         "op_types_to_quantize": None if all_operators else list(CONVOLUTIONS),
         "per_channel": True,
@@ -160,8 +160,8 @@ def _options(tools: Any, all_operators: bool) -> dict[str, Any]:
     }
 
 
-def _reader(tools: Any, name: str, samples: Samples, indices: list[int]) -> Any:
-    """Return what hands the pictures over to ONNX Runtime's calibration, one at a time."""
+def _calibration_reader(tools: Any, name: str, samples: Samples, indices: list[int]) -> Any:
+    """Return a reader that passes the pictures to ONNX Runtime's calibration, one at a time."""
 
     class Reader(tools.CalibrationDataReader):
         def __init__(self) -> None:
@@ -176,7 +176,7 @@ def _reader(tools: Any, name: str, samples: Samples, indices: list[int]) -> Any:
 
 @contextlib.contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Keep warnings out of the log, and of standard output what the tools print."""
+    """Suppress warnings in the log and the standard output of the tools."""
     logging.disable(logging.WARNING)
     try:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -186,9 +186,9 @@ def _no_warnings() -> Iterator[None]:
 
 
 def evaluate(models: dict[str, OnnxModel], samples: EvalSamples, config: schema.Config) -> dict[str, Score]:
-    """Run models in turns over all samples, each scored at its label's own size; return their scores by name.
+    """Run the models alternately over all samples, scored at the size of the label; return their scores by name.
 
-    Pictures are read between the runs, not beside them: the time is the models' alone.
+    Pictures are read between the runs, not in parallel, so that only the models are timed.
 
     Raises:
         DataError: a picture or label cannot be read.
@@ -221,7 +221,7 @@ def evaluate(models: dict[str, OnnxModel], samples: EvalSamples, config: schema.
 def quantization_record(
     scores: dict[str, Score], *, images: int, all_operators: bool, reduce_range: bool
 ) -> dict[str, Any]:
-    """Return what a description tells of the quantization; a mIoU without any labelled pixel is None."""
+    """Return the description of the quantization; a mIoU without any labelled pixel is None."""
     miou = {name: None if math.isnan(score.miou) else score.miou for name, score in scores.items()}
     return {
         "method": "static, QDQ, MinMax",
@@ -238,19 +238,19 @@ def quantization_record(
 
 
 def publish(model: Any, target: Path, record: dict) -> None:
-    """Write the model, with its description inside, and the description beside it.
+    """Write the model, with its description in it and beside it.
 
     Raises:
-        UserError: one of them cannot be written; then neither is there.
+        UserError: one of them cannot be written; then neither is left.
     """
-    of_the_float_one = ("file", "bytes", "sha256", "check")
-    told = {name: value for name, value in record.items() if name not in of_the_float_one}
-    onnx_model.set_metadata(model, told)
-    descriptions.publish(model.SerializeToString(), target, told)
+    of_float_model = ("file", "bytes", "sha256", "check")
+    description = {name: value for name, value in record.items() if name not in of_float_model}
+    onnx_model.set_metadata(model, description)
+    descriptions.publish(model.SerializeToString(), target, description)
 
 
 def report(scores: dict[str, Score], model: Any) -> list[str]:
-    """Return the scores side by side and what stayed in float, a line each."""
+    """Return lines with the scores side by side and the operators that stayed in float."""
     lines = [f"{'':6s} {'mIoU':>8s} {'ms/image':>9s} {'bytes':>12s}"]
     lines += [f"{name:6s} {s.miou:8.4f} {s.milliseconds:9.1f} {s.num_bytes:12,d}" for name, s in scores.items()]
     before, after = scores["float"], scores["int8"]

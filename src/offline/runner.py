@@ -1,4 +1,4 @@
-"""The C++ runner, started from Python: built for the MindSpore Lite that the environment names."""
+"""Build the C++ runner for the MindSpore Lite that the environment names, and run it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OPTIONS = ("dataset_path", "result_path", "device_id", "device_type", "precision
 
 
 def lite_home() -> str | None:
-    """Return the folder of a MindSpore Lite that MS_LITE_HOME or LITE_HOME names."""
+    """Return the folder of MindSpore Lite that MS_LITE_HOME or LITE_HOME names, if any."""
     return os.environ.get("MS_LITE_HOME") or os.environ.get("LITE_HOME") or None
 
 
 def build_folder() -> Path:
-    """Return where the runner is built: BUILD_DIR, or its usual folder."""
+    """Return the folder in which the runner is built: BUILD_DIR, or the default."""
     return Path(os.environ.get("BUILD_DIR") or SOURCES.parent / "out")
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """
     folder = build_folder()
     logger.info("building the runner for %s in %s", lite_home(), folder)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # cmake may be this Python's
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # finds cmake beside Python
     command = ["bash", str(SOURCES / "build.sh"), str(folder)]
     own: dict[str, Any] = {"check": False, "preexec_fn": lambda: end_with_parent(signal.SIGTERM)}
     done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, **own)

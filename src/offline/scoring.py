@@ -1,4 +1,4 @@
-"""Steps of postprocess.py: results of an offline inference against the labels."""
+"""Steps of postprocess.py: score the results of an offline inference against the labels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SHOWN_PROBLEMS = 10
 
 
 def check_results(manifest: Manifest, results: Path, labels: Path) -> dict[ManifestSample, Path]:
-    """Return the result file of every sample, after a check that all results and labels are there in full.
+    """Return the result file of every sample, after checking that all results and labels are complete.
 
     Raises:
-        DataError: one line, naming what is missing or of the wrong size.
+        DataError: files are missing or of the wrong size; the message is one line and names them.
     """
     if not manifest.complete:
         raise DataError(f"{labels.parent}: preprocessing did not finish there; run preprocess.py again")
@@ -56,11 +56,11 @@ def _problem(path: Path, sizes: tuple[int, ...], wanted: str) -> list[str]:
 
 
 def prepare_images(manifest: Manifest, images: Path) -> None:
-    """Make the folder of the overlays, after a check that they replace only overlays; hidden files stay.
+    """Create the folder of the overlays, after checking that they replace only overlays; hidden files stay.
 
     Raises:
-        ConfigError: it holds something else, or the very pictures that were evaluated.
-        UserError: it cannot be made.
+        ConfigError: it holds other files, or the evaluated pictures themselves.
+        UserError: it cannot be created.
     """
     own = {f"{sample.stem}.png": sample for sample in manifest.samples}
     found = [path for path in images.iterdir() if not path.name.startswith(".")] if images.is_dir() else []
@@ -68,7 +68,7 @@ def prepare_images(manifest: Manifest, images: Path) -> None:
         sample = own.get(path.name)
         if sample is None or path.resolve() == Path(sample.image).resolve():
             raise ConfigError(
-                f"{images}: holds {path.name}, which is no overlay of this run; give another --images_path"
+                f"{images}: holds {path.name}, which is not an overlay of this run; give another --images_path"
             )
     make_folder(images)
     if names_by_id(manifest.class_names):
@@ -78,16 +78,16 @@ def prepare_images(manifest: Manifest, images: Path) -> None:
 def count(
     manifest: Manifest, results: dict[ManifestSample, Path], labels: Path, images: Path | None
 ) -> ConfusionMatrix:
-    """Count one confusion matrix, file by file, each picture at its label's own size.
+    """Return the confusion matrix of all results, each at the size of its label.
 
     Args:
-        manifest: what was preprocessed.
+        manifest: manifest of the inputs.
         results: the result file of every sample.
         labels: folder of the labels.
         images: folder for overlays of photograph, label and prediction, or None.
 
     Raises:
-        DataError: a result holds something that is no class, or cannot be read.
+        DataError: a result contains a value that is not a class, or cannot be read.
     """
     matrix = ConfusionMatrix(manifest.num_classes, manifest.ignore_label)
     with Progress(len(results), "scored", say=logger.debug) as progress:
@@ -98,18 +98,18 @@ def count(
             matrix.update(label, prediction)
             if images is not None:
                 palette = np.array(manifest.palette, np.uint8)
-                image = _photograph(sample)
+                image = _read_photograph(sample)
                 sheet = comparison(image, label, prediction, palette, manifest.class_names, manifest.ignore_label)
                 write_png(images / f"{sample.stem}.png", sheet)
             progress.advance()
     return matrix
 
 
-def _photograph(sample: ManifestSample) -> np.ndarray:
+def _read_photograph(sample: ManifestSample) -> np.ndarray:
     """Read the picture of a sample, (H, W, 3) uint8 RGB of its label's size.
 
     Raises:
-        DataError: it cannot be read, or is another one than was preprocessed; a larger one is not decoded.
+        DataError: it cannot be read, or was changed since preprocessing; a larger one is not decoded.
     """
     size = tuple(sample.label_size)
     stored = stored_size(read_bytes(sample.image)) or size
@@ -123,10 +123,10 @@ def _photograph(sample: ManifestSample) -> np.ndarray:
 
 
 def read_class_map(path: Path, manifest: Manifest) -> np.ndarray:
-    """Read a result as classes (H, W), whether the model returned these or logits.
+    """Read a result as classes (H, W), whether the model returned a class map or logits.
 
     Raises:
-        DataError: it holds something that is no class.
+        DataError: it contains a value that is not a class.
     """
     data, (height, width) = _read(path), manifest.image_size
     if len(data) == 4 * height * width:

@@ -1,4 +1,4 @@
-"""What a deployed model takes and gives, whatever runs it. Needs no MindSpore."""
+"""Inputs and outputs of a deployed model, independent of its runtime. Does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from src.base.special_files import special_kind
 
 
 class ModelError(UserError):
-    """A model file is missing, damaged, too new or of another kind than needed.
+    """A model file is missing, damaged, too new or of the wrong kind.
 
     Attributes:
-        kinds: what a file may be, by its content.
+        kinds: accepted kinds of files, by their content.
         wanted: the same in words.
     """
 
@@ -35,20 +35,20 @@ class TensorInfo:
 
     @property
     def num_bytes(self) -> int:
-        """Size of its content."""
+        """Size of the content in bytes."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     @property
     def shown_shape(self) -> str:
-        """The shape in words, e.g. '1x3x1024x2048'."""
+        """The shape as text, e.g. '1x3x1024x2048'."""
         return "x".join(map(str, self.shape))
 
 
 class Model(Protocol):
-    """A model with one input and one output, ready to run: an array of the input's shape and type to the output's."""
+    """A model with one input and one output, ready to run on an array of the input's shape and type."""
 
     path: Path
-    runtime: str  # name and version of what runs it
+    runtime: str  # name and version of the runtime
     input: TensorInfo
     output: TensorInfo
 
@@ -56,7 +56,7 @@ class Model(Protocol):
 
 
 def read_model(path: Path, error: type[ModelError]) -> bytes:
-    """Return the content of a model's file, or raise an `error`, as for a file that is something else."""
+    """Return the content of a model file; raise `error` if it cannot be read or is of another kind."""
     special = special_kind(path)
     if special:
         raise error(f"cannot read the model {path}: is {special}, not a regular file")
@@ -73,10 +73,10 @@ def read_model(path: Path, error: type[ModelError]) -> bytes:
 
 
 def input_size(path: str | Path, tensor: TensorInfo) -> tuple[int, int]:
-    """Return height and width of a model's input, one image.
+    """Return height and width of a model's input.
 
     Raises:
-        ModelError: it takes something else.
+        ModelError: the input is not one image.
     """
     shape = tensor.shape
     if tensor.dtype == "float32" and len(shape) == 4 and shape[:2] == (1, 3):
@@ -90,7 +90,7 @@ def check_output(path: str | Path, taken: TensorInfo, given: TensorInfo) -> None
     """Check that a model returns classes or logits for every pixel of its input.
 
     Raises:
-        ModelError: it returns another height and width, as a runtime does that drops an operator, or something else.
+        ModelError: it does not, or its height and width differ, for example because the runtime drops an operator.
     """
     size = input_size(path, taken)
     is_class_map = given.dtype == "int32" and len(given.shape) == 3

@@ -1,4 +1,4 @@
-"""Times of an offline inference, in the words of the convention and of the C++ runner."""
+"""Times of an offline inference, reported in the same form as the C++ runner."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Timings:
-    """Milliseconds of each image, and seconds of the whole.
+    """Milliseconds of each image, and seconds in total.
 
     Attributes:
-        inference_ms: the model alone.
-        pipeline_ms: from the beginning of reading an input to the end of writing its result.
+        inference_ms: time of the model only.
+        pipeline_ms: from the start of reading an input to the end of writing its result.
         seconds: from the first input to the last result.
     """
 
@@ -34,7 +34,7 @@ class Timings:
 
 
 def spread(samples: Sequence[float]) -> str:
-    """Return minimum, median and 99th percentile (nearest rank) of some milliseconds."""
+    """Return minimum, median and 99th percentile (nearest rank) of times in milliseconds, as text."""
     ordered = sorted(samples)
     ranks = {share: ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.99)}
     return f"min {ordered[0]:.3f}, median {ranks[0.5]:.3f}, p99 {ranks[0.99]:.3f}"

@@ -1,3 +1,3 @@
-"""Pages for the browser: the data, the run and its mistakes."""
+"""Reports as pages for the browser: data sets, training samples, runs and evaluations."""
 
 NAME = "report.html"

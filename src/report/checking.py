@@ -1,4 +1,4 @@
-"""What the files of a run must hold before a page is made of them: somebody else may have written them."""
+"""Check the files of a run before they go into a page, because they may come from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from src.base.json_lines import MAX_SAFE_INTEGER
 from src.base.json_text import read_json
 from src.base.special_files import require_regular
 
-Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]  # what each is to be, in words and as a check
+Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]  # by name: the expected value in words, and its check
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value of JSON is a number that a browser has, too, or none: null."""
+    """Return whether a JSON value is a number that a browser can represent, or null."""
     return value is None or type(value) is float or (type(value) is int and abs(value) <= MAX_SAFE_INTEGER)
 
 
 def is_count(value: Any) -> bool:
-    """Return whether a value is a whole number, not negative, that a browser has exactly."""
+    """Return whether a value is a non-negative integer that a browser represents exactly."""
     return type(value) is int and 0 <= value <= MAX_SAFE_INTEGER
 
 
@@ -36,7 +36,7 @@ def is_mapping(value: Any) -> bool:
 
 
 def list_of(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return the check of a list whose entries `is_one` accepts."""
+    """Return a check for a list whose entries all pass `is_one`."""
     return lambda value: isinstance(value, list) and all(map(is_one, value))
 
 
@@ -49,12 +49,12 @@ MAPPING = ("a mapping", is_mapping)
 
 
 def check_fields(record: Any, fields: Fields, where: str | Path) -> None:
-    """Raise a DataError if a value is no mapping, or one of `fields` in it is there and is not what it is to be.
+    """Raise a DataError if a value is not a mapping, or one of its `fields` is not as expected.
 
     Args:
         record: the value.
-        fields: what each is to be; one that is missing or null is no mistake.
-        where: the file, and what of it, for the message.
+        fields: the expected values; a field may be missing or null.
+        where: the file, and the place in it, for the message.
     """
     if not isinstance(record, dict):
         raise DataError(f"{where}: expected an object, got {type(record).__name__}; remove the file, or write it anew")
@@ -67,10 +67,10 @@ def check_fields(record: Any, fields: Fields, where: str | Path) -> None:
 
 
 def read_object(path: Path, fields: Fields) -> dict | None:
-    """Return the mapping in a file of JSON; None where there is no such file.
+    """Return the mapping in a JSON file; None if there is no such file.
 
     Raises:
-        DataError: it is no regular file, not JSON, too large, or holds something else; see `check_fields`.
+        DataError: it is not a regular file, not JSON, too large, or has wrong values; see `check_fields`.
         OSError: it cannot be read.
     """
     require_regular(path)

@@ -1,4 +1,4 @@
-"""What a check of a data set found, for the browser: sizes, classes, faulty files to look at. Needs no MindSpore."""
+"""The report of a data set check: sizes, classes, pictures of faulty files. Does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from src.report.page import Section, write_page
 from src.report.pictures import reduced
 from src.visual.visualize import WRONG
 
-MOST_PICTURES = 300  # of faulty files; the page names all of them
+MOST_PICTURES = 300  # limit for pictures of faulty files; the page lists all files
 LARGEST = 320  # pixels on the longest side of a picture
 _PROGRAM = Path(__file__).with_name("thumbnail_process.py")
-_OF_LABELS = (VALUES, SIZES, ORIENTATION)  # kinds of problems that name a label
-_NOTHING = (90, 90, 90)  # what is ignored
+_LABEL_PROBLEMS = (VALUES, SIZES, ORIENTATION)  # kinds of problems whose file is a label
+_IGNORED_COLOR = (90, 90, 90)
 
 
 def write_dataset_report(
@@ -40,10 +40,10 @@ def write_dataset_report(
 
     Args:
         path: the file.
-        tree: what `report_as_json` returns.
-        splits: what could be listed, by name.
-        problems: what is wrong, by split.
-        palette: one RGB colour a class.
+        tree: the result of `report_tree`.
+        splits: facts about the readable splits, by name.
+        problems: problems found, by split.
+        palette: RGB colour of each class.
     """
     write_page(path, "Check of a data set", _sections(tree, splits, problems, palette), subtitle=tree["dataset_dir"])
 
@@ -94,34 +94,34 @@ def _fault_records(
 
 
 def _label_picture(problem: Problem, coding: LabelCoding | None, palette: np.ndarray) -> np.ndarray | None:
-    """Paint a label by its classes, small, impossible values and what is around them in bright orange.
+    """Return a small picture of a label by its classes, with invalid values and their surroundings in bright orange.
 
     Returns:
-        The picture, (H, W, 3) uint8 RGB; None if the file is no label, or cannot be read as one.
+        The picture, (H, W, 3) uint8 RGB; None if the file is not a label, or cannot be read as one.
     """
-    if problem.kind not in _OF_LABELS or coding is None:
+    if problem.kind not in _LABEL_PROBLEMS or coding is None:
         return None
     try:
         label = read_label(problem.path, coding.decode)
     except DataError:
         return None
     wrong = np.isin(label, coding.invalid_values(label)).astype(np.uint8)
-    width = 1 + max(label.shape) // 64  # a single pixel is to be seen, too
+    width = 1 + max(label.shape) // 64  # so that a single pixel is visible
     impossible = reduced(cv2.dilate(wrong, np.ones((width, width), np.uint8)), LARGEST) > 0
     train_ids = np.arange(256) if coding.table is None else coding.table
-    table = np.full((256, 3), _NOTHING, np.uint8)
+    table = np.full((256, 3), _IGNORED_COLOR, np.uint8)
     known = train_ids < len(palette)
     table[known] = palette[train_ids[known]]
     return np.where(impossible[..., None], np.array(WRONG, np.uint8), table[reduced(label, LARGEST)])
 
 
 def png_url(picture: np.ndarray) -> str:
-    """Return a picture (H, W, 3), uint8 RGB, as a ``data:`` URL that keeps every pixel."""
+    """Return a picture (H, W, 3), uint8 RGB, as a lossless ``data:`` URL."""
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()).decode()
 
 
 class Thumbnails:
-    """Small pictures of files as far as OpenCV can read them, made in another process; a context manager."""
+    """Make thumbnails of files, as far as OpenCV can read them, in another process; a context manager."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -133,7 +133,7 @@ class Thumbnails:
         self._end()
 
     def __call__(self, path: str) -> str | None:
-        """Return a ``data:`` URL; None if there is nothing to be seen."""
+        """Return the thumbnail of a file as a ``data:`` URL; None if OpenCV cannot read anything of it."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, str(_PROGRAM)],

@@ -1,4 +1,4 @@
-"""What a run ran on: packages, Python, machine; needs no MindSpore."""
+"""The environment of a run: packages, Python, machine; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGES = ("mindspore", "numpy", "opencv-python-headless", "opencv-python", "P
 
 
 def environment() -> dict[str, str]:
-    """Return versions and machine, by what they are called."""
+    """Return versions and properties of the machine, by name."""
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -37,7 +37,7 @@ def _processor() -> str:
 
 
 def write_environment(save_dir: Path, **further: object) -> None:
-    """Write ``environment.json`` to `save_dir`, with `further` entries; if it cannot be written, a warning says so."""
+    """Write ``environment.json`` to `save_dir`, with `further` entries; warn if it cannot be written."""
     found = {**environment(), **{name: str(value) for name, value in further.items()}}
     with side_file(save_dir / NAME):
         write_whole(save_dir / NAME, (json.dumps(found, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""The report in the folder of a training, which is written again and again: an open page notices, and reloads."""
+"""The report of a running training, written repeatedly; an open page notices and reloads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATE = "state.js"
 
 
 def write_live_report(save_dir: Path, *, ended: bool) -> None:
-    """Write the report of a training, and then the file that tells open pages so; where it has `ended`, it is the last.
+    """Write the report of a training, and then the file by which open pages notice; `ended` marks the last report.
 
     Raises:
         UserError: it cannot be read or written.

@@ -1,7 +1,7 @@
-"""Write a page that opens from disk: sections in tabs, their data inlined, nothing else read.
+"""Write a page that opens from disk: sections in tabs, with all their data inlined.
 
-No text of a data set can run code in it: data stand in ``<script type="application/json">``, where no "<" is left; the
-scripts make elements and text nodes of them, never HTML; and the page's policy runs no script but its own.
+Text from a data set cannot run code in it: data are in ``<script type="application/json">`` with every "<" escaped, the
+scripts create elements and text nodes from them, never HTML, and the page's policy allows only its own script.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from src.base.special_files import special_kind
 from src.base.temporary import replacing
 
 GENERATOR = "BiSeNetV2 report"
-_HEAD = 2000  # characters in which a page says what wrote it
+_HEAD = 2000  # characters within which a page names its generator
 _PARTS = Path(__file__).parent / "page"
 _STYLES = ("base.css", "sections.css", "pictures.css", "dataset.css")
 _SCRIPTS = (  # in the order in which they run
@@ -46,11 +46,11 @@ class Section:
     """One tab of a page.
 
     Args:
-        kind: what draws it: a name that one of ``page/*.js`` registers by ``report.section``.
-        title: of the tab.
+        kind: name of the renderer, registered in ``page/*.js`` with ``report.section``.
+        title: title of the tab.
         data: plain values for the script.
-        records: further plain values, written one by one into a list of their own, e.g. one for each picture.
-        inlined: (id, JSON text of `to_json`) of elements of the page that the script reads when it needs them.
+        records: further plain values, e.g. one for each picture, written one by one into a separate list.
+        inlined: (id, JSON text of `to_json`) of page elements that the script reads when needed.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Section:
 
 
 def to_json(value: Any) -> str:
-    """Return `value` as JSON that may stand in a script of any kind; numbers that JSON does not know become null."""
+    """Return `value` as JSON that is safe within any script element; numbers that JSON does not have become null."""
     return json.dumps(_finite(value), separators=(",", ":"), default=str).translate(_ESCAPES)
 
 
@@ -76,21 +76,21 @@ def _finite(value: Any) -> Any:
 def write_page(
     path: Path, title: str, sections: Iterable[Section], *, subtitle: str = "", live: dict | None = None
 ) -> None:
-    """Write a page; it appears whole or not at all, and what `sections` iterate over is never held at once.
+    """Write a page atomically; the records of `sections` are never all in memory.
 
     Args:
         path: the file.
-        title: of the page.
+        title: title of the page.
         sections: its tabs, in order.
         subtitle: a line below the title.
-        live: of a page that is going to be written again: "state", the URL of the script that tells its version, and
+        live: for a page that will be written again: "state", the URL of the script with the current version, and
             "version", see `src/report/live.py`.
 
     Raises:
-        UserError: it cannot be written, or another file is in its place.
+        UserError: it cannot be written, or `path` is another file.
     """
     require_replaceable(path)
-    title = title.encode(errors="replace").decode()  # names of files may be no text
+    title = title.encode(errors="replace").decode()  # names of files may not be valid text
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.writelines(_page(title, subtitle, sections, live))
@@ -132,7 +132,7 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def policy(style: str, script: str) -> str:
-    """Return the content security policy of a page: its own script and what that loads, and no other one."""
+    """Return the content security policy of a page: it allows its own script and what that loads."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
         f"default-src 'none'; script-src 'sha256-{hashes[1]}' 'strict-dynamic'; style-src 'sha256-{hashes[0]}'; "
@@ -141,15 +141,15 @@ def policy(style: str, script: str) -> str:
 
 
 def require_replaceable(path: Path) -> None:
-    """Raise a UserError if there is something at `path` that is no page of `write_page`: nobody else's is replaced."""
+    """Raise a UserError if `path` exists and is not a page of `write_page`; other files are never replaced."""
     if not path.exists():
         return
     if special_kind(path):
-        raise UserError(f"{path}: is {special_kind(path)}, no place for a report; write to another one")
+        raise UserError(f"{path}: is {special_kind(path)}, which a report cannot replace; write to another place")
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             own = f'content="{GENERATOR}"' in stream.read(_HEAD)
     except OSError:
         own = False
     if not own:
-        raise UserError(f"{path} is there already and is no report of ours; move it, or write to another place")
+        raise UserError(f"{path} exists and is not a {GENERATOR}; move it, or write to another place")

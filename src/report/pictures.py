@@ -1,8 +1,8 @@
-"""Pictures for the report, image by image beside it: photograph, ground truth and prediction; needs no MindSpore.
+"""Pictures of a report, in files beside it: photograph, ground truth and prediction; does not import MindSpore.
 
-``report_files`` holds for the image with the number N ``N.js``, what the page loads to show it, and ``N.jpg``, its
-thumbnail; and for each rank ``records-RANK.jsonl``, a line of scores for each image. Class maps are class numbers,
-compressed: the page colours them, and knows the class below the pointer.
+``report_files`` has for image number N ``N.js``, which the page loads to show it, and ``N.jpg``, its thumbnail; and for
+each rank ``records-RANK.jsonl``, with a line of scores for each image. Class maps are stored as compressed class
+numbers, so that the page can colour them and name the class below the pointer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from src.data.label_maps import label_coding
 from src.data.orientations import read_aligned
 from src.distributed.communicator import Communicator
 from src.evaluation.predictions import PredictionWriter
-from src.evaluation.score_records import number
+from src.evaluation.score_records import number_or_none
 from src.report.checking import COUNT, NUMBER, NUMBERS, TEXT, check_fields
 from src.report.page import to_json
 from src.utils.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
@@ -38,12 +38,12 @@ from src.visual.visualize import error_map, overlay
 
 FOLDER = "report_files"
 LARGEST = 1024  # longest side of a picture in the report, pixels
-THUMBNAIL = 256  # the same of a thumbnail
+THUMBNAIL = 256  # longest side of a thumbnail, pixels
 _QUALITY, _THUMBNAIL_QUALITY = 85, 78
 _CALL = ("bisenetReport.arrived(", ");\n")
-_WAY_OUT = "evaluate again with --report True"
-_JPEG = b"\xff\xd8\xff"  # how each one begins
-_LONGEST = 50_000_000  # bytes of the file of a picture
+_ADVICE = "evaluate again with --report True"
+_JPEG = b"\xff\xd8\xff"  # first bytes of a JPEG
+_LONGEST = 50_000_000  # limit for the file of a picture, bytes
 _FIELDS = {
     "index": COUNT,
     "name": TEXT,
@@ -56,12 +56,12 @@ _FIELDS = {
 
 
 class ReportPictures:
-    """Write the pictures and scores of each sample, to be called with it and its prediction.
+    """Write the pictures and scores of each sample; call it with the sample and its prediction.
 
     Args:
         config: all settings.
-        stems: names of all samples, of all ranks.
-        rank: of this process.
+        stems: names of the samples of all ranks.
+        rank: number of this process.
     """
 
     def __init__(self, config: schema.Config, stems: Sequence[str], rank: int = 0) -> None:
@@ -75,7 +75,7 @@ class ReportPictures:
         self.palette = class_palette(config)
 
     def __call__(self, sample: EvalSample, prediction: np.ndarray) -> None:
-        """Write what the report shows of one sample; `prediction` (H, W) uint8 has the label's size.
+        """Write the pictures and scores of one sample; `prediction` (H, W) uint8 has the label's size.
 
         Raises:
             UserError: it cannot be written.
@@ -100,11 +100,11 @@ class ReportPictures:
         matrix.update(sample.label, prediction)
         scores = iou(matrix.counts)
         values = {"miou": mean_iou(scores), "accuracy": pixel_accuracy(matrix.counts)}
-        record |= {name: number(value) for name, value in values.items()}
-        return {**record, "iou": [number(score) for score in scores.tolist()]}
+        record |= {name: number_or_none(value) for name, value in values.items()}
+        return {**record, "iou": [number_or_none(score) for score in scores.tolist()]}
 
     def _thumbnail(self, photo: np.ndarray, label: np.ndarray | None, prediction: np.ndarray) -> np.ndarray:
-        """Set the photograph and its errors, or else the prediction, side by side."""
+        """Return the photograph beside its errors, or beside the prediction if there is no label."""
         if label is None:
             second = overlay(photo, prediction, self.palette, 0.7)
         else:
@@ -115,7 +115,7 @@ class ReportPictures:
 def picture_writers(
     config: schema.Config, samples: EvalSamples, communicator: Communicator | None
 ) -> Callable[[EvalSample, np.ndarray], None]:
-    """Return what writes the pictures of a sample and its prediction that were asked for."""
+    """Return a function that writes the configured pictures of a sample and its prediction."""
     writers: list[Callable[[EvalSample, np.ndarray], None]] = [PredictionWriter(config)]
     if config.report:
         writers.append(ReportPictures(config, samples.stems, communicator.rank if communicator else 0))
@@ -128,7 +128,7 @@ def picture_writers(
 
 
 def file_name(index: int) -> str:
-    """Return what the files of an image are called, without a suffix."""
+    """Return the name of the files of an image, without suffix."""
     return f"{index:06d}"
 
 
@@ -143,13 +143,13 @@ def reduced(array: np.ndarray, largest: int) -> np.ndarray:
 
 
 def picture_payload(photo: np.ndarray, label: np.ndarray | None, prediction: np.ndarray | None, ignored: int) -> str:
-    """Return what the page's viewer takes, as JSON: a photograph (H, W, 3), and class maps (H, W) of its size.
+    """Return the input of the page's viewer as JSON: a photograph (H, W, 3), and class maps (H, W) of its size.
 
     Args:
         photo: uint8 RGB.
-        label: uint8 train ids, if there are any.
-        prediction: uint8 train ids, if there are any.
-        ignored: value of `label` that is no class.
+        label: uint8 train ids, or None.
+        prediction: uint8 train ids, or None.
+        ignored: value of ignored pixels in `label`.
     """
     height, width = photo.shape[:2]
     maps = {"truth": label, "prediction": prediction}
@@ -186,13 +186,13 @@ def _append(path: Path, record: dict) -> None:
 
 
 def remove_records(save_dir: Path) -> None:
-    """Remove the records of an evaluation that did not end, which may have had more ranks."""
+    """Remove the records of an unfinished evaluation, which may have had more ranks."""
     for path in (save_dir / FOLDER).glob("records-*.jsonl"):
         path.unlink(missing_ok=True)
 
 
 def count_pictures(save_dir: Path) -> int | None:
-    """Return how many pictures an evaluation has left for its report; None where none was asked for."""
+    """Return the number of pictures of an evaluation for its report; None if it was run without a report."""
     if not any((save_dir / FOLDER).glob("records-*.jsonl")):
         return None
     return sum(1 for _ in read_records(save_dir))
@@ -209,31 +209,31 @@ def read_records(save_dir: Path) -> Iterator[dict]:
         with path.open("rb") as stream:
             lines = iter(partial(stream.readline, LONGEST_TEXT + 1), b"")
             for line_number, line in enumerate(lines, 1):
-                yield _parsed(line, f"{path}: line {line_number} is no record")
+                yield _parsed(line, f"{path}: line {line_number} is not a record")
 
 
 def _parsed(line: bytes, where: str) -> dict:
-    """Return a record; nothing in it but what one has."""
+    """Return the record in a line, with the known fields only."""
     try:
         if len(line) > LONGEST_TEXT:
             raise ValueError(f"longer than {LONGEST_TEXT / 1e6:g} MB")
         record = parse_json(line)
     except ValueError as err:
-        raise DataError(f"{where}: {one_line(err)}; {_WAY_OUT}") from err
+        raise DataError(f"{where}: {one_line(err)}; {_ADVICE}") from err
     check_fields(record, _FIELDS, where)
     if record.get("index") is None or record.get("name") is None:
-        raise DataError(f"{where}: it lacks index or name; {_WAY_OUT}")
+        raise DataError(f"{where}: it lacks index or name; {_ADVICE}")
     return {name: record[name] for name in _FIELDS if name in record}
 
 
 def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Iterator[dict]:
-    """Yield the records as the page's list takes them: with thumbnail and place of the picture.
+    """Yield the records for the list of a page, with the thumbnail and the place of the picture.
 
     Args:
         save_dir: folder of the evaluation.
-        page: the file that the page is written to.
+        page: path of the page.
         run: number of the evaluation within the page.
-        inline: whether the page holds the pictures itself.
+        inline: whether the page contains the pictures.
     """
     files = save_dir / FOLDER
     place = relative_url(files, page)
@@ -248,12 +248,12 @@ def page_records(save_dir: Path, page: Path, run: int, *, inline: bool) -> Itera
 
 
 def page_pictures(save_dir: Path, run: int) -> Iterator[tuple[str, str]]:
-    """Yield (id, JSON) of each picture for a page that holds them itself, one at a time."""
+    """Yield (id, JSON) of each picture for a page that contains the pictures, one at a time."""
     for record in read_records(save_dir):
         path = save_dir / FOLDER / f"{file_name(record['index'])}.js"
         text = _read(path).decode(errors="replace")
         if not (text.startswith(_CALL[0]) and text.endswith(_CALL[1])) or "<" in text:
-            raise DataError(f"{path}: is no picture of a report; {_WAY_OUT}")
+            raise DataError(f"{path}: is not a picture of a report; {_ADVICE}")
         yield f"picture-{run}-{record['index']}", text[len(_CALL[0]) : -len(_CALL[1])]
 
 
@@ -262,13 +262,13 @@ def _read(path: Path) -> bytes:
     try:
         return read_whole(path, _LONGEST)
     except (OSError, ValueError) as err:
-        raise DataError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}; {_WAY_OUT}") from err
+        raise DataError(f"{path}: cannot be read: {getattr(err, 'strerror', None) or err}; {_ADVICE}") from err
 
 
 def _read_jpeg(path: Path) -> bytes:
     data = _read(path)
     if not data.startswith(_JPEG):
-        raise DataError(f"{path}: is no JPEG; {_WAY_OUT}")
+        raise DataError(f"{path}: is not a JPEG; {_ADVICE}")
     return data
 
 

@@ -1,4 +1,4 @@
-"""What the folder of a run or of an evaluation holds, for the report; needs no MindSpore."""
+"""Read the folder of a run or of an evaluation for the report; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from src.report.pictures import count_pictures
 from src.report.settings import read_settings
 from src.state.checkpoint_names import FOLDER as CHECKPOINTS
 
-LATEST = "latest_evaluation.json"  # of a training run: scores of its latest evaluation
-_MARKS = ("metrics.jsonl", "eval.json", LATEST, "config.yml")
+LATEST = "latest_evaluation.json"  # in a training run: scores of its latest evaluation
+_RESULT_FILES = ("metrics.jsonl", "eval.json", LATEST, "config.yml")
 _SCORES = {
     "name": TEXT,
     "miou": NUMBER,
@@ -51,17 +51,17 @@ _EVALUATION = {
 
 @dataclass(frozen=True)
 class Run:
-    """A training, or an evaluation; what it does not have is empty.
+    """A training or an evaluation; missing parts are empty.
 
     Args:
-        name: what the report calls it.
-        folder: where it is.
+        name: its name in the report.
+        folder: its folder.
         metrics: lines of ``metrics.jsonl``, by step.
         evaluations: lines of ``evaluations.jsonl``, by step.
         scores: content of ``eval.json``, or of the latest evaluation of a training.
-        settings: its configuration by dotted path; None where it is not known.
-        environment: what it ran on.
-        pictures: how many pictures it has for the report; None where none was asked for.
+        settings: its configuration by dotted path; None if unknown.
+        environment: content of ``environment.json``.
+        pictures: number of pictures for the report; None if it was run without a report.
     """
 
     name: str
@@ -75,28 +75,28 @@ class Run:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read each of `folders`; for one that holds no results itself, those right in it that do.
+    """Read the runs in `folders`; for a folder without results, those directly below it.
 
     Raises:
-        UserError: there are none, or they cannot be read.
+        UserError: a folder has no results, or they cannot be read.
     """
     found = []
     for folder in folders:
         inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         places = [path for path in ([folder] if holds_results(folder) else inner) if holds_results(path)]
         if not places:
-            raise UserError(f"{folder}: no results of train.py or eval.py there, nor in a folder right in it")
+            raise UserError(f"{folder}: no results of train.py or eval.py there, nor in a folder directly below it")
         found += places
     return [read_run(path, name) for path, name in zip(found, short_names(found))]
 
 
 def holds_results(folder: Path) -> bool:
-    """Return whether a training or an evaluation has left results in a folder."""
-    return any((folder / name).is_file() for name in _MARKS)
+    """Return whether a folder has results of a training or an evaluation."""
+    return any((folder / name).is_file() for name in _RESULT_FILES)
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Return a name for each folder: its own, with as many of those above it as tell the folders apart."""
+    """Return a distinct name for each folder: its own, preceded by as few parent folders as needed."""
     parts = [path.resolve().parts for path in folders]
     for length in range(1, max(map(len, parts), default=1)):
         names = ["/".join(each[-length:]) for each in parts]
@@ -129,7 +129,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
 
 
 def run_of_checkpoint(path: str | Path) -> Path | None:
-    """Return the folder of the run that a checkpoint is still in; None if it is in none."""
+    """Return the folder of the run that contains a checkpoint; None if there is none."""
     folder = Path(path).resolve().parent
     return folder.parent if folder.name == CHECKPOINTS and (folder.parent / "metrics.jsonl").is_file() else None
 
@@ -141,6 +141,6 @@ def _read_scores(path: Path) -> dict | None:
         matrix, size = each.get("confusion_matrix") or [], len(each.get("iou") or [])
         if len(matrix) not in (0, size) or any(len(row) != size for row in matrix):
             raise DataError(
-                f"{path}: confusion_matrix is no matrix for {size} classes; remove the file, or evaluate again"
+                f"{path}: confusion_matrix is not a matrix for {size} classes; remove the file, or evaluate again"
             )
     return record

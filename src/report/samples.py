@@ -1,4 +1,4 @@
-"""Training samples in the report: each crop, its label over it, and what was drawn for it. Needs no MindSpore."""
+"""Training samples in the report: crop, label overlay and random choices. Does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LARGEST = 640  # pixels on the longest side of a picture
 
 
 def sample_record(sample: BrowsedSample, palette: Palette, ignore_label: int) -> dict[str, Any]:
-    """Return what the page shows of a sample.
+    """Return the record of a sample for the page.
 
     Args:
         sample: the sample.
-        palette: one RGB colour a class.
-        ignore_label: value of its label that is no class.
+        palette: RGB colour of each class.
+        ignore_label: value of ignored pixels in its label.
     """
     image, label = reduced(sample.image, LARGEST), reduced(sample.label, LARGEST)
     over = label_over(image, label, palette, ignore_label)
@@ -35,9 +35,9 @@ def samples_section(records: Iterable[dict[str, Any]], palette: np.ndarray, name
     """Return the tab with the samples.
 
     Args:
-        records: what `sample_record` makes.
-        palette: one RGB colour a class.
-        names: one name a class.
+        records: results of `sample_record`.
+        palette: RGB colour of each class.
+        names: name of each class.
     """
     colors = ("#{:02x}{:02x}{:02x}".format(*color) for color in palette.tolist())
     classes = [{"name": name, "color": color} for name, color in zip(names, colors)]

@@ -1,4 +1,4 @@
-"""The tabs of a report of runs and evaluations; needs no MindSpore."""
+"""The tabs of a report of runs and evaluations; does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from src.report.pictures import page_pictures, page_records
 from src.report.runs import Run
 from src.report.settings import default_settings
 
-INLINE_BELOW = 500  # pictures that a page holds itself
+INLINE_BELOW = 500  # a page with fewer pictures contains them
 
 
 def write_report(path: Path, runs: Sequence[Run], *, live: dict | None = None) -> None:
-    """Write the report of some runs and evaluations to `path`, replacing what is there; see `write_page`."""
+    """Write the report of runs and evaluations to `path`, replacing an earlier report; see `write_page`."""
     title = runs[0].name if len(runs) == 1 else " · ".join(run.name for run in runs[:4])
     more = f" · and {len(runs) - 4} more" if len(runs) > 4 else ""
     state = " · goes on, this page follows" if live else ""
@@ -30,7 +30,7 @@ def write_report(path: Path, runs: Sequence[Run], *, live: dict | None = None) -
 
 
 def run_sections(page: Path, runs: Sequence[Run]) -> list[Section]:
-    """Return the tabs for `runs`; one that would be empty is left out, but for the overview and the configuration."""
+    """Return the tabs for `runs`; empty ones are left out, except the overview and the configuration."""
     scores = [entry for number, run in enumerate(runs) for entry in score_entries(number, run)]
     curves = [curve_entry(number, run) for number, run in enumerate(runs) if run.metrics or run.evaluations]
     names = [run.name for run in runs]
@@ -51,7 +51,7 @@ def run_sections(page: Path, runs: Sequence[Run]) -> list[Section]:
 
 
 def score_entries(number: int, run: Run) -> list[dict]:
-    """Return the scores of a run, one entry for each protocol: its own, and the classes."""
+    """Return the scores of a run, one entry for each protocol, with the classes."""
     record = run.scores
     if record is None or "miou" not in record:
         return []
@@ -62,7 +62,7 @@ def score_entries(number: int, run: Run) -> list[dict]:
 
 
 def _classes(run: Run) -> dict[str, list[str]]:
-    """Return names and colours of the classes, as recorded, or as the data set of the configuration has them."""
+    """Return names and colours of the classes, as recorded, or those of the configured data set."""
     record, settings = run.scores or {}, run.settings or {}
     known = getattr(DATASETS.get(settings.get("data.name", "")), "classes", ())
     names = record.get("class_names") or settings.get("data.class_names") or [cls.name for cls in known]
@@ -86,7 +86,7 @@ def _scores(record: dict) -> dict:
 
 
 def curve_entry(number: int, run: Run) -> dict:
-    """Return metrics and evaluations of a run column by column, and how many steps it is to have."""
+    """Return metrics and evaluations of a run by column, and its total number of steps."""
     columns = {"metrics": _columns(run.metrics), "evaluations": _columns(run.evaluations)}
     return {"run": number, "name": run.name, "total_step": (run.settings or {}).get("total_step"), **columns}
 
@@ -107,7 +107,7 @@ def curve_ends(curve: dict) -> dict:
 
 
 def picture_section(page: Path, runs: Sequence[Run]) -> Section:
-    """Return the tab of the pictures: inlined where there are few, beside the page from `INLINE_BELOW` on."""
+    """Return the tab of the pictures: inlined if there are fewer than `INLINE_BELOW`, else in files beside the page."""
     shown = [(number, run) for number, run in enumerate(runs) if run.pictures is not None]
     inline = sum(run.pictures or 0 for _, run in shown) < INLINE_BELOW
     data = [_picture_head(number, run) for number, run in shown]

@@ -1,4 +1,4 @@
-"""Configurations key by key, to be compared: plain values as a saved ``config.yml`` holds them."""
+"""Configurations as flat mappings, for comparison: plain values as in a saved ``config.yml``."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from src.config.yaml_files import read_yaml
 from src.report.checking import COUNT, TEXT, TEXTS, check_fields
 from src.utils.config import load_config
 
-_USED = {"data.name": TEXT, "data.class_names": TEXTS, "total_step": COUNT}  # for more than to be shown
+_CHECKED = {"data.name": TEXT, "data.class_names": TEXTS, "total_step": COUNT}  # keys that the report evaluates
 
 
 def read_settings(save_dir: Path) -> dict[str, Any] | None:
-    """Return the latest configuration of a run, by dotted path; None where there is none.
+    """Return the latest configuration of a run, by dotted path; None if there is none.
 
     Raises:
-        UserError: it cannot be read, or what the report goes by is something else in it.
+        UserError: it cannot be read, or a key that the report evaluates has a wrong value.
     """
     found = sorted(save_dir.glob("config-*.yml")) or sorted(save_dir.glob("config.yml"))
     if not found:
         return None
     require_regular(found[-1])
     settings = flat(read_yaml(found[-1]))
-    check_fields(settings, _USED, found[-1])
+    check_fields(settings, _CHECKED, found[-1])
     return settings
 
 
 def default_settings() -> dict[str, Any]:
-    """Return the configuration of a run without options, by dotted path, as far as a saved one tells it."""
+    """Return the default configuration by dotted path, with the keys that a saved configuration has."""
     values = to_dict(load_config([], "train"))
     return flat({name: value for name, value in values.items() if name not in RUN_KEYS})
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings by dotted path; entries of a list that have one name each, as transforms, by that name."""
+    """Return nested mappings by dotted path; lists of single-key mappings, such as transforms, use the key as name."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         path = f"{prefix}{name}"

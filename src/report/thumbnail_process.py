@@ -1,6 +1,6 @@
-"""Small pictures of files that may be damaged, made in a process of its own: a decoder that crashes ends that alone.
+"""Make thumbnails of files that may be damaged, in a separate process, so that a crash of the decoder stays there.
 
-Takes a path as JSON, line by line, on standard input; for each it answers with a ``data:`` URL, or null, as JSON.
+Each line of standard input is a path as JSON; the answer to each is a line with a ``data:`` URL, or null, as JSON.
 """
 
 import base64
@@ -14,7 +14,7 @@ LARGEST, QUALITY = 320, 85  # pixels on the longest side; of the JPEG
 
 
 def thumbnail(path: str) -> "str | None":
-    """Return what OpenCV makes of a file, however little, as a URL; None if that is nothing."""
+    """Return as much of a picture as OpenCV can decode as a ``data:`` URL; None if that is nothing."""
     try:
         picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
@@ -29,7 +29,7 @@ def thumbnail(path: str) -> "str | None":
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer requests until standard input ends."""
     for line in sys.stdin:
         sys.stdout.write(json.dumps(thumbnail(json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A sign of life after every finished step, and during an evaluation after every image; and whose the folder is."""
+"""Heartbeats after every step, and after every image of an evaluation; and the check of the folder's claim."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from src.utils.metrics import Evaluation
 
 
 class ClaimCheck(Callback):
-    """End the run before anything of a step is written, if its folder was taken by another process meanwhile."""
+    """End the run before a step writes anything, if another process has taken its folder."""
 
     def on_train_step_end(self, run_context: Any) -> None:
         require_held()
 
 
 class StepBeat(Callback):
-    """Beat when a step, or a data sink of several, is done; what watches is `scripts/run_rank.py`."""
+    """Beat after a step, or after a data sink of several steps; `scripts/run_rank.py` watches the beats."""
 
     def __init__(self, heart: Heartbeat) -> None:
         super().__init__()
@@ -30,10 +30,10 @@ class StepBeat(Callback):
         self.heart.beat()
 
 
-def beating(
+def with_heartbeat(
     heart: Heartbeat, evaluate: Callable[[Callable[[], bool]], Evaluation]
 ) -> Callable[[Callable[[], bool]], Evaluation]:
-    """Return `evaluate` with a beat whenever it asks whether to give up, which it does at every image."""
+    """Return `evaluate` with a beat whenever it checks whether to stop, that is, at every image."""
 
     def run(should_stop: Callable[[], bool]) -> Evaluation:
         def beat_and_ask() -> bool:

@@ -1,4 +1,4 @@
-"""Drive MindSpore's training loop from one step to another, in data sinks where the device has them."""
+"""Run MindSpore's training loop over a range of steps, in data sinks where the device supports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from src.utils.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-SHORT_SINK = 5  # steps that are worth a sink: a run is cut into no shorter ones to save a second compilation
+SHORT_SINK = 5  # steps; a run is not cut into shorter sinks to save a second compilation
 
 
 class Segment(NamedTuple):
@@ -26,7 +26,7 @@ class Segment(NamedTuple):
 
     start: int
     end: int
-    sink_size: int  # 1: without a sink, for which MindSpore would go a way of its own (dynamic shapes)
+    sink_size: int  # 1: no sink, because MindSpore handles sinks of one step differently (dynamic shapes)
 
 
 def sink_segments(first: int, last: int, sink_size: int) -> list[Segment]:
@@ -42,11 +42,11 @@ def sink_segments(first: int, last: int, sink_size: int) -> list[Segment]:
 def plan_sinks(
     first: int, last: int, log_interval: int, checkpoint_interval: int, end_option: str = "--total_step"
 ) -> list[Segment]:
-    """Cut steps first + 1 ... last so that a sink ends wherever there is something to log or to save.
+    """Cut steps first + 1 ... last so that a sink ends at every log and checkpoint.
 
-    Every size of a sink is compiled, which takes minutes. So one size for all steps is taken if that leaves sinks of
-    at least `SHORT_SINK` steps; else the steps off the grid of logs and checkpoints are a sink of their own. The log
-    says which, and what would avoid it; `end_option` is what sets the last step.
+    Each sink size is compiled separately, which takes minutes. Therefore one size is used for all steps if its sinks
+    have at least `SHORT_SINK` steps; otherwise the steps that do not fill a regular sink get one of their own. The log
+    names them and how to avoid them; `end_option` is the option that sets the last step.
     """
     grid = math.gcd(log_interval, checkpoint_interval)
     even = math.gcd(grid, first, last)
@@ -72,7 +72,7 @@ def plan_sinks(
 def run_training(
     train_cell: TrainOneStepCell, state: TrainState, callbacks: list, config: schema.Config, runtime: Runtime
 ) -> None:
-    """Train from `state.step` to `state.last_step` or to a stop signal; a step may be several passes.
+    """Train from `state.step` to `state.last_step` or to a stop signal; a step may take several passes.
 
     Raises:
         DataError: an image or label turned out to be unusable.

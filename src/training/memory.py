@@ -1,4 +1,4 @@
-"""How much memory a training takes, said once: when its first checkpoint was written."""
+"""Log the peak memory of a training once, after its first checkpoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def device_peak_mb() -> float | None:
-    """Return the most memory of the device that this process has used so far, in MB (10^6 bytes).
+    """Return the peak device memory of this process so far, in MB (10^6 bytes).
 
-    None on the CPU, whose memory is the host's, and where MindSpore, before 2.3, does not tell it.
+    None on the CPU, which uses the host's memory, and with MindSpore before 2.3, which does not report it.
     """
     if ms.get_context("device_target") == "CPU":
         return None
-    for module in ("runtime", "hal"):  # the later name first: the other one is deprecated where both are
+    for module in ("runtime", "hal"):  # the newer name first; the older one is deprecated
         largest = getattr(getattr(ms, module, None), "max_memory_allocated", None)
         if largest is not None:
             return largest() / 1e6
@@ -31,12 +31,12 @@ def device_peak_mb() -> float | None:
 
 
 def memory_text(communicator: Communicator, host: float, device: float | None) -> str:
-    """Say the peaks of this process and, of several ranks, the largest ones; all ranks call it together.
+    """Return the peaks of this process and, with several ranks, their maximum, as text; all ranks must call it.
 
     Args:
         communicator: the ranks.
-        host: the largest resident set, MB.
-        device: the most memory of the device, MB; None where it is not told.
+        host: peak resident set size, MB.
+        device: peak device memory, MB; None if it is not known.
     """
     text = _peaks(host, device)
     if communicator.rank_size > 1:
@@ -44,7 +44,7 @@ def memory_text(communicator: Communicator, host: float, device: float | None) -
         most_of_device = None if device is None else communicator.largest(round(device))
         text += f"; of all {communicator.rank_size} ranks at most {_peaks(most, most_of_device)}"
     if device is None and ms.get_context("device_target") != "CPU":
-        text += f"; MindSpore {ms.__version__} does not tell the device's"
+        text += f"; MindSpore {ms.__version__} does not report the device's"
     return text
 
 
@@ -53,19 +53,19 @@ def _peaks(host: float, device: float | None) -> str:
 
 
 class PeakMemory(Callback):
-    """Log the peak of memory when the first checkpoint of this process was written; every rank has this callback.
+    """Log the peak memory after the first checkpoint of this process; every rank needs this callback.
 
     Args:
-        state: how far the run is.
-        saver: writes the checkpoints; comes before this callback.
+        state: progress of the run.
+        saver: writes the checkpoints; must come before this callback.
     """
 
     def __init__(self, state: TrainState, saver: CheckpointSaver) -> None:
         super().__init__()
-        self.state, self.saver, self.is_said = state, saver, False
+        self.state, self.saver, self.is_logged = state, saver, False
 
     def on_train_step_end(self, run_context: Any) -> None:
-        if self.is_said or self.saver.saved_step != self.state.step:
+        if self.is_logged or self.saver.saved_step != self.state.step:
             return
-        self.is_said = True
+        self.is_logged = True
         logger.info("peak memory so far: %s", memory_text(self.state.communicator, peak_memory_mb(), device_peak_mb()))

@@ -1,4 +1,4 @@
-"""Several passes of the train cell to a step: the callbacks between the steps see updates alone."""
+"""Several passes of the train cell per step: the callbacks run at updates only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from src.state.train_state import StepOutputs, TrainState
 
 
 class AtUpdates(Callback):
-    """Call `callbacks` at the passes that update the weights; a data sink ends with one.
+    """Call `callbacks` at the passes that update the weights; a data sink ends with such a pass.
 
     Args:
-        state: how far the run is.
-        callbacks: of the steps, in their order.
+        state: progress of the run.
+        callbacks: the callbacks of a step, in order.
         between: called after every other pass.
     """
 
@@ -30,7 +30,7 @@ class AtUpdates(Callback):
 
     def on_train_step_begin(self, run_context: Any) -> None:
         for callback in self.callbacks:
-            callback.on_train_step_begin(run_context)  # what a pass waits for its batch is counted
+            callback.on_train_step_begin(run_context)  # counts the time that each pass waits for its batch
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()

@@ -1,4 +1,4 @@
-"""MindSpore's profiler around a few steps of a training run."""
+"""Profile a few steps of a training run with MindSpore's profiler."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from src.utils.local_adapter import start_profiler
 
 logger = logging.getLogger(__name__)
 
-SKIPPED_STEPS, PROFILED_STEPS = 5, 10  # the first steps compile and warm up; a few tell all
+SKIPPED_STEPS, PROFILED_STEPS = 5, 10  # the first steps compile and warm up
 
 
 class ProfileSteps(Callback):
-    """Profile steps 6 to 15 of this run, or as many as end with the data sinks around them.
+    """Profile steps 6 to 15 of this run, extended to whole data sinks.
 
     Args:
-        state: how far the run is.
-        folder: where the profiler writes to.
+        state: progress of the run.
+        folder: folder for the profiler's files.
     """
 
     def __init__(self, state: TrainState, folder: Path) -> None:

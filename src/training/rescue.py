@@ -1,4 +1,4 @@
-"""A training that fails between two steps: what was trained until then is saved first."""
+"""Save what was trained so far when a training fails between two steps."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def saving_what_is_done(state: TrainState, saver: CheckpointSaver, save_dir: Path) -> Iterator[None]:
-    """Save a checkpoint of the finished steps if the block fails by its data or by a file, and say how to go on.
+def saving_on_failure(state: TrainState, saver: CheckpointSaver, save_dir: Path) -> Iterator[None]:
+    """Save a checkpoint of the finished steps if the block fails because of its data or a file, and say how to resume.
 
-    Of several ranks none saves, since the others are in another step. Weights that are no good (`TrainingError`) are
-    not saved either.
+    With several ranks nothing is saved, because the others are at another step; nor are unusable weights
+    (`TrainingError`).
 
     Args:
-        state: how far the run is.
-        saver: what writes the checkpoints.
+        state: progress of the run.
+        saver: writes the checkpoints.
         save_dir: folder of the run.
 
     Raises:
@@ -37,19 +37,19 @@ def saving_what_is_done(state: TrainState, saver: CheckpointSaver, save_dir: Pat
     except TrainingError:
         raise
     except (UserError, OSError) as err:
-        told = describe_failure(err)
-        if told is None:
+        explanation = describe_failure(err)
+        if explanation is None:
             raise
         if state.communicator.rank_size == 1:
             _save(state, saver)
         kind = type(err) if isinstance(err, UserError) else UserError
-        raise kind(f"{told[1]}; {way_on(save_dir, state.step)}") from err
+        raise kind(f"{explanation[1]}; {resume_advice(save_dir, state.step)}") from err
 
 
 def _save(state: TrainState, saver: CheckpointSaver) -> None:
-    """Write a checkpoint unless there is one of this step, or no step was done; a failure is a part of the log."""
+    """Write a checkpoint unless there is one of this step, or no step was finished; log a failure to do so."""
     try:
-        # Within a data sink the device is ahead of what the callbacks have seen.
+        # Within a data sink the device is ahead of the step that the callbacks know.
         state.step = int(saver.train_cell.optimizer.global_step.asnumpy().item())
         if saver.saved_step != state.step and state.step > state.first_step:
             saver.save()
@@ -57,8 +57,8 @@ def _save(state: TrainState, saver: CheckpointSaver) -> None:
         logger.warning("%s", err)
 
 
-def way_on(save_dir: Path, step: int) -> str:
-    """Say from which checkpoint a run that ended after `step` steps can go on."""
+def resume_advice(save_dir: Path, step: int) -> str:
+    """Return how to resume a run that ended after `step` steps, as text."""
     saved = list_checkpoints(save_dir / FOLDER)
     if not saved:
         return "no checkpoint was written" if step else "no step was finished, nothing was saved"

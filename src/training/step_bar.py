@@ -1,4 +1,4 @@
-"""How far a training is, as a progress bar; the log's lines say it as they do without one."""
+"""The progress bar of a training; the log is the same with and without it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from src.base.progress import format_seconds
 from src.base.progress_bar import Bar
 from src.state.train_state import TrainState
 
-NEW = 0.1  # share of the latest step in the pace
+NEW = 0.1  # weight of the latest step in the moving average of the pace
 
 
 class StepBar(Callback):
-    """Show the steps done while a ``with`` block runs, on a terminal; the time left is at the pace of the last steps.
+    """Show the finished steps on a terminal during a ``with`` block, with the time left at the recent pace.
 
-    It comes after the callback that counts the steps; their own time is none of the pace.
+    It must come after the callback that counts the steps. The pace excludes the time spent in callbacks.
     """
 
     def __init__(self, state: TrainState) -> None:
         super().__init__()
         self.state, self.bar = state, Bar("trained", "steps")
-        self.before, self.pace = (state.step, state.elapsed), 0.0  # seconds a step
+        self.before, self.pace = (state.step, state.elapsed), 0.0  # seconds per step
         self.compiled = False
 
     def __enter__(self) -> StepBar:

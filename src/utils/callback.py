@@ -1,4 +1,4 @@
-"""What happens between training steps: logging, guarding, saving, evaluating, drawing, stopping."""
+"""Callbacks between training steps: logging, guarding, saving, evaluating, drawing, stopping."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ PROGRESS_SECONDS = 60.0
 
 
 class StepCounter(Callback):
-    """Count and time the steps in `TrainState`; the first callback, the others read it.
+    """Count and time the steps in `TrainState`; must be the first callback, because the others read the state.
 
-    A data sink advances by several steps. What the callbacks themselves take, evaluation and checkpoints included,
-    is no training time: `StepEnd` marks the end of it.
+    A data sink advances by several steps. The time spent in callbacks, evaluation and checkpoints included, is not
+    training time; `StepEnd` marks its end.
     """
 
     def __init__(self, state: TrainState) -> None:
@@ -67,13 +67,13 @@ class StepCounter(Callback):
 
 
 class StepLogger(Callback):
-    """Log every `log_interval` steps, to the log and to a file of one JSON object a line.
+    """Report every `log_interval` steps, to the log and to a JSON lines file.
 
     Args:
-        state: how far the run is.
+        state: progress of the run.
         rates: learning rate of each step, (total_step,).
-        total_batch: images a step over all devices.
-        log_interval: steps between two lines.
+        total_batch: images per step over all devices.
+        log_interval: steps between two reports.
         metrics_path: the JSON lines file, appended to; None writes none.
         head_names: the network's heads.
     """
@@ -92,10 +92,10 @@ class StepLogger(Callback):
         self.head_names = head_names
         self.state, self.rates, self.total_batch = state, rates, total_batch
         self.log_interval, self.metrics_path = log_interval, metrics_path
-        self.overflows = 0 if state.step == 0 else None  # a resumed run does not report old ones
+        self.overflows = 0 if state.step == 0 else None  # a resumed run does not report earlier ones again
         self.last_progress = time.monotonic()
-        self.window = (state.step, state.elapsed, state.data_wait)  # where the interval began
-        self.pace = 0.0  # seconds a step, for the time left
+        self.window = (state.step, state.elapsed, state.data_wait)  # at the start of the interval
+        self.pace = 0.0  # seconds per step, to estimate the time left
         self.reports = 0
 
     def on_train_step_end(self, run_context: Any) -> None:
@@ -132,7 +132,7 @@ class StepLogger(Callback):
     def _log_progress(self, per_step: float, record: dict) -> None:
         now = time.monotonic()
         self.reports += 1
-        # the first interval includes compilation: no measure for the steps to come
+        # the first interval includes compilation, so it does not predict later steps
         self.pace = per_step if self.reports <= 2 else 0.7 * self.pace + 0.3 * per_step
         if self.reports > 1 and now - self.last_progress < PROGRESS_SECONDS:
             return
@@ -166,12 +166,12 @@ class CheckpointSaver(Callback):
     """Write a checkpoint every `interval` steps, at the last step and before a requested stop.
 
     Args:
-        state: how far the run is.
-        train_cell: what to save.
-        folder: where to.
+        state: progress of the run.
+        train_cell: the cell whose parameters are saved.
+        folder: folder of the checkpoints.
         interval: steps between two checkpoints.
-        keep_max: newest numbered checkpoints to keep.
-        run_info: makes the description of the run for a step.
+        keep_max: number of numbered checkpoints to keep, the newest ones.
+        run_info: returns the description of the run at a step.
     """
 
     def __init__(
@@ -189,19 +189,19 @@ class CheckpointSaver(Callback):
         self.interval, self.keep_max, self.run_info = interval, keep_max, run_info
         self.saved_step: int | None = None
 
-    def due(self) -> bool:
-        """Return whether a checkpoint belongs after this step."""
+    def is_due(self) -> bool:
+        """Return whether a checkpoint is to be written after this step."""
         step = self.state.step
         return step % self.interval == 0 or step == self.state.last_step or self.state.stopping
 
     def on_train_step_end(self, run_context: Any) -> None:
-        if self.due():
+        if self.is_due():
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint of this step and remove the oldest ones beyond `keep_max`; rank 0 does.
+        """Write the checkpoint of this step and remove the oldest ones beyond `keep_max`, on rank 0.
 
-        First the running statistics, which every rank takes from its own images, are averaged over the ranks.
+        The running statistics, which each rank computes from its own images, are first averaged over all ranks.
         """
         step, communicator = self.state.step, self.state.communicator
         if communicator.rank_size > 1:
@@ -218,13 +218,13 @@ class Evaluator(Callback):
     """Evaluate whenever a checkpoint was written, and keep the best one.
 
     Args:
-        state: how far the run is.
-        saver: writes the checkpoints; comes before this callback.
-        evaluate: runs the evaluation; gets a function that tells when to give up.
-        results_path: file of one JSON object a line, appended to.
-        shared: whether all ranks evaluate together, and so give up together; else the others know of a signal only
-            after their next step.
-        protocol: its name; a score of another one, from before a resumption, is not compared.
+        state: progress of the run.
+        saver: writes the checkpoints; must come before this callback.
+        evaluate: runs the evaluation; its argument is a function that returns whether to stop early.
+        results_path: JSON lines file, appended to.
+        shared: whether all ranks evaluate together, and therefore stop together; otherwise the other ranks learn of a
+            signal only after their next step.
+        protocol: name of the evaluation protocol; scores of another protocol, from before a resumption, do not count.
     """
 
     def __init__(
@@ -285,7 +285,7 @@ class CurvePlotter(Callback):
 
 
 class StepEnd(Callback):
-    """End a step: stop if a signal asked for it, with a checkpoint of this step; the last callback."""
+    """End a step: if a signal asked to stop, save a checkpoint of this step and stop. Must be the last callback."""
 
     def __init__(self, state: TrainState, saver: CheckpointSaver) -> None:
         super().__init__()
@@ -293,7 +293,7 @@ class StepEnd(Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         if self.state.stopping:
-            if self.saver.saved_step != self.state.step:  # the signal came after the saver had its turn
+            if self.saver.saved_step != self.state.step:  # the signal came after the saver ran
                 self.saver.save()
             run_context.request_stop()
         self.state.callbacks_done = time.monotonic()

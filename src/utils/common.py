@@ -1,4 +1,4 @@
-"""What the entry scripts that run a network do first: device, folders, log, seeds, network."""
+"""Set-up of the entry scripts that run a network: configuration, device, folder, log, seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
-    """Read the command line of an entry script; in a cloud job, fetch what it names.
+    """Read the command line of an entry script; in a cloud job, also fetch the input.
 
     Raises:
         UserError: see `load_config`, and `begin` of `src/utils/modelarts.py`.
@@ -34,7 +34,7 @@ def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
     config = load_config(argv, script)
     if not config.modelarts:
         return config
-    from src.utils import modelarts  # what it takes to talk to an object store loads in cloud jobs alone
+    from src.utils import modelarts  # only cloud jobs load the object store
 
     return modelarts.begin(config, script)
 
@@ -42,16 +42,16 @@ def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
 def set_up_run(
     config: schema.Config, choose_folder: Callable[[schema.Config], Path] | None
 ) -> tuple[schema.Config, Runtime, Communicator]:
-    """Set up folder, log, device and seeds; return the resolved configuration, the runtime and the way to other ranks.
+    """Set up folder, log, device and seeds; return the resolved configuration, the runtime and the communicator.
 
-    With several ranks rank 0 chooses the folder, once they have met, and the first rank of each host makes it.
+    With several ranks, rank 0 chooses the folder once all are connected, and the first rank of each host creates it.
 
     Args:
         config: all settings.
-        choose_folder: checks and returns the folder of the results; without it the log goes to the console only.
+        choose_folder: checks and returns the folder of the results; None logs to the console only.
 
     Raises:
-        UserError: the folder cannot be made or the device is not there.
+        UserError: the folder cannot be created or the device is missing.
     """
     placement = discover_rank()
     alone, save_dir = placement.rank_size == 1, None

@@ -1,4 +1,4 @@
-"""The frame of every entry script: its exit code and what a mistake of the user's looks like. Needs no MindSpore."""
+"""Exit codes and error output shared by all entry scripts. Does not import MindSpore."""
 
 from __future__ import annotations
 
@@ -17,56 +17,55 @@ from src.utils.local_adapter import discover_rank, expect_slow_start, is_schedul
 from src.utils.logger import has_logging, keep_early_records
 
 logger = logging.getLogger(__name__)
-_last: list[Callable[[int], int]] = []
+_exit_hooks: list[Callable[[int], int]] = []
 
 
-def end_with(hook: Callable[[int], int]) -> None:
-    """Let `run_entry` call `hook` as its last thing: with the exit code, and it returns the one to end with."""
-    if hook not in _last:
-        _last.append(hook)
+def add_exit_hook(hook: Callable[[int], int]) -> None:
+    """Let `run_entry` call `hook` before it exits; `hook` gets the exit code and returns the one to exit with."""
+    if hook not in _exit_hooks:
+        _exit_hooks.append(hook)
 
 
 def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run an entry script and exit with its code.
 
-    A mistake of the user's or a file that cannot be written gives 2 and one line, a signal that asks for a stop 128 and
-    its number and one line, a bug 1 and a traceback. As the last thing what `end_with` was given is called, whatever
-    happened before.
+    A user error or a file that cannot be written gives 2 and one line, a signal that asks to stop 128 plus its number
+    and one line, a bug 1 and a traceback. The hooks of `add_exit_hook` are called last, in every case.
     """
-    if is_scheduler():  # msrun starts the script in this role, too; it trains nothing
+    if is_scheduler():  # msrun also starts the script as the scheduler, which does not train
         expect_slow_start()
         become_scheduler(scheduler_answer_delay())
     stops.end_by_signals()
-    gc.freeze()  # what MindSpore's import made stays: going through it at the end takes a third of a second
+    gc.freeze()  # keep MindSpore's objects out of the final collection, which would take a third of a second
     keep_early_records()
     try:
         code = main(None)
         finish_stdout()
-    except BaseException as err:  # noqa: BLE001 - told below, or raised again
+    except BaseException as err:  # noqa: BLE001 - reported below, or raised again
         stops.restore_stderr()
-        code = _finish(_tell(err))
+        code = _finish(_report(err))
         if _belongs_to_a_job():
             end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
-    stops.restore_stderr()  # where a signal's exception got lost in a library, and the work was done nevertheless
+    stops.restore_stderr()  # a library may have swallowed the signal's exception, and the work was finished nevertheless
     end_process(_finish(code))
 
 
 def _finish(code: int) -> int:
-    for hook in _last:
+    for hook in _exit_hooks:
         code = hook(code)
     stops.exit_on_signals(code)
     return code
 
 
-def _tell(err: BaseException) -> int:
-    """Write what went wrong where users look for it; return the exit code."""
-    told = describe_failure(err)
-    if told is None and (isinstance(err, SystemExit) or not has_logging()):
+def _report(err: BaseException) -> int:
+    """Report the error in the log, or on standard error without one; return the exit code."""
+    explanation = describe_failure(err)
+    if explanation is None and (isinstance(err, SystemExit) or not has_logging()):
         raise err
-    code, text = told or (1, "unexpected error")
+    code, text = explanation or (1, "unexpected error")
     if has_logging():
-        logger.error(text, exc_info=None if told else err)
+        logger.error(text, exc_info=None if explanation else err)
     else:
         sys.stderr.write(f"error: {text}\n" if code == USER_ERROR else f"{text}\n")
     return code

@@ -12,8 +12,8 @@ FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 _OWN = "bisenetv2"
 
 
-class _Early(logging.Handler):
-    """Keeps what is logged before there is a log, or a file, to have it there as well."""
+class _EarlyRecords(logging.Handler):
+    """Keep the records logged before the console or the log file exists, so that they can be replayed there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,10 +24,10 @@ class _Early(logging.Handler):
 
 
 def keep_early_records() -> None:
-    """Keep what is logged from now on until `setup_logging` opens a file."""
+    """Keep the records logged from now on until `setup_logging` opens a file."""
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    root.addHandler(_Early())
+    root.addHandler(_EarlyRecords())
 
 
 def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
@@ -44,10 +44,10 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
         root.removeHandler(handler)
         handler.close()
     console = ConsoleHandler(sys.stdout, "the log to standard output")
-    complaints = ConsoleHandler(sys.stderr, "errors to standard error")
+    errors = ConsoleHandler(sys.stderr, "errors to standard error")
     console.addFilter(lambda record: record.levelno < logging.ERROR)
-    complaints.setLevel(logging.ERROR)
-    handlers: list[logging.Handler] = [console, complaints] if rank == 0 else [complaints]
+    errors.setLevel(logging.ERROR)
+    handlers: list[logging.Handler] = [console, errors] if rank == 0 else [errors]
     if save_dir is not None:
         path = Path(save_dir) / "logs" / f"rank_{rank}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ def setup_logging(save_dir: Path | None, rank: int = 0) -> None:
 
 
 def _replay(root: logging.Logger, handlers: list[logging.Handler], had_console: bool) -> None:
-    """Give the new handlers what was logged before them; the first file ends the keeping."""
-    for early in [handler for handler in root.handlers if isinstance(handler, _Early)]:
+    """Pass the early records to the new handlers; stop keeping records once there is a file."""
+    for early in [handler for handler in root.handlers if isinstance(handler, _EarlyRecords)]:
         files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]
         for handler in files if had_console else handlers:
             for record in early.records:

@@ -1,4 +1,4 @@
-"""Scores of a segmentation, counted over the whole set as the official Cityscapes evaluation does; NumPy only."""
+"""Segmentation scores, counted over the whole set as in the official Cityscapes evaluation; NumPy only."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Evaluation:
     iou: np.ndarray
     pixel_accuracy: float
     images_per_second: float
-    counts: np.ndarray | None = None  # confusion counts (C, C): a row for every label, a column for every prediction
+    counts: np.ndarray | None = None  # confusion counts (C, C): rows are labels, columns predictions
 
 
 class ConfusionMatrix:
     """Count how often each class was predicted as each other class.
 
     `counts` (num_classes, num_classes) int64 has a row for every label and a column for every prediction. Pixels whose
-    label is `ignore_label` are in none of them, whatever was predicted there.
+    label is `ignore_label` are not counted, whatever was predicted there.
     """
 
     def __init__(self, num_classes: int, ignore_label: int) -> None:
@@ -55,7 +55,7 @@ class ConfusionMatrix:
         index = self._as_uint8(label, self._refuse_labels).astype(np.uint16)
         index <<= 8
         index |= self._as_uint8(pred, self._refuse_predictions)
-        # All 256 x 256 pairs are counted: looking into that table is cheaper than masking pixels first.
+        # Count all 256 x 256 pairs: checking that table is cheaper than masking pixels first.
         table = np.bincount(index.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
         counts = table[: self.num_classes, : self.num_classes]
         if counts.sum() + table[self.ignore_label, : self.num_classes].sum() != label.size:
@@ -64,7 +64,7 @@ class ConfusionMatrix:
         self.counts += counts
 
     def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of `other`, for instance those of another process."""
+        """Add the counts of `other`, for example of another process."""
         mine, theirs = (self.num_classes, self.ignore_label), (other.num_classes, other.ignore_label)
         if mine != theirs:
             raise ValueError(f"cannot merge: (num_classes, ignore_label) is {mine} here and {theirs} there")
@@ -72,7 +72,7 @@ class ConfusionMatrix:
 
     @staticmethod
     def _as_uint8(values: np.ndarray, refuse: Callable[[np.ndarray], None]) -> np.ndarray:
-        """Return `values` as uint8, after `refuse` has seen those that do not fit."""
+        """Return `values` as uint8; call `refuse` with those that do not fit."""
         if values.dtype == np.uint8:
             return values
         if not np.issubdtype(values.dtype, np.integer):
@@ -105,9 +105,9 @@ def _listed(values: np.ndarray, limit: int = 5) -> str:
 def iou(counts: np.ndarray) -> np.ndarray:
     """Return intersection over union of every class, float64 (C,), from confusion counts (C, C).
 
-    Policy, that of the official Cityscapes evaluation: a class that is in neither ground truth nor prediction has no
-    score: NaN. Predictions count on pixels that have a label; what is predicted on an ignored pixel costs nothing.
-    A class that was only predicted, or only present, scores 0.
+    As in the official Cityscapes evaluation, a class that occurs in neither ground truth nor prediction has no score:
+    NaN. Predictions count only on labelled pixels; a prediction on an ignored pixel costs nothing. A class that occurs
+    only in the prediction, or only in the ground truth, scores 0.
     """
     hits = np.diagonal(counts)
     union = counts.sum(axis=0) + counts.sum(axis=1) - hits
@@ -115,19 +115,19 @@ def iou(counts: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(class_iou: np.ndarray) -> float:
-    """Average the classes that have a score; NaN when none has, i.e. when every pixel was ignored."""
+    """Return the mean over the classes that have a score; NaN if none has, that is, if every pixel was ignored."""
     scored = class_iou[~np.isnan(class_iou)]
     return float(scored.mean()) if scored.size else float("nan")
 
 
 def pixel_accuracy(counts: np.ndarray) -> float:
-    """Return the share of labelled pixels that were predicted right; NaN when every pixel was ignored."""
+    """Return the share of labelled pixels that were predicted correctly; NaN if every pixel was ignored."""
     total = int(counts.sum())
     return int(np.trace(counts)) / total if total else float("nan")
 
 
 def class_table(iou: np.ndarray, names: Sequence[str]) -> str:
-    """Lay out one line for each class and one for the mean; `iou` (C,) as returned by the function of that name."""
+    """Return a table with one line per class and one for the mean; `iou` (C,) is the result of `iou()`."""
     if len(iou) != len(names):
         raise ValueError(f"{len(iou)} scores but {len(names)} class names")
     rows = [*zip(names, iou.tolist()), ("mean", mean_iou(iou))]
@@ -138,11 +138,11 @@ def class_table(iou: np.ndarray, names: Sequence[str]) -> str:
 
 
 def evaluation_lines(total: int, iou: np.ndarray) -> list[str]:
-    """Return the published result, one string for each log record.
+    """Return the lines of the evaluation result as the published code logs them, one for each log record.
 
     Args:
         total: number of images.
-        iou: scores of the classes (C,), NaN for a class that is absent.
+        iou: scores of the classes (C,), NaN for absent classes.
     """
     return [
         f"Total number of images: {total}",

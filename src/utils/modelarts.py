@@ -1,7 +1,7 @@
-"""A run as a ModelArts job: its input fetched before it starts, its results brought to where the job finds them.
+"""A run as a ModelArts job: fetch its input before it starts and upload its results.
 
 URLs that begin with ``obs://`` or ``s3://`` go through `moxing`; any other is a path that the platform has mounted and
-is used in place. Needs no MindSpore: all of it happens before the ranks of the job connect.
+is used in place. Does not import MindSpore: the input is fetched before the ranks connect.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from src.cloud.object_store import ObjectStore, is_remote, within
 from src.cloud.once_per_host import once_per_host, publish_state, wait_for_upload
 from src.config import schema
 from src.config.schema_base import EVAL, EXPORT, TRAIN
-from src.utils.entry import end_with
+from src.utils.entry import add_exit_hook
 from src.utils.local_adapter import discover_rank, expect_slow_start, job_identity, scratch_folder
 from src.utils.logger import setup_logging
 
 logger = logging.getLogger(__name__)
 
-# What `checkpoint_url` stands for in each script.
+# The key that `checkpoint_url` replaces in each script.
 CHECKPOINT_KEYS = {TRAIN: "finetune_ckpt", EVAL: "checkpoint_path", EXPORT: "checkpoint_file"}
 
 
 @dataclass
 class _Upload:
-    """Where this process's results have to go, and what takes them there once it has begun."""
+    """Destination of this process's results, and the mirror that uploads them, once started."""
 
     folder: Path
     url: str
     seconds: float
-    meeting: Path  # where the processes of this host tell each other how far they are
+    meeting: Path  # folder through which the processes of this host synchronise
     mirror: Mirror | None = None
 
 
@@ -47,17 +47,17 @@ _upload: _Upload | None = None
 
 
 def begin(config: schema.Config, script: str) -> schema.Config:
-    """Fetch what the URLs of a job name, and return the configuration that names the copies.
+    """Fetch the input that the job's URLs name, and return the configuration with the paths of the copies.
 
     Raises:
-        UserError: something is missing, cannot be fetched, or would be overwritten; on all ranks of the host.
+        UserError: something is missing, cannot be fetched or would be overwritten; raised on all ranks of the host.
     """
     global _upload
     _refuse_contradictions(config, script)
     placement = discover_rank()
     setup_logging(None, placement.rank)
     signal.signal(signal.SIGTERM, _terminate)
-    end_with(finish)
+    add_exit_hook(finish)
     expect_slow_start()
     urls = (config.data_url, config.train_url, config.checkpoint_url)
     key = hashlib.sha256(repr((job_identity(), script, urls)).encode()).hexdigest()[:12]
@@ -90,7 +90,7 @@ def _refuse_contradictions(config: schema.Config, script: str) -> None:
 
 
 def _configured(config: schema.Config, script: str, found: dict[str, str]) -> schema.Config:
-    """Put the folders and files in `found`, by the name of their URL, where the script looks for them."""
+    """Return `config` with the fetched paths in `found` (key of the URL to path) set where the script reads them."""
     changes: dict[str, Any] = {}
     if "data_url" in found:
         changes["data"] = dataclasses.replace(config.data, dataset_dir=found["data_url"])
@@ -107,7 +107,7 @@ def _configured(config: schema.Config, script: str, found: dict[str, str]) -> sc
 
 
 def watch(local_rank: int, rank_0_is_here: bool) -> None:
-    """Begin to upload the results as they appear; the first process of each host does.
+    """Start uploading the results as they appear, in the first process of each host.
 
     Args:
         local_rank: number of this process on its host.
@@ -120,9 +120,9 @@ def watch(local_rank: int, rank_0_is_here: bool) -> None:
 
 
 def finish(code: int) -> int:
-    """Upload everything, if this process has to; return the exit code: `code`, or 2 if results did not arrive.
+    """Upload the remaining results, in the process that uploads; return `code`, or 2 if results did not arrive.
 
-    The others of its host wait for it before they end with an error: a launcher would end it with them.
+    The other processes of the host wait for it before they exit with an error, on which a launcher would kill it.
     """
     if _upload is None:
         return code

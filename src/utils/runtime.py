@@ -1,6 +1,6 @@
-"""Where this process runs: device, rank, threads; and how it gets there.
+"""Device, rank and threads of this process, and their set-up.
 
-MindSpore is imported inside the function: this module runs before MindSpore loads.
+MindSpore is imported inside the functions, because this module is imported before MindSpore.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from src.utils.local_adapter import (
 logger = logging.getLogger(__name__)
 
 OLDEST, NEWEST = (2, 0), (2, 10)  # MindSpore
-# Gradients travel in messages of up to 64 MB, MindSpore's default for "auto"; all of this network's are 21 MB.
+# Fuse gradients into messages of up to 64 MB, MindSpore's default for "auto"; those of this network take 21 MB in all.
 COMM_FUSION = {"comm_fusion": {"allreduce": {"mode": "auto", "config": None}}}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where this process runs: device, its number, and its place among the processes of the job and of the host."""
+    """Device of this process, and its place among the processes of the job and of the host."""
 
     device_target: str
     device_id: int
@@ -47,14 +47,14 @@ class Runtime:
 
     @property
     def ranks_sharing_cores(self) -> int:
-        """Return how many ranks share what `usable_cores` tells; 1 where each got cores of its own."""
+        """Return how many ranks share the cores of `usable_cores`; 1 if each has cores of its own."""
         return ranks_sharing_cores(self.local_size)
 
 
 def init_device(device_target: str | None, device_id: int | None, ms_mode: int, num_threads: int | None) -> Runtime:
-    """Check the version, find rank and device, and set the MindSpore context; the other ranks are not met here.
+    """Check the version, find rank and device, and set the MindSpore context.
 
-    What is set for the device has to be set before they are: see `join_job`.
+    It does not connect to the other ranks: device settings must come before that, see `join_job`.
 
     Args:
         device_target: "Ascend", "GPU", "CPU" or None for the best one.
@@ -63,7 +63,7 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
         num_threads: threads of the CPU kernels, None for OMP_NUM_THREADS or all cores.
 
     Raises:
-        UserError: MindSpore is missing, of an unknown version, or the device is.
+        UserError: MindSpore is missing or of an unknown version, or the device is missing.
     """
     version = mindspore_version()
     if not OLDEST <= version[:2] <= NEWEST:
@@ -88,14 +88,14 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
 
 
 def join_job(placement: Placement, device_target: str) -> int:
-    """Connect with the other ranks for data-parallel training; return this rank.
+    """Connect to the other ranks for data-parallel training; return this rank.
 
-    After `apply_settings`: deterministic kernels cover the communication only if they are asked for before it begins,
-    and MindSpore warns that settings may have no effect once the device is in use. MindSpore 2.0 numbers the processes
-    of a dynamic cluster itself, whatever the launcher says.
+    Call it after `apply_settings`: determinism covers the communication only if it is set before that starts, and
+    MindSpore warns that settings may have no effect once the device is in use. MindSpore 2.0 numbers the processes of a
+    dynamic cluster itself, whatever the launcher says.
 
     Raises:
-        UserError: they cannot be reached.
+        UserError: the other ranks cannot be reached.
     """
     import mindspore as ms
 

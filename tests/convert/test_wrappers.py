@@ -16,7 +16,7 @@ from src.base.errors import ConfigError, UserError
 from src.convert import converting, safetensors_files
 from src.convert.families import BISENET
 from src.convert.torch_files import find_weights, pick
-from src.convert.wrappers import networks_in
+from src.convert.wrappers import find_networks
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint
 from tests import runner_helpers
@@ -43,15 +43,15 @@ MMSEG_SIGN = "backbone.detail.detail_branch.0.0.conv.weight"
 )
 @pytest.mark.parametrize("sign", [SIGN, MMSEG_SIGN])
 def test_the_network_is_found_behind_its_prefix(prefix, start, sign):
-    assert networks_in([prefix + sign, prefix + OTHER]) == {start: {sign: prefix + sign, OTHER: prefix + OTHER}}
+    assert find_networks([prefix + sign, prefix + OTHER]) == {start: {sign: prefix + sign, OTHER: prefix + OTHER}}
 
 
 def test_wrappers_within_the_names_are_no_part_of_them():
     inner = "detail._orig_mod.S1.0._fsdp_wrapped_module.conv.weight"
-    assert networks_in([inner]) == {"": {SIGN: inner}}
+    assert find_networks([inner]) == {"": {SIGN: inner}}
     both = ["module." + SIGN, SIGN]  # not the same tensor
-    assert networks_in(both) == {"module.": {SIGN: "module." + SIGN}, "": {SIGN: SIGN}}
-    assert networks_in(["xdetail.S1.0.conv.weight", "a"]) == {}
+    assert find_networks(both) == {"module.": {SIGN: "module." + SIGN}, "": {SIGN: SIGN}}
+    assert find_networks(["xdetail.S1.0.conv.weight", "a"]) == {}
 
 
 def test_several_networks_of_one_entry_are_to_be_chosen_from():
@@ -63,8 +63,8 @@ def test_several_networks_of_one_entry_are_to_be_chosen_from():
     values, notes = pick(content, "ema")
     assert values[SIGN].tolist() == [2, 2]
     assert notes == [
-        "names are read without ema_model., which stands before them",
-        "left out, no part of the network: 1 (loss.weight)",
+        "names are read without their prefix ema_model.",
+        "left out, not part of the network: 1 (loss.weight)",
     ]
 
 
@@ -232,7 +232,7 @@ def test_safetensors_become_a_checkpoint_without_pytorch(tensors, tmp_path, capl
     assert {BISENET.torch_name(name) for name in read} == tensors.keys()
     for name, value in read.items():
         np.testing.assert_array_equal(value, tensors[BISENET.torch_name(name)], err_msg=name)
-    assert f"{source}: names are read without model., which stands before them" in caplog.messages
+    assert f"{source}: names are read without their prefix model." in caplog.messages
 
 
 def test_types_of_safetensors(tmp_path, save_file):
@@ -285,7 +285,7 @@ def test_long_lists_of_names_are_counted(tensors, tmp_path, caplog):
     assert theirs.keys() == tensors.keys()
     first = ", ".join(sorted(f"moments.{name}" for name in parameters)[:3])
     count = len(parameters)
-    assert f"ignored, no part of {family.name} weights: {count} ({first} and {count - 3} more)" in caplog.messages
+    assert f"ignored, not part of {family.name} weights: {count} ({first} and {count - 3} more)" in caplog.messages
     small = BiSeNetV2(5, aux_heads=False)
     caplog.clear()
     checkpoint.finetune_network(small, parameters, tmp_path / "a.ckpt")

@@ -78,7 +78,7 @@ def test_mistakes_are_told_before_anything_is_written(options, tmp_path):
         (["--output", tmp_path / "out", "--number", "0"], ConfigError, "expected a whole number from 1 on"),
         (["--output", tmp_path / "out", "--first", "-1"], ConfigError, "expected a whole number from 0 on|--first"),
         (["--output", tmp_path / "out", "--wrong", "1"], ConfigError, "unknown option --wrong"),
-        (["--output", tmp_path / "out", "--report", tmp_path / "other.html"], UserError, "is no report of ours"),
+        (["--output", tmp_path / "out", "--report", tmp_path / "other.html"], UserError, "is not a BiSeNetV2 report"),
         (["--output", tmp_path / "out", "--dataset_dir", tmp_path / "no"], DataError, "no"),
     ):
         with pytest.raises(error, match=message):

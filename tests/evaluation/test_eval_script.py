@@ -76,7 +76,7 @@ def test_a_folder_of_predictions_that_is_not_empty_is_refused(tmp_path):
 
 def test_a_report_of_somebody_elses_is_refused_before_anything_is_done(tmp_path):
     (tmp_path / "report.html").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match="is there already and is no report of ours"):
+    with pytest.raises(UserError, match="exists and is not a BiSeNetV2 report"):
         check_outputs(
             load_config(["--checkpoint_path", "x.ckpt", "--save_dir", str(tmp_path), "--report", "1"], "eval")
         )

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from src.evaluation.score_records import as_text, classes_of, confusion_lines, largest_confusions, scores_of
+from src.evaluation.score_records import classes_of, confusion_lines, json_bytes, largest_confusions, scores_of
 from src.utils.config import load_config
 from src.utils.metrics import Evaluation
 
@@ -50,7 +50,7 @@ def test_the_lines_say_which_share_it_is():
 
 def test_scores_with_the_matrix_row_by_row():
     result = Evaluation(2, 0.5, np.array([0.5, np.nan]), 0.75, 3.0, np.array([[3, 1], [-0, 0]]))
-    text = as_text({**scores_of(result), "class_names": ["a", "b"]}).decode()
+    text = json_bytes({**scores_of(result), "class_names": ["a", "b"]}).decode()
     assert json.loads(text) == {
         "miou": 0.5,
         "iou": [0.5, None],
@@ -63,7 +63,7 @@ def test_scores_with_the_matrix_row_by_row():
 
 def test_text_that_looks_like_numbers_stays_as_it_is():
     record = {"name": "[\n 1,\n 2\n]", "list": [1, 2], "empty": [], "mixed": [1, None]}
-    assert json.loads(as_text(record)) == record
+    assert json.loads(json_bytes(record)) == record
 
 
 def test_classes_and_their_colours():

@@ -98,7 +98,7 @@ def test_mpirun_gets_the_options_it_has(monkeypatch, tmp_path, merges):
     words = launchers.mpirun_command(Job(16, 2, "out", hostfile="hosts"), {})
     assert words[words.index("--hostfile") + 1] == "hosts"
     fake_program(tmp_path, "echo HYDRA build details")
-    with pytest.raises(UserError, match="mpirun is no Open MPI but .*HYDRA.*; use LAUNCHER=msrun"):
+    with pytest.raises(UserError, match="mpirun is not Open MPI but .*HYDRA.*; use LAUNCHER=msrun"):
         launchers.mpirun_command(job, {})
 
 
@@ -139,7 +139,7 @@ def test_what_cannot_work_is_refused(monkeypatch, tmp_path, rank_table):
     cases = [
         (Job(8, 2, "o", options=cpu), "mpirun", "DEVICE_NUM asks for 8 devices on this machine, which has 4 CPU cores"),
         (Job(16, 2, "o"), "mpirun", "DEVICE_NUM asks for 16 devices on this machine, which has 8 Ascend devices"),
-        (Job(9, 2, "o", node_num=2), "msrun", "DEVICE_NUM 9 cannot be shared out evenly to 2 machines"),
+        (Job(9, 2, "o", node_num=2), "msrun", "DEVICE_NUM 9 cannot be divided evenly among 2 machines"),
         (Job(16, 2, "o", node_num=2, node_rank=2), "msrun", r"--node_rank 2: machines are numbered 0\.\.1"),
         (Job(16, 2, "o", node_num=2), "msrun", "--master_addr: required with several machines"),
         (Job(2, 2, "o", master_addr="no.such.host.invalid"), "msrun", "--master_addr: the address of 'no.such.host"),
@@ -171,13 +171,13 @@ def test_each_device_of_the_rank_table_gets_a_process(monkeypatch, tmp_path):
         ),
     )
     job = Job(4, 2, str(tmp_path / "out"), node_rank=1, options=("--mix", "True"))
-    assert launchers.by_rank_table(job, {"RANK_TABLE_FILE": str(path)}) == 0
+    assert launchers.run_with_rank_table(job, {"RANK_TABLE_FILE": str(path)}) == 0
     names = ("RANK_ID", "DEVICE_ID", "RANK_SIZE")
     assert [[values[name] for name in names] for values in started["variables"]] == [["2", "6", "4"], ["3", "7", "4"]]
     assert started["logs"] == ["output_2.log", "output_3.log"]
     assert all(command[-2:] == ["--mix", "True"] for command in started["commands"])
     with pytest.raises(UserError, match="--node_rank 2: RANK_TABLE_FILE lists 2 machines"):
-        launchers.by_rank_table(Job(4, 2, "out", node_rank=2), {"RANK_TABLE_FILE": str(path)})
+        launchers.run_with_rank_table(Job(4, 2, "out", node_rank=2), {"RANK_TABLE_FILE": str(path)})
 
 
 def test_a_port_in_use_is_one_line(monkeypatch):

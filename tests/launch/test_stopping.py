@@ -54,7 +54,7 @@ def test_the_ranks_are_asked_and_waited_for(tmp_path, monkeypatch, number):
     thread = threading.Thread(target=stop)
     thread.start()
     with pytest.raises(JobStoppedError) as caught:
-        run_together([[sys.executable, str(launcher)]], [os.environ], by_runners=True)
+        run_together([[sys.executable, str(launcher)]], [os.environ], signal_runners=True)
     thread.join()
     assert caught.value.number == number
     assert [int((tmp_path / f"saved_{n}").read_text()) for n in range(2)] == [number] * 2

@@ -74,7 +74,7 @@ def compare(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
 class Flags(nn.Cell):
     """A check whose word is not in the gradients, as that of a chip that saturates; one word a pass."""
 
-    told_by_sums = False
+    survives_sums = False
 
     def __init__(self, *words: bool) -> None:
         super().__init__()

@@ -77,7 +77,7 @@ def test_gradient_equals_sums_by_hand(inputs, outputs, size, copied, monkeypatch
     ],
 )
 def test_a_large_map_is_copied_in_parts(channels, values, parts):
-    assert convolutions.parts(channels, values) == parts
+    assert convolutions.channel_slices(channels, values) == parts
 
 
 class Weight(nn.Cell):

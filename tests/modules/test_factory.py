@@ -13,7 +13,7 @@ from src.modules.loss.ohem import OhemCrossEntropy
 from src.utils.config import load_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend
-from train import synchronizes
+from train import uses_sync_bn
 
 CLASSES, HEADS, STEPS = 19, 5, 3
 START = np.random.default_rng(0).standard_normal((HEADS, CLASSES)).astype(np.float32)
@@ -195,7 +195,7 @@ def test_sync_bn(asked, ranks):
     config = load_config(["--sync_bn", str(asked)], "train")
     with on_ascend():
         network = create_network(
-            config, aux_heads=True, sync_bn=synchronizes(config, Runtime("Ascend", 0, 0, ranks, 1))
+            config, aux_heads=True, sync_bn=uses_sync_bn(config, Runtime("Ascend", 0, 0, ranks, 1))
         )
     kinds = {
         type(cell) for _, cell in network.cells_and_names() if isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm))

@@ -90,6 +90,6 @@ def test_a_version_that_recomputes_too_late_is_refused(monkeypatch):
 @needs_order
 def test_a_network_that_does_not_tell_its_parts_is_refused():
     with_loss = WithLossCell(Network(), CrossEntropy(3), [1.0])
-    with pytest.raises(ConfigError, match="Network does not tell its parts"):
+    with pytest.raises(ConfigError, match="Network does not name its parts"):
         recompute(with_loss, "all")
     recompute(with_loss, "none")

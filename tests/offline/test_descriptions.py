@@ -33,7 +33,7 @@ def test_an_onnx_is_described_beside_it_in_it_or_by_its_graph(tmp_path, caplog):
     path = write(tmp_path / "model.onnx")
     found = read_description(path)
     assert (found.input, found.image_size, found.num_classes, found.normalize) == ("float32", (4, 6), 3, None)
-    assert "model.onnx: says nothing of its normalisation and classes" in caplog.text
+    assert "model.onnx: states neither normalisation nor class names" in caplog.text
     model = onnx_model.load(path)
     onnx_model.set_metadata(model, RECORD)
     onnx.save(model, str(path))

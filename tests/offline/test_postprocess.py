@@ -104,7 +104,9 @@ def test_overlays_never_replace_pictures(run):
     mine.write_bytes(b"a photograph")
     samples = (dataclasses.replace(manifest.samples[0], image=str(mine)), *manifest.samples[1:])
     dataclasses.replace(manifest, samples=samples).write(run / "preprocess_Result")
-    with pytest.raises(ConfigError, match=f"holds {mine.name}, which is no overlay of this run; give another --images"):
+    with pytest.raises(
+        ConfigError, match=f"holds {mine.name}, which is not an overlay of this run; give another --images"
+    ):
         score(run, "--save_images", "True")
     mine.rename(run / "images" / "notes.txt")
     with pytest.raises(ConfigError, match=r"holds notes\.txt"):

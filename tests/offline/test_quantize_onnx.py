@@ -56,7 +56,7 @@ def test_another_model_gives_one_line(exported, model, data, tmp_path):
     message = onnx_model.load(model)
     del message.metadata_props[:]
     model.write_bytes(message.SerializeToString())
-    assert "does not tell its num_classes, input, normalize" in mistake(tmp_path, *options)
+    assert "lacks num_classes, input, normalize" in mistake(tmp_path, *options)
     copy(exported, tmp_path)
     mean = "data.eval_transforms.item_transforms.Normalize.mean=[0.5,0.5,0.5]"
     assert "Normalize is " in mistake(tmp_path, *options, mean)

@@ -47,7 +47,7 @@ def quantized(models, data, tmp_path_factory):
     path = copy(models / "uint8.onnx", tmp_path_factory.mktemp("quantized"))
     output = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
-        patch.setattr(quantizing, "reduced_range", lambda: False)
+        patch.setattr(quantizing, "needs_reduced_range", lambda: False)
         return quantize(path, data, "--num_threads", 1), output
 
 
@@ -158,7 +158,7 @@ def test_a_cpu_without_vnni_is_told_from_its_flags(monkeypatch, tmp_path, machin
     if flags:
         path.write_text(f"model name : some CPU\nflags\t\t: {flags}\n", encoding="utf-8")
     monkeypatch.setattr(quantizing.platform, "machine", lambda: machine)
-    assert quantizing.reduced_range(path) is expected
+    assert quantizing.needs_reduced_range(path) is expected
 
 
 def largest_weight(path):
@@ -170,7 +170,7 @@ def largest_weight(path):
 
 
 def test_without_vnni_weights_have_7_bits_and_that_is_said(model, quantized, data, monkeypatch, caplog):
-    monkeypatch.setattr(quantizing, "reduced_range", lambda: True)
+    monkeypatch.setattr(quantizing, "needs_reduced_range", lambda: True)
     with caplog.at_level("INFO"):
         result = quantize(model, data)
     assert "no VNNI here: weights have 7 bits" in caplog.text

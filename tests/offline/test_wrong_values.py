@@ -101,7 +101,7 @@ def test_a_manifest_of_wrong_values_is_one_line(tmp_path, change, message):
         ({"label_size": "ab"}, "samples[0].label_size: expected a list, got 'ab'"),
         ({"label_size": [0, 0]}, "a label_size is not positive"),
         ({"image": 5}, "samples[0].image: expected text, got 5"),
-        ({"image": "a\0b"}, "a stem or image is no name of a file"),
+        ({"image": "a\0b"}, "a stem or image is not a file name"),
     ],
 )
 def test_a_sample_of_wrong_values_is_one_line(tmp_path, change, message):

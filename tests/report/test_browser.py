@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from src.data.eval_samples import EvalSample
-from src.evaluation.score_records import as_text, classes_of
+from src.evaluation.score_records import classes_of, json_bytes
 from src.report.live import write_live_report
 from src.report.page import Section, write_page
 from src.report.pictures import ReportPictures, jpeg_url
@@ -419,7 +419,7 @@ def test_pictures_without_labels(browser, tmp_path):
     write = ReportPictures(config, ["b", "a"])
     for name in ("b", "a"):
         write(EvalSample(None, None, (8, 16), (8, 16), str(path), None, name), np.ones((8, 16), np.uint8))
-    (tmp_path / "run" / "eval.json").write_bytes(as_text({"split": "test", "images": 2, **classes_of(config)}))
+    (tmp_path / "run" / "eval.json").write_bytes(json_bytes({"split": "test", "images": 2, **classes_of(config)}))
     write_report(tmp_path / "report.html", find_runs([tmp_path / "run"]))
     report = Opened(browser, tmp_path / "report.html")
     assert report.texts("#tabs button") == ["Overview", "Pictures", "Configuration"]

@@ -114,7 +114,7 @@ def test_a_data_set_without_faults_and_one_that_is_not_there(tmp_path):
 @pytest.mark.once
 def test_a_file_of_somebody_else_is_kept(tmp_path):
     (tmp_path / "a.html").write_text("mine")
-    with pytest.raises(UserError, match="is no report of ours"):
+    with pytest.raises(UserError, match="is not a BiSeNetV2 report"):
         check(tmp_path / "no", tmp_path / "a.html")
     assert (tmp_path / "a.html").read_text() == "mine"
 

@@ -107,7 +107,7 @@ def test_only_a_page_of_ours_is_replaced(tmp_path):
     (tmp_path / "b.html").write_text("<html>", encoding="utf-8")
     (tmp_path / "c.html").mkdir()
     for path in (tmp_path / "b.html", tmp_path / "c.html"):
-        with pytest.raises(UserError, match=f"^{path} is there already and is no report of ours; [^\n]*$"):
+        with pytest.raises(UserError, match=f"^{path} exists and is not a BiSeNetV2 report; [^\n]*$"):
             write(path)
     assert (tmp_path / "b.html").read_text(encoding="utf-8") == "<html>"
 

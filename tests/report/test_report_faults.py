@@ -71,7 +71,7 @@ def test_a_base_that_is_no_regular_file_is_not_opened(run, kind):
 def test_a_page_is_written_to_no_pipe(run, kind):
     MAKERS[kind](run / "x.html")
     line = refused(run, "--output", str(run / "x.html"))
-    assert line == f"{run / 'x.html'}: is {kind}, no place for a report; write to another one"
+    assert line == f"{run / 'x.html'}: is {kind}, which a report cannot replace; write to another place"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -154,7 +154,7 @@ def test_records_of_another_type(run, record, message):
     path = run / "report_files" / "records-0.jsonl"
     path.write_text(json.dumps(record) + "\n", encoding="utf-8")
     line = refused(run)
-    assert line.startswith(f"{path}: line 1 is no record: ")
+    assert line.startswith(f"{path}: line 1 is not a record: ")
     assert message in line
 
 
@@ -169,7 +169,7 @@ def test_a_record_leads_nowhere_else(run, tmp_path):
 def test_a_picture_that_is_none_of_ours(run, text):
     path = run / "report_files" / "000000.js"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    assert refused(run) == f"{path}: is no picture of a report; evaluate again with --report True"
+    assert refused(run) == f"{path}: is not a picture of a report; evaluate again with --report True"
 
 
 def test_a_thumbnail_that_leads_to_another_file(run, tmp_path):
@@ -177,7 +177,7 @@ def test_a_thumbnail_that_leads_to_another_file(run, tmp_path):
     path = run / "report_files" / "000000.jpg"
     path.unlink()
     path.symlink_to(tmp_path / "secret")
-    assert refused(run) == f"{path}: is no JPEG; evaluate again with --report True"
+    assert refused(run) == f"{path}: is not a JPEG; evaluate again with --report True"
 
 
 def test_numbers_that_a_browser_has_not_are_left_out_of_the_curves(run, caplog):

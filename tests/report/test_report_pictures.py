@@ -106,7 +106,7 @@ def test_a_damaged_record_is_one_line(tmp_path):
     for damaged in ('{"ind', "[]", '{"index": "0", "name": "a"}', '{"index": 0}'):
         text = '{"index": 0, "name": "a"}\n' + damaged + "\n"
         (tmp_path / FOLDER / "records-0.jsonl").write_text(text, encoding="utf-8")
-        with pytest.raises(DataError, match=r"records-0\.jsonl: line 2 is no record: [^\n]*$"):
+        with pytest.raises(DataError, match=r"records-0\.jsonl: line 2 is not a record: [^\n]*$"):
             list(read_records(tmp_path))
 
 

@@ -121,17 +121,17 @@ def test_the_environment_names_versions_and_machine(tmp_path):
 
 def test_what_is_wrong_is_one_line_and_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no results of train.py or eval.py there, nor in a folder right in it$"):
+    with pytest.raises(UserError, match="no results of train.py or eval.py there, nor in a folder directly below it$"):
         script.main([str(tmp_path / "nowhere")])
     write_training(tmp_path / "run")
     (tmp_path / "run" / "report.html").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match="is there already and is no report of ours; [^\n]*$"):
+    with pytest.raises(UserError, match="exists and is not a BiSeNetV2 report; [^\n]*$"):
         script.main([str(tmp_path / "run")])
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8") == "mine"
     for content, message in (
         ("{", "not JSON: "),
         ("[]", "expected an object, got list"),
-        ('{"miou": 1, "iou": [1, 1], "confusion_matrix": [[1], [1, 2]]}', "confusion_matrix is no matrix"),
+        ('{"miou": 1, "iou": [1, 1], "confusion_matrix": [[1], [1, 2]]}', "confusion_matrix is not a matrix"),
         ('{"miou": 1, "iou": [1], "confusion_matrix": [["<b>"]]}', "confusion_matrix must be a matrix"),
         ('{"miou": 1, "iou": [1], "confusion_matrix": [3]}', "confusion_matrix must be a matrix"),
     ):

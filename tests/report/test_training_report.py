@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from src.report.training import LiveReport, keeping_scores
+from src.report.training import LiveReport, with_saved_scores
 from src.state.train_state import TrainState
 from src.utils.metrics import Evaluation
 from tests.report_helpers import make_config, write_training
@@ -59,7 +59,7 @@ def test_the_latest_scores_are_kept_by_rank_0(tmp_path):
     protocol = {"flip": False}
     for rank in (1, 0):
         state = TrainState(20, 30, SimpleNamespace(rank=rank))
-        run = keeping_scores(lambda should_stop: result, make_config(tmp_path), state, protocol)
+        run = with_saved_scores(lambda should_stop: result, make_config(tmp_path), state, protocol)
         assert run(lambda: False) is result
         assert (tmp_path / "latest_evaluation.json").exists() == (rank == 0)
     record = json.loads((tmp_path / "latest_evaluation.json").read_text(encoding="utf-8"))

@@ -61,7 +61,7 @@ def test_mindspore_reads_it_and_older_ones_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("claim", "script", "option"),
     [
-        (eval.claimed_folder, "eval", "--checkpoint_path"),
+        (eval.claim_folders, "eval", "--checkpoint_path"),
         (claimed_training_folder, "train", "--finetune_ckpt"),
         (claimed_training_folder, "train", "--resume_ckpt"),
     ],

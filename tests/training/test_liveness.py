@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from src.distributed.heartbeat import Heartbeat
-from src.training.liveness import StepBeat, beating
+from src.training.liveness import StepBeat, with_heartbeat
 
 
 class Count(Heartbeat):
@@ -35,5 +35,5 @@ def test_an_evaluation_gives_a_sign_at_every_image(stop):
         answers.extend((should_stop(), heart.beats) for _ in range(3))
         return "result"
 
-    assert beating(heart, evaluate)(lambda: stop) == "result"
+    assert with_heartbeat(heart, evaluate)(lambda: stop) == "result"
     assert answers == [(stop, 1), (stop, 2), (stop, 3)]

@@ -74,7 +74,7 @@ def test_a_cards_peak_is_asked_where_the_version_tells_it(monkeypatch, modules, 
     on_card(monkeypatch, **modules)
     assert memory.device_peak_mb() == expected
     text = memory.memory_text(Communicator(), 1000.0, expected)
-    version = f"1000 MB (host); MindSpore {ms.__version__} does not tell the device's"
+    version = f"1000 MB (host); MindSpore {ms.__version__} does not report the device's"
     assert text == (version if expected is None else f"1000 MB (host), {expected:.0f} MB (device)")
 
 

@@ -19,7 +19,7 @@ from src.state import saving
 from src.state.checkpoint import read_checkpoint, read_run_info
 from src.state.checkpoint_names import FOLDER, checkpoint_name, list_checkpoints
 from src.state.train_state import TrainState, catch_signals
-from src.training.rescue import saving_what_is_done
+from src.training.rescue import saving_on_failure
 from src.utils import callback
 from tests.dataset_helpers import MEAN, STD, write_generic
 from tests.run_helpers import command
@@ -45,7 +45,7 @@ def fail(tmp_path: Path, error: Exception, *, began: int = 5, done: int = 8, ran
     """Let a training fail; return what it says."""
     state = TrainState(began, 100, SimpleNamespace(rank=0, rank_size=ranks))
     saver = Saver(state, tmp_path / FOLDER, done)
-    with pytest.raises(UserError) as caught, saving_what_is_done(state, saver, tmp_path):
+    with pytest.raises(UserError) as caught, saving_on_failure(state, saver, tmp_path):
         raise error
     assert isinstance(caught.value, type(error)) or isinstance(error, OSError)
     return str(caught.value)

@@ -19,7 +19,7 @@ from src.utils.config import load_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend
 from tests.run_helpers import ROOT, run_script, tiny_options
-from train import synchronizes
+from train import uses_sync_bn
 
 
 def test_dated_folders_do_not_collide(tmp_path):
@@ -139,7 +139,7 @@ def test_the_environment_is_prepared_before_numpy_and_mindspore_load(script):
 def test_batch_normalisation_is_synchronised_where_it_can_be(caplog, asked, device, rank_size, expected):
     config = load_config(["--sync_bn", str(asked)], "train")
     caplog.set_level("INFO")
-    assert synchronizes(config, Runtime(device, 0, 0, rank_size, 1)) == expected
+    assert uses_sync_bn(config, Runtime(device, 0, 0, rank_size, 1)) == expected
     said = "sync_bn: plain batch normalisation here" in caplog.text
     assert said == (asked and not expected)
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's side of the benchmark: a child process, see `tools/benchmark/worker.py`. It needs no MindSpore."""
+"""ONNX Runtime's side of the benchmark: a child process without MindSpore, see `tools/benchmark/worker.py`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CALIBRATION = 2  # pictures
 
 
 class RandomPictures:
-    """Samples of noise to calibrate on: the time does not depend on the scales, the classes are worth nothing.
+    """Samples of noise for calibration: the time does not depend on the scales; the classes are meaningless.
 
     Args:
-        shape: of an input, (1, 3, H, W).
+        shape: shape of an input, (1, 3, H, W).
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -43,7 +43,7 @@ def build(*, kind: str, path: str, threads: int, shape: Sequence[int]) -> tuple[
         kind: 'float' or 'int8'; the latter quantizes the file first.
         path: the file.
         threads: threads of the CPU kernels.
-        shape: of the input, (1, 3, H, W).
+        shape: shape of the input, (1, 3, H, W).
     """
     if kind == "float":
         model = OnnxModel(path, num_threads=threads)
@@ -56,7 +56,7 @@ def build(*, kind: str, path: str, threads: int, shape: Sequence[int]) -> tuple[
                 RandomPictures(shape),
                 images=CALIBRATION,
                 all_operators=False,
-                reduce_range=quantizing.reduced_range(),
+                reduce_range=quantizing.needs_reduced_range(),
             )
             model = OnnxModel(target, num_threads=threads)
     image = random_image(shape)

@@ -16,12 +16,12 @@ _DIFFERENTIATED = ("pixel_losses", "from_weights")
 
 
 class _WithGradient(nn.Cell):
-    """A loss whose gradient is computed with it, so that nothing of the label's size is kept for the backward pass.
+    """A loss computed together with its gradient, so that nothing of the label's size is kept for the backward pass.
 
     Inputs: those of `function`. Output: the loss, a scalar.
 
     Args:
-        function: takes logits, target, weight and total, returns a loss and its gradient for the logits.
+        function: takes logits, target, weight and total; returns a loss and its gradient with respect to the logits.
     """
 
     def __init__(self, function: Callable[..., tuple[Tensor, Tensor]]) -> None:
@@ -39,7 +39,7 @@ class _WithGradient(nn.Cell):
 
 
 class CrossEntropy(nn.Cell):
-    """Cross entropy weighted by class, averaged over the weights of the valid pixels, as PyTorch defines it.
+    """Class-weighted cross entropy, divided by the weights of the valid pixels, as PyTorch defines it.
 
     Inputs: logits (N, C, H, W), label (N, H, W) int32 train ids. Output: scalar float32; 0 without a valid pixel.
 
@@ -47,13 +47,13 @@ class CrossEntropy(nn.Cell):
         num_classes: number of classes C.
         class_weights: weight of each class, None for 1.
         ignore_label: label of the pixels that do not count.
-        one_hot: whether the loss of a pixel's class is picked by a product with one-hot vectors, made once for all
-            heads: an Ascend gathers single elements, and adds them up for the gradient, on its slow AI CPU alone. Equal
-            but for rounding. None for the device's form: on the CPU, where a gather is faster, there are no vectors.
+        one_hot: whether the logit of a pixel's class is picked by a product with one-hot vectors, made once for all
+            heads: an Ascend gathers single elements, and scatters their gradient, on its slow AI CPU only. Equal up to
+            rounding. None chooses by device: the CPU, where a gather is faster, uses no one-hot vectors.
     """
 
-    settings: ClassVar[dict[str, str]] = {}  # further arguments, by the key of the section `loss` that they take
-    over_ranks = True  # what `from_weights` divides by is to be the mean over the ranks
+    settings: ClassVar[dict[str, str]] = {}  # further arguments, and the key of the section `loss` that each takes
+    over_ranks = True  # `from_weights` divides by the mean total weight of the ranks
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class CrossEntropy(nn.Cell):
         self.classes = Tensor(np.arange(num_classes).reshape(1, num_classes, 1, 1), ms.int32)
         self.sum = ops.ReduceSum()
         self.resize = TrainableResize()
-        # The own gradient is that of the two methods below; a loss with others of its own is differentiated.
+        # The explicit gradient is that of the two methods below; a subclass that overrides one is differentiated.
         own = any(getattr(type(self), name) is not getattr(CrossEntropy, name) for name in _DIFFERENTIATED)
         by_hand = self.over_channels.fast and not self.one_hot and not own
         self.gradient_at_once = by_hand and custom_gradients_stay_right()
@@ -87,8 +87,8 @@ class CrossEntropy(nn.Cell):
     def pixel_weights(self, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return target and weight of each pixel, and the sum of the weights; they are the same for all heads.
 
-        The target is what `pixel_losses` takes: with `one_hot` vectors (N, C, H, W) float32, else classes (N, H, W)
-        int32; of class 0 where ignored. The weights are (N, H, W) float32.
+        The target is that of `pixel_losses`: with `one_hot` vectors (N, C, H, W) float32, else classes (N, H, W) int32;
+        class 0 for ignored pixels. The weights are (N, H, W) float32.
         """
         valid = label != self.ignore_label
         target = ops.select(valid, label, ops.zeros_like(label))
@@ -113,34 +113,34 @@ class CrossEntropy(nn.Cell):
         return (ops.log(self.over_channels.sum(ops.exp(shifted))) - picked).reshape((batch, height, width))
 
     def pixel_factors(self, pixel_loss: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return what each pixel's loss counts with in the loss of a head, (N, H, W) float32; without a gradient."""
+        """Return the factor of each pixel's loss in the loss of a head, (N, H, W) float32; it has no gradient."""
         return weight * ops.reciprocal(ops.select(total > 0, total, ops.ones_like(total)))
 
     def from_weights(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return the loss for what `pixel_weights` gave; `total` divides the sum over the pixels, if it is not 0."""
+        """Return the loss, given the result of `pixel_weights`; the sum is divided by `total` unless that is 0."""
         pixel_loss = self.pixel_losses(logits, target)
         return self.sum(pixel_loss * self.pixel_factors(ops.stop_gradient(pixel_loss), weight, total), (0, 1, 2))
 
     def from_coarse(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return `from_weights` of logits (N, C, h, w) of any size, brought to the label's size here.
+        """Return `from_weights` of logits (N, C, h, w) of any size, resized to the label's size.
 
-        On the CPU one pass over the full size gives loss and gradient, and only maps of the logits' size outlive it.
+        On the CPU a single pass at full size computes loss and gradient, and only maps of the logits' size are kept.
         """
         if self.gradient_at_once:
             return self.at_once(logits, target, weight, total)[0]
         return self.from_weights(self.resize(logits, weight.shape[1:]), target, weight, total)
 
     def with_gradient(self, logits: Tensor, target: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its gradient for the logits, (N, C, h, w) float32."""
+        """Return the loss and its gradient with respect to the logits, (N, C, h, w) float32."""
         size, coarse = weight.shape[1:], logits.shape[2:]
         logits = ops.cast(logits, ms.float32)
-        # the CPU's resize kernel costs by the result's size, the products less where the logits are small
+        # the cost of the CPU's resize kernel depends on the result's size; for small logits products are cheaper
         full = self.by_products(logits, size) if 4 * coarse[0] <= size[0] else resize(logits, size)
         exponentials, largest, total_exponential = self.over_channels.exponentials(full)
         picked = ops.gather_elements(full, 1, ops.expand_dims(target, 1)).reshape(largest.shape)
         pixel_loss = ops.log(total_exponential) - (picked - largest)
         factors = self.pixel_factors(pixel_loss, weight, total)
-        # of a pixel's loss: softmax - one-hot vector
+        # gradient of a pixel's loss: softmax - one-hot vector
         scale = ops.reciprocal(total_exponential) * factors
         chosen = self.over_channels.unstack(self.one_hot_maps(target, logits.shape[1], self.on, self.off))
         maps = [exponentials[i] * scale - chosen[i] * factors for i in range(len(chosen))]

@@ -13,7 +13,7 @@ from src.modules.tensor_ops import MeanOverRanks
 
 
 class _HeadLoss(nn.Cell):
-    """The loss of one head, as a cell that can be recomputed."""
+    """The loss of one head, as a cell of its own so that it can be recomputed."""
 
     def __init__(self, criterion: CrossEntropy) -> None:
         super().__init__()
@@ -26,16 +26,16 @@ class _HeadLoss(nn.Cell):
 class WithLossCell(nn.Cell):
     """Network and loss: the sum of ``loss_weight[i] * criterion(head i)``.
 
-    Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs: the total, a scalar, and the heads' own losses
-    (number of heads,), float32.
+    Inputs: image (N, 3, H, W) float32, label (N, H, W) int32. Outputs: the total, a scalar, and the losses of the
+    heads (number of heads,), float32.
 
     Args:
         network: a `Network`, or a cell that returns a tuple of logits in training mode.
         criterion: the loss of one head.
-        loss_weight: one weight a head.
-        rank_size: number of ranks. The cross entropy of several is divided by the mean of their pixel weights, so that
-            its mean over the ranks is the loss of one rank with all their images, however the valid pixels are spread.
-            With OHEM each rank divides by what it keeps.
+        loss_weight: weight of each head.
+        rank_size: number of ranks. With several, cross entropy is divided by their mean pixel weight, so that its mean
+            over the ranks equals the loss of one rank with all their images, however the valid pixels are distributed.
+            With OHEM each rank divides by the weights of the pixels that it keeps.
     """
 
     def __init__(

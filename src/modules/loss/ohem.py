@@ -19,20 +19,21 @@ class OhemCrossEntropy(CrossEntropy):
     """Cross entropy averaged over the hard pixels of a head.
 
     A pixel is hard if its loss exceeds -ln(thresh), that is, if the network gives its class a probability below
-    `thresh`. If fewer than `min_kept` are hard, the `min_kept` pixels of largest loss are kept instead; of pixels with
-    the same loss at that border each counts in part, so that together they count as many as there is room for.
-    Gradients flow through kept pixels only, and none through the choice.
+    `thresh`. If fewer than `min_kept` are hard, the `min_kept` pixels with the largest loss are kept instead; pixels
+    tied at that border share the remaining places, so that each counts in part. Gradients flow through kept pixels
+    only, and not through the selection.
 
-    Without class weights the result is the mean of the kept losses. With class weights the choice stays the same,
-    because the threshold is a probability: hardness is judged by the unweighted loss. The result is then the mean over
-    the weights, sum(weight * loss) / sum(weight) of the kept pixels: with all pixels kept, the loss of `CrossEntropy`.
+    Without class weights the result is the mean of the kept losses. Class weights do not change the selection, because
+    the threshold is a probability: it uses the unweighted loss. The result is then the weighted mean over the kept
+    pixels, sum(weight * loss) / sum(weight); with all pixels kept, the loss of `CrossEntropy`.
 
-    Ignored pixels, and those of a class with weight 0, are never kept. With fewer valid pixels than `min_kept` all of
-    them are; without any the loss is 0. (PyTorch code that sorts the ignored pixels in with a loss of 0 divides by
-    `min_kept` in that case.)
+    Ignored pixels, and those of a class with weight 0, are never kept. If there are fewer valid pixels than `min_kept`,
+    all of them are kept; if there are none, the loss is 0. (PyTorch code that sorts the ignored pixels in with a loss
+    of 0 divides by `min_kept` in that case.)
 
-    On several ranks each judges its own pixels and divides by what it keeps, as in PyTorch's distributed training; the
-    loss of all is the mean over the ranks. It is therefore not quite the loss of one rank with all their images.
+    With several ranks, each selects among its own pixels and divides by their weights, as in PyTorch's distributed
+    training; the total loss is the mean over the ranks. It therefore differs slightly from the loss of one rank with
+    all images.
 
     Source: Shrivastava, Gupta, Girshick, "Training region-based object detectors with online hard example mining",
     CVPR 2016; the paper of BiSeNetV2 trains with it.
@@ -44,11 +45,11 @@ class OhemCrossEntropy(CrossEntropy):
         class_weights: weight of each class, None for 1.
         ignore_label: label of the pixels that do not count.
         thresh: probability of the right class below which a pixel is hard, between 0 and 1.
-        min_kept: pixels kept at least, of all N*H*W of the batch; None for a sixteenth of them, rounded down.
+        min_kept: minimum number of pixels to keep, of all N*H*W of the batch; None for a sixteenth, rounded down.
         one_hot: as for `CrossEntropy`.
 
     Raises:
-        ValueError: `thresh` or `min_kept` out of range, or another number of class weights than classes.
+        ValueError: `thresh` or `min_kept` is out of range, or there is not one class weight per class.
     """
 
     settings: ClassVar[dict[str, str]] = {"thresh": "ohem_thresh", "min_kept": "ohem_min_kept"}
@@ -75,13 +76,13 @@ class OhemCrossEntropy(CrossEntropy):
         self.narrow = NarrowToLargest()
 
     def pixel_factors(self, pixel_loss: Tensor, weight: Tensor, total: Tensor) -> Tensor:
-        """Return what each pixel's loss counts with, (N, H, W) float32, 0 for pixels not kept; `total` is not used."""
+        """Return the factor of each pixel's loss, (N, H, W) float32, 0 if it is not kept; `total` is not used."""
         kept = weight * ops.stop_gradient(self.kept(pixel_loss, weight > 0))
         norm = self.sum(kept, (0, 1, 2))
         return kept * ops.reciprocal(ops.select(norm > 0, norm, ops.ones_like(norm)))
 
     def kept(self, pixel_loss: Tensor, valid: Tensor) -> Tensor:
-        """Return how much each pixel counts, (N, H, W) float32 from 0 to 1; what is not valid may count."""
+        """Return how much each pixel counts, (N, H, W) float32 from 0 to 1; pixels that are not valid may count too."""
         batch, height, width = pixel_loss.shape
         pixels = batch * height * width
         min_kept = max(1, pixels // 16) if self.min_kept is None else min(self.min_kept, pixels)

@@ -12,7 +12,7 @@ function niceTicks(low, high, count = 5) {
   return ticks;
 }
 
-/** Return powers of ten, or 1, 2, 5 of them where there are few. */
+/** Return powers of ten, with their multiples by 2 and 5 if there are few. */
 function logTicks(low, high) {
   const ticks = [], first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
   const parts = last - first > 3 ? [1] : [1, 2, 5];
@@ -21,14 +21,14 @@ function logTicks(low, high) {
   return inside.length > 1 ? inside : [low, high];
 }
 
-/** Return the axis of `values`: from a value to its place, and the ticks; values that all but agree get room around. */
+/** Return the axis of `values`: the map from values to positions, and the ticks; nearly equal values get a margin. */
 function makeScale(low, high, from, to, log) {
   if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const of = log ? Math.log10 : (value) => value, start = of(low), span = of(high) - start;
   return { place: (value) => from + ((of(value) - start) / span) * (to - from), ticks: log ? logTicks(low, high) : niceTicks(low, high), low, high };
 }
 
-/** Join the points of a series; where many fall on a column of pixels, its highest and lowest stand for them. */
+/** Return the path of a series; of many points in one column of pixels only the highest and lowest are drawn. */
 function pathOf(series, x, y, shown) {
   let path = "", pen = false, column = null, group = [];
   const put = (px, py) => { path += `${pen ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`; pen = true; };
@@ -50,7 +50,7 @@ function pathOf(series, x, y, shown) {
   return path;
 }
 
-/** Average each value with those around it, for a calm line over a noisy one. */
+/** Return the moving average of a series, to draw over a noisy line. */
 function smoothed(series) {
   const half = Math.floor(series.y.length / 100);
   const sums = [0], counts = [0];
@@ -124,7 +124,7 @@ function stepsOf(series) {
 
 function plot(visible, { title, log, write, tick: writeTick }, tip) {
   const { width, height, left, right, top, bottom } = SHAPE;
-  const shown = (value) => typeof value === "number" && Math.abs(value) < 1e300 && (!log || value > 0); // a span has to be finite
+  const shown = (value) => typeof value === "number" && Math.abs(value) < 1e300 && (!log || value > 0); // the span must be finite
   const [firstStep, lastStep] = bounds(visible.map((each) => each.x), () => true), [low, high] = bounds(visible.map((each) => each.y), shown);
   const canvas = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": `${title}: a chart; the arrow keys go from step to step, the table below holds the values` });
   if (!Number.isFinite(low)) {
@@ -188,7 +188,7 @@ function addHover(canvas, visible, x, y, write, tip, shown) {
   });
 }
 
-/** Make the table of a chart's values, when it is opened; of many steps it has some, the first and the last with them. */
+/** Make the table of a chart's values when it is opened; if there are many steps, only some, with the first and last. */
 function valueTable(title, series, most = 200) {
   const details = h("details", {}, h("summary", {}, "Values as a table"));
   details.addEventListener("toggle", () => {

@@ -1,4 +1,4 @@
-// The page's frame: elements made of text, the state in the address, tabs, and the reloading of a live page.
+// The frame of the page: making elements, the state in the address, tabs, and reloading a live page.
 "use strict";
 
 /** Make an element; children are nodes or text, never HTML. `on` holds listeners, `style` CSS properties. */
@@ -21,7 +21,7 @@ function fill(node, { on = {}, style = {}, ...attributes }, children) {
   return node;
 }
 
-/** What the page shows, kept in its address, so that it outlives a reload. */
+/** The state of the page, kept in its address so that it survives a reload. */
 const view = {
   values: new URLSearchParams(location.hash.slice(1)),
   get(name, fallback = "") {
@@ -33,14 +33,14 @@ const view = {
     try {
       history.replaceState(null, "", `#${this.values}`);
     } catch {
-      location.replace(`#${this.values}`); // where a page from disk has no history of its own
+      location.replace(`#${this.values}`); // for browsers that give a page from disk no history
     }
   },
 };
 
 const report = {
   kinds: new Map(),
-  /** Register what draws sections of a kind: called once, with (panel, data, number of the section). */
+  /** Register the function that draws sections of a kind; it is called once, with (panel, data, section number). */
   section(kind, draw) {
     this.kinds.set(kind, draw);
   },
@@ -51,7 +51,7 @@ const report = {
   },
 };
 
-/** Load a script beside the page; what it hands over is the result. */
+/** Load a script beside the page; return the value that it passes to `arrived`. */
 const arrivals = new Map();
 let loads = 0;
 
@@ -124,7 +124,7 @@ function startTabs(sections) {
   if (sections.length) show(Math.max(0, wanted));
 }
 
-/** Ask the file beside a live page from time to time whether there is a newer one. */
+/** Check the file beside a live page regularly for a newer version. */
 function startLive(live) {
   const ask = async () => {
     try {
@@ -135,7 +135,7 @@ function startLive(live) {
         return;
       }
     } catch {
-      // the file is being replaced, or gone with the run: there is nothing newer
+      // the file is being replaced, or was removed with the run: no newer version
     }
     setTimeout(ask, 4000);
   };

@@ -1,4 +1,4 @@
-// A data set: training samples, and what a check of all files found.
+// A data set: training samples, and the results of a check of all files.
 
 /** Draw pictures side by side with their text. {caption, path, lines: [text], pictures: [{name, url}]} */
 function sampleFigure(item) {
@@ -14,7 +14,7 @@ report.section("samples", (panel, data, number) => {
   panel.append(growing(report.read(`records-${number}`) ?? [], sampleFigure, "samples-grid", 30));
 });
 
-/** Make a bar of a share of the longest one. */
+/** Make a bar for a share of the longest bar. */
 function shareBar(share, color = null) {
   const filled = h("span", { style: { width: `${100 * Math.min(1, share)}%`, background: /^#[0-9a-f]{6}$/i.test(color ?? "") ? color : "var(--accent)" } });
   return h("span", { class: "bar", "aria-hidden": "true" }, filled);

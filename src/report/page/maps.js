@@ -1,4 +1,4 @@
-// Class maps: unpacked from the page's data, painted in the colours of the classes, or as errors.
+// Class maps: unpacked from the page's data, and painted in the colours of the classes or as errors.
 
 /** Unpack a class map: base64 of a zlib stream with one byte a pixel. */
 async function unpack(text) {
@@ -16,12 +16,12 @@ function rgb(color) {
 
 const STRIPE = pixelOf([130, 130, 130]), GAP = pixelOf([0, 0, 0]), WRONG = pixelOf([255, 176, 0]);
 
-/** Return an opaque colour as the number that stands for a pixel of a canvas, whatever the order of its bytes. */
+/** Return an opaque colour as the 32-bit value of a canvas pixel, in the byte order of this machine. */
 function pixelOf(color) {
   return new Uint32Array(new Uint8Array([...color, 255]).buffer)[0];
 }
 
-/** Paint a canvas pixel by pixel; what has no label is hatched, as no class is, and 0 stays clear. */
+/** Paint a canvas pixel by pixel; unlabelled pixels are hatched, and pixels with the value 0 are transparent. */
 function paintPixels(canvas, hatched, pixel) {
   const { width, height } = canvas, picture = new ImageData(width, height), pixels = new Uint32Array(picture.data.buffer);
   for (let y = 0, i = 0; y < height; y++) {
@@ -36,7 +36,7 @@ function paintClasses(canvas, ids, colors, ignored, only = null) {
   paintPixels(canvas, (i) => ids[i] === ignored, (i) => table[ids[i]]);
 }
 
-/** Paint where a prediction is wrong; what is right stays clear. `only` leaves out the errors of all other classes. */
+/** Paint the errors of a prediction; correct pixels are transparent. `only` restricts it to the errors of one class. */
 function paintErrors(canvas, truth, prediction, ignored, only = null) {
   const concerns = (i) => only === null || truth[i] === only || prediction[i] === only;
   paintPixels(canvas, (i) => truth[i] === ignored, (i) => (truth[i] !== prediction[i] && concerns(i) ? WRONG : 0));

@@ -6,13 +6,13 @@ const PICTURE_ORDERS = {
   name: { text: "name", of: (record) => record.name },
 };
 
-/** Compare values of which some may be missing; those come last either way. */
+/** Compare values; missing ones come last in either order. */
 function compareValues(a, b, sign) {
   if ((a ?? null) === null || (b ?? null) === null) return ((a ?? null) === null) - ((b ?? null) === null);
   return sign * (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** Return what of `records` is to be seen, in order. */
+/** Return the records to show, in order. */
 function choosePictures(records, { run, order, down, cls, text }) {
   const value = cls !== "" && order === "miou" ? (record) => record.iou[cls] : PICTURE_ORDERS[order].of;
   const wanted = text.toLowerCase();

@@ -1,4 +1,4 @@
-// How values are written, and the sections that any page may have: tables and galleries.
+// Formatting of values, and the general sections: tables and galleries.
 
 const MISSING = "–";
 
@@ -18,21 +18,21 @@ function grouped(value) {
   return typeof value === "number" ? value.toLocaleString("en-US") : MISSING;
 }
 
-/** Write a number of any size shortly. */
+/** Write a number of any size in few characters. */
 function short(value) {
   if (typeof value !== "number") return MISSING;
   if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7)) return value.toExponential(3);
   return String(Number(value.toPrecision(6)));
 }
 
-/** Write any value of JSON as a configuration shows it. */
+/** Write a JSON value as in a configuration. */
 function plain(value) {
   if (value === undefined) return MISSING;
   if (Array.isArray(value)) return `[${value.map(plain).join(", ")}]`;
   return value === null ? "null" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** Make what shows a number and keeps its exact value, which `title` tells. */
+/** Make an element that shows a number in short form and has its exact value as `title`. */
 function exact(tag, value, text, attributes = {}) {
   const known = typeof value === "number";
   return h(tag, { ...attributes, "data-value": known ? value : null, title: known ? String(value) : null }, text);
@@ -42,7 +42,7 @@ function swatch(color) {
   return h("span", { class: "swatch", style: { "--c": /^#[0-9a-f]{6}$/i.test(color ?? "") ? color : "transparent" }, "aria-hidden": "true" });
 }
 
-/** The colour of a series: of a run, where there are several. */
+/** Return the colour of a series, or of a run if there are several. */
 function seriesColor(number) {
   return `var(--series-${number % 8})`;
 }
@@ -74,7 +74,7 @@ function card(title, ...content) {
   return h("section", { class: "card" }, title ? h("h2", {}, title) : null, content);
 }
 
-/** Make a table of text: names of columns, and rows of values; columns of numbers stand at the right. */
+/** Make a table of text from column names and rows of values; columns of numbers are right-aligned. */
 function textTable(columns, rows, caption = null) {
   const numeric = columns.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === null));
   const cell = (value, i) => h("td", { class: numeric[i] ? "number" : null }, value === null ? MISSING : String(value));
@@ -102,7 +102,7 @@ report.section("gallery", (panel, data, number) => {
   panel.append(growing(items, draw, "gallery"));
 });
 
-/** Make a list that shows its first entries and more of them as its end comes into sight. */
+/** Make a list that shows its first entries, and more as its end is scrolled into view. */
 function growing(items, draw, kind, step = 60) {
   const list = h("div", { class: `grid ${kind}` }), more = h("button", { type: "button", class: "more" }, "Show more");
   let shown = 0;

@@ -16,7 +16,7 @@ function facts(rows) {
   return h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-/** The difference to the first entry, as a small mark. */
+/** Return the difference to the first entry, as a small label. */
 function difference(value, first) {
   if (typeof value !== "number" || typeof first !== "number") return null;
   const change = value - first;
@@ -80,7 +80,7 @@ report.section("overview", (panel, data) => {
   panel.append(h("div", { class: "grid cards" }, cards, details, curves.map(trainingCard)));
 });
 
-/** Bring the classes of all entries together, by name. */
+/** Merge the classes of all entries by name. */
 function sharedClasses(scores) {
   const names = new Map();
   scores.forEach((entry) => (entry.iou ?? []).forEach((_, i) => {

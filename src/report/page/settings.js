@@ -1,10 +1,10 @@
-// Configuration, with what differs from the default and between runs, and what the runs ran on.
+// Configurations, their differences from the default and between runs, and the environments of the runs.
 
 function sameValue(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Let a dotted path break behind its dots. */
+/** Allow line breaks after the dots of a dotted path. */
 function breakable(path) {
   return path.split(/(?<=\.)/).flatMap((part) => [h("wbr"), part]);
 }

@@ -46,7 +46,7 @@ class Viewer {
       this.readout.textContent = `This picture cannot be shown: ${error.message}`;
       return;
     }
-    if (this.record !== record) return; // another one was asked for meanwhile
+    if (this.record !== record) return; // another one was requested meanwhile
     this.picture = picture;
     this.stage.hidden = false;
     this.photo.src = picture.photo;
@@ -123,7 +123,7 @@ class Viewer {
     this.moveMark();
   }
 
-  /** Zoom so that what is at (x, y) of the frame stays there. */
+  /** Zoom so that the point at (x, y) of the frame stays in place. */
   zoomBy(factor, x = this.frame.clientWidth / 2, y = this.frame.clientHeight / 2) {
     const { frame } = this, before = this.zoom;
     const [left, top] = [frame.scrollLeft + x, frame.scrollTop + y];
@@ -166,7 +166,7 @@ class Viewer {
     does();
   }
 
-  /** Say which classes the pixel (x, y) of the picture has. */
+  /** Show the classes of the pixel (x, y) of the picture. */
   read(x, y, mark = false) {
     const { width, height, truth, prediction, ignored } = this.picture;
     if (x < 0 || y < 0 || x >= width || y >= height) return;
