@@ -47,7 +47,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
         if _belongs_to_a_job():
             end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
-    stops.restore_stderr()  # a library may have swallowed the signal's exception, and the work was finished nevertheless
+    stops.restore_stderr()  # a library may have swallowed a signal's exception, and the work was finished
     end_process(_finish(code))
 
 
