@@ -29,7 +29,7 @@ from tests import cloud_helpers, run_helpers, runner_helpers  # noqa: E402
 # benchmark, which is no part of the product, or about the demo, which runs in .venv wherever it is started from.
 WITHOUT_MINDSPORE = (
     "test_benchmark_memory", "test_benchmark_pipeline", "test_benchmark_run", "test_benchmark_runtimes",
-    "test_bases", "test_check_dataset", "test_check_requirements", "test_claims", "test_telling",
+    "test_bases", "test_loading", "test_check_dataset", "test_check_requirements", "test_claims", "test_telling",
     "test_cityscapes", "test_cloud", "test_config", "test_contract", "test_cores", "test_curves", "test_demo",
     "test_demo_dataset", "test_descriptions", "test_eval_samples", "test_hidden_and_special",
     "test_image_files", "test_job_end",

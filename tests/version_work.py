@@ -28,7 +28,7 @@ from src.offline import exporting
 from src.offline.models import load_model
 from src.offline.tensors import ModelError
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.golden_weights import load_seeded
 from tests.run_helpers import tiny_options
 
@@ -65,7 +65,7 @@ def run_eagerly(reference: nn.Cell) -> Callable[[Tensor], Tensor]:
 
 def make(folder: Path, seed: int) -> None:
     """Write a whole training checkpoint with weights of their own, and models made from it."""
-    config = load_config([], "train")
+    config = parse_config([], "train")
     network = create_network(config, aux_heads=True)
     load_seeded(network, seed)
     cell = create_train_cell(network, config)

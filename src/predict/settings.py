@@ -11,7 +11,7 @@ from src.base.special_files import special_kind
 from src.config import schema
 from src.config.schema_base import EVAL
 from src.offline.models import SUFFIXES
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from src.utils.local_adapter import discover_rank
 
 logger = logging.getLogger(__name__)
@@ -46,4 +46,4 @@ def load_settings(
         logger.info("configuration: %s, which lies beside the model", beside)
     words = ["--config", str(given or DEFAULT_CONFIG), "--multi_scale", str(multi_scale), "--flip", str(flip)]
     words += ["--device_target", device_target] if device_target else []
-    return load_config([*words, *keys], EVAL)
+    return parse_config([*words, *keys], EVAL)
