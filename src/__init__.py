@@ -12,7 +12,7 @@ from src.base.environment import check_environment
 from src.base.errors import UserError
 from src.base.stops import end_by_signals
 from src.base.streams import drop_lost_output
-from src.utils.local_adapter import prepare_environment
+from src.utils.local_adapter import cap_onednn, prepare_environment
 
 _ROOT = Path(__file__).resolve().parents[1]
 _script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
@@ -24,5 +24,7 @@ if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while 
     except UserError as problem:
         sys.stderr.write(f"error: {problem}\n")
         sys.exit(2)
-# Before any module of this package can import NumPy or MindSpore: some things only count while they load.
+    cap_onednn()
+# Before any module of this package can import NumPy or MindSpore. In a program that no launcher has started this, and
+# all else that `import src` does, leaves the process as it is.
 prepare_environment()

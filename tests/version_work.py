@@ -13,9 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import src  # noqa: F401 - prepares the environment before MindSpore is imported
-
-from src.utils.local_adapter import mindspore_version  # isort: skip
+from src.utils.local_adapter import cap_onednn, mindspore_version  # isort: skip
 
 import mindspore as ms
 import numpy as np
@@ -101,6 +99,7 @@ def use(data: Path, result: Path, parent: Path) -> None:
 
 
 if __name__ == "__main__":
+    cap_onednn()
     what, *rest = sys.argv[1:]
     if what == "make":
         make(Path(rest[0]), int(rest[1]))
