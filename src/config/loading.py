@@ -11,6 +11,7 @@ from src.base.errors import ConfigError
 from src.base.paths import user_path
 from src.config import schema
 from src.config.builder import build_config, shown
+from src.config.saved import to_dict
 from src.config.schema_base import refuse
 from src.config.yaml_files import ROOT, merge, read_yaml, set_path
 
@@ -18,13 +19,13 @@ DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 
 
 def load_config(
-    path: str | os.PathLike[str] | None = None, overrides: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str] | schema.Config | None = None, overrides: Mapping[str, Any] | None = None
 ) -> schema.Config:
     """Return the configuration in a YAML file, changed by `overrides`; no command line is read, nothing is written.
 
     Args:
         path: the file, relative to the working directory or else to the repository; None for
-            ``config/bisenetv2_cityscapes.yml``.
+            ``config/bisenetv2_cityscapes.yml``; or a configuration, which stays as it is.
         overrides: values by the dotted paths of their keys, such as ``{"batch_size": 4, "data.dataset_dir": "/data"}``.
             A value is what YAML could hold, a path, or a number or an array of NumPy's. A mapping changes the keys that
             it names and leaves the others, as it does in a file with ``__BASE__``.
@@ -32,12 +33,15 @@ def load_config(
     Raises:
         ConfigError: any problem of the files, or all problems of the resulting values at once.
     """
-    if not isinstance(path, (str, os.PathLike, type(None))):
+    if not isinstance(path, (str, os.PathLike, schema.Config, type(None))):
         raise ConfigError(f"path: expected the name of a YAML file, got {type(path).__name__}; changes are overrides")
     if not isinstance(overrides, (Mapping, type(None))):
         raise ConfigError(f"overrides: expected a mapping such as {{'batch_size': 4}}, got {overrides!r}")
-    file = DEFAULT_CONFIG if path is None else find_config(user_path(os.fspath(path)))
-    values = read_yaml(file)
+    if isinstance(path, schema.Config):
+        file, values = "as given", to_dict(path)
+    else:
+        file = DEFAULT_CONFIG if path is None else find_config(user_path(os.fspath(path)))
+        values = read_yaml(file)
     for name, value in (overrides or {}).items():
         values = _changed(values, name, _plain(value))
     return build_from(values, file)
@@ -49,13 +53,13 @@ def find_config(path: Path) -> Path:
 
 
 def build_from(
-    values: dict, path: Path, check: Callable[[schema.Config], list[str]] = lambda config: []
+    values: dict, path: Path | str, check: Callable[[schema.Config], list[str]] = lambda config: []
 ) -> schema.Config:
     """Make the configuration from the values of the file `path`, changed or not.
 
     Args:
         values: merged values.
-        path: of the file that messages name.
+        path: the file, for messages.
         check: returns further problems of a configuration.
 
     Raises:

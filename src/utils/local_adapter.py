@@ -55,10 +55,8 @@ def cap_onednn() -> None:
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():
         os.environ[ONEDNN_ISA] = "AVX2"
-        _notes.append(
-            f"{ONEDNN_ISA}=AVX2 set: the oneDNN of MindSpore 2.9 and later is extremely slow with AVX-512; "
-            f"set {ONEDNN_ISA} yourself to override"
-        )
+        why = "the oneDNN of MindSpore 2.9 and later is extremely slow with AVX-512"
+        _notes.append(f"{ONEDNN_ISA}=AVX2 set: {why}; set {ONEDNN_ISA} yourself to override")
 
 
 def early_notes() -> list[str]:
