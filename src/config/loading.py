@@ -11,8 +11,9 @@ from src.base.errors import ConfigError
 from src.base.paths import user_path
 from src.config import schema
 from src.config.builder import build_config, shown
+from src.config.registry import NETWORKS
 from src.config.saved import to_dict
-from src.config.schema_base import refuse
+from src.config.schema_base import refuse, require
 from src.config.yaml_files import ROOT, merge, read_yaml, set_path
 
 DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
@@ -73,6 +74,17 @@ def build_from(
         lines = str(err).splitlines()
         head = f"configuration {path}: " + ("" if len(lines) == 1 else f"{len(lines)} problems\n  ")
         raise ConfigError(head + "\n  ".join(shown(lines))) from err
+
+
+def head_problems(config: schema.Config) -> list[str]:
+    """Return what is wrong if not every head of the network has a weight; its heads are looked up where it matters."""
+    usual = schema.Config.__dataclass_fields__
+    if config.net == usual["net"].default and len(config.loss_weight) == len(usual["loss_weight"].default):
+        return []  # MindSpore, which the network needs, stays out of it
+    heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
+    return require(
+        len(weights) == len(heads), "loss_weight", f"expected {len(heads)} values, {', '.join(heads)}; got {weights}"
+    )
 
 
 def _changed(values: dict, path: str, value: Any) -> dict:

@@ -1,4 +1,4 @@
-"""From a checkpoint to the network that predicts with its weights."""
+"""From a checkpoint to a network with its weights."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def load_network(config: schema.Config, path: str | Path) -> Network:
     network = create_network(config, aux_heads=False)
     checkpoint.restore_network(network, values, path)
     return network.set_train(False)
+
+
+def start_from(network: Network, config: schema.Config, path: str | Path) -> None:
+    """Put those weights of a checkpoint into a network to be trained that fit; its classes may be others.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, belongs to another network, or nothing in it fits.
+    """
+    values = checkpoint.read_checkpoint(path)
+    compare_origin(config, values, path, training=True, new_classes=True)
+    checkpoint.finetune_network(network, values, path)

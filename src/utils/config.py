@@ -16,10 +16,10 @@ from src.base.errors import ConfigError
 from src.base.paths import user_path
 from src.config import schema
 from src.config.builder import Text, nearest, to_bool
-from src.config.loading import DEFAULT_CONFIG, build_from, find_config
-from src.config.registry import NETWORKS, TRANSFORMS
+from src.config.loading import DEFAULT_CONFIG, build_from, find_config, head_problems
+from src.config.registry import TRANSFORMS
 from src.config.saved import nested_keys
-from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, require
+from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK
 from src.config.yaml_files import read_yaml, set_path
 
 logger = logging.getLogger(__name__)
@@ -161,17 +161,6 @@ def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> 
     return found
 
 
-def _head_problems(config: schema.Config) -> list[str]:
-    """Check that each head of the network has a weight; which heads it has is only looked up where it matters."""
-    usual = schema.Config.__dataclass_fields__
-    if config.net == usual["net"].default and len(config.loss_weight) == len(usual["loss_weight"].default):
-        return []  # MindSpore, which the network needs, stays out of it
-    heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
-    return require(
-        len(weights) == len(heads), "loss_weight", f"expected {len(heads)} values, {', '.join(heads)}; got {weights}"
-    )
-
-
 def parse_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentParser | None = None) -> schema.Config:
     """Parse the command line of `script` and return the configuration.
 
@@ -195,4 +184,4 @@ def parse_config(argv: Sequence[str] | None, script: str, own: argparse.Argument
         set_path(values, SHORT_OPTIONS[name][0] if name in SHORT_OPTIONS else name, value)
     for path, value in _overrides(rest, known, tolerant=_is_cloud_job(values)):
         set_path(values, path, Text(value))
-    return build_from(values, options.config, _head_problems if script == TRAIN else lambda config: [])
+    return build_from(values, options.config, head_problems if script == TRAIN else lambda config: [])
