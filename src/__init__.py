@@ -15,8 +15,11 @@ from src.base.streams import drop_lost_output
 from src.utils.local_adapter import cap_onednn, prepare_environment
 
 _ROOT = Path(__file__).resolve().parents[1]
-_script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
-if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while MindSpore loads gets its line, too
+_SCRIPTS = ("train", "eval", "export", "preprocess", "postprocess")  # in the root, where a user's own may stand as well
+_file = getattr(sys.modules.get("__main__"), "__file__", None)
+_script = Path(_file).resolve() if _file else None
+if _script and (_script.parent == _ROOT / "scripts" or _script in [_ROOT / f"{name}.py" for name in _SCRIPTS]):
+    # One of ours: a signal while MindSpore loads gets its line, too.
     end_by_signals()
     drop_lost_output()
     try:
@@ -25,6 +28,6 @@ if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while 
         sys.stderr.write(f"error: {problem}\n")
         sys.exit(2)
     cap_onednn()
-# Before any module of this package can import NumPy or MindSpore. In a program that no launcher has started this, and
-# all else that `import src` does, leaves the process as it is.
+# Before any module of this package can import NumPy or MindSpore. It changes nothing in a program that no launcher has
+# started: those of a user's own stay as they are.
 prepare_environment()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,17 +52,19 @@ assert context == [mindspore.get_context(name) for name in ("mode", "device_targ
 
 OURS = """
 import __main__
-__main__.__file__ = sys.argv[1]
+if sys.argv[1:]:
+    __main__.__file__ = sys.argv[1]
 import src
 print(os.environ.get("ONEDNN_MAX_CPU_ISA"), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
 
 
-def child(code: str, *arguments: str, **variables: str) -> list[str]:
+def child(code: str, *arguments: str, folder: Path = ROOT, **variables: str) -> list[str]:
     """Run code in a process of its own, without variables of a launcher but those given; return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)} | variables
+    environment["PYTHONPATH"] = str(ROOT)
     words = [sys.executable, "-c", MACHINE + code, *arguments]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -71,14 +74,20 @@ def test_a_program_of_ones_own_stays_as_it_is():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["train.py", "scripts/predict.py"])
+@pytest.mark.parametrize("name", [*(path.name for path in ROOT.glob("*.py")), "scripts/predict.py"])
 def test_a_script_of_ours_is_prepared(name):
     assert child(OURS, str(ROOT / name)) == ["AVX2 False"]
 
 
 @pytest.mark.once
-def test_other_programs_in_the_repository_are_not_ours():
-    assert child(OURS, str(ROOT / "tests" / "train.py")) == ["None True"]
+@pytest.mark.parametrize("name", ["my_program.py", "tests/train.py"])
+def test_other_programs_in_the_repository_are_not_ours(name):
+    assert child(OURS, str(ROOT / name)) == ["None True"]
+
+
+@pytest.mark.once
+def test_a_program_without_a_file_is_not_ours_wherever_it_runs():
+    assert child(OURS, folder=ROOT / "config") == ["None True"]
 
 
 @pytest.mark.once
