@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import src
 from tests.run_helpers import ROOT
 
 LAUNCHERS = ("OMPI_", "PMIX_", "MS_", "RANK_", "DEVICE_ID", "LOCAL_RANK_SIZE", "ONEDNN_", "DNNL_")
@@ -74,9 +75,14 @@ def test_a_program_of_ones_own_stays_as_it_is():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", [*(path.name for path in ROOT.glob("*.py")), "scripts/predict.py"])
+@pytest.mark.parametrize("name", ["train.py", "scripts/predict.py"])
 def test_a_script_of_ours_is_prepared(name):
     assert child(OURS, str(ROOT / name)) == ["AVX2 False"]
+
+
+@pytest.mark.once
+def test_all_scripts_in_the_root_are_ours():
+    assert sorted(src._SCRIPTS) == sorted(path.stem for path in ROOT.glob("*.py"))
 
 
 @pytest.mark.once
