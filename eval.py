@@ -28,8 +28,7 @@ from src.evaluation.inference import create_infers, evaluation_protocol
 from src.evaluation.score_records import classes_of, confusion_lines, json_bytes, scores_of
 from src.evaluation.side_by_side import side_by_side
 from src.modules.base_modules import MultiScaleInfer
-from src.modules.factory import create_network
-from src.modules.origin import compare_origin
+from src.modules.loading import load_network
 from src.report import NAME as REPORT
 from src.report.environment import write_environment
 from src.report.page import require_replaceable
@@ -56,11 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         splits, labelled = (config.split,), is_scored(config)
         preflight(config.data, num_classes=config.num_classes, splits=splits, seed=config.seed, labelled=labelled)
 
-    values = checkpoint.read_checkpoint(config.checkpoint_path)
-    compare_origin(config, values, config.checkpoint_path)
-    values = checkpoint.choose_weights(values, config.weights, config.checkpoint_path)
-    network = create_network(config, aux_heads=False)
-    checkpoint.restore_network(network, values, config.checkpoint_path)
+    network = load_network(config, config.checkpoint_path)
     if runtime.rank == 0:
         write_config(config, config.folder)
         write_environment(config.folder, device=config.device_target)

@@ -19,7 +19,7 @@ from src.data.eval_samples import EvalSamples
 from src.data.preflight import preflight
 from src.offline import preparing
 from src.offline.folders import clear_earlier_run, refuse_file
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 @claims.releasing
 def main(argv: Sequence[str] | None = None) -> int:
     """Preprocess as configured by the command line; return 0."""
-    config = load_config(argv, PREPROCESS)
+    config = parse_config(argv, PREPROCESS)
     setup_logging(None)
     config = preparing.match_model(config)
     preflight(config.data, num_classes=config.num_classes, splits=("val",), seed=config.seed)

@@ -30,6 +30,7 @@ from src.evaluation.evaluator import evaluate, log_scores
 from src.evaluation.inference import create_infer, evaluation_protocol
 from src.modules.base_modules import Network
 from src.modules.factory import create_network, create_train_cell, learning_rates
+from src.modules.loading import start_from
 from src.modules.origin import compare_origin, origin_of
 from src.modules.train_warpper import TrainOneStepCell
 from src.report.environment import write_environment
@@ -147,9 +148,7 @@ def restore(network: Network, train_cell: TrainOneStepCell, config: schema.Confi
         CheckpointError: it does not fit, or there is nothing left to train.
     """
     if config.finetune_ckpt:
-        values = checkpoint.read_checkpoint(config.finetune_ckpt)
-        compare_origin(config, values, config.finetune_ckpt, training=True, new_classes=True)
-        checkpoint.finetune_network(network, values, config.finetune_ckpt)
+        start_from(network, config, config.finetune_ckpt)
     if not config.resume_ckpt:
         return 0
     values = checkpoint.read_checkpoint(config.resume_ckpt)

@@ -27,7 +27,7 @@ from src.data.classes import class_names, class_palette
 from src.data.train_samples import create_train_samples
 from src.report.page import require_replaceable, write_page
 from src.report.samples import sample_record, samples_section
-from src.utils.config import Parser, load_config, positive_number, whole_number
+from src.utils.config import Parser, parse_config, positive_number, whole_number
 from src.utils.entry import run_entry
 from src.visual.sample_sheets import Tile, sample_sheet
 from src.visual.visualize import write_png
@@ -81,7 +81,7 @@ def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Name
     own.add_argument("--per_sheet", type=positive_number, default=6, help="samples per sheet (default %(default)s)")
     own.add_argument("--report", type=user_path, default=None, help="HTML file that shows them in a browser")
     args, rest = own.parse_known_args(argv)
-    config = load_config(rest, BROWSE_DATASET, own)
+    config = parse_config(rest, BROWSE_DATASET, own)
     if args.output is None:
         raise ConfigError(f"--output is required: the folder for the sheets; see python {own.prog} --help")
     return config, args

@@ -33,7 +33,7 @@ from src.data.label_maps import label_coding
 from src.data.preflight import suspect_train_ids
 from src.report.dataset import write_dataset_report
 from src.report.page import require_replaceable
-from src.utils.config import Parser, load_config
+from src.utils.config import Parser, parse_config
 from src.utils.entry import run_entry
 
 
@@ -111,7 +111,7 @@ def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Name
         "--splits", type=_names, default=("train", "val"), help="splits, separated by commas (default train,val)"
     )
     args, rest = own.parse_known_args(argv)
-    return load_config(rest, CHECK_DATASET, own), args
+    return parse_config(rest, CHECK_DATASET, own), args
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from src.base.errors import UserError
 from src.base.files import holds_anything, require_new, write_whole
 from src.base.paths import user_path
 from src.config.schema_base import TRAIN
-from src.utils.config import Parser, load_config, whole_number
+from src.utils.config import Parser, parse_config, whole_number
 from src.utils.entry import run_entry
 from tools.device_check.ranks import make_job
 from tools.device_check.report import NAMES, plain, shown, table
@@ -78,7 +78,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.json:
         require_new(args.json, "the results ")
         claims.hold_file(args.json, "check", "--json")
-    load_config(["--device_target", args.device_target, *args.options], TRAIN)  # validates the options
+    parse_config(["--device_target", args.device_target, *args.options], TRAIN)  # validates the options
     return args
 
 

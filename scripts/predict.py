@@ -94,8 +94,8 @@ def make_predictor(config: schema.Config, args: argparse.Namespace) -> Predictor
     """Make the predictor of a checkpoint or of an exported model, and what it runs on ready."""
     if args.model and check_suffix(args.model) == ".onnx":  # MindSpore's devices do not matter
         setup_logging(None)
-        return model_predictor(config, args.model, config.device_target or "CPU", config.device_id or 0)
-    config, _, _ = set_up_run(config, None)
+    else:
+        config, _, _ = set_up_run(config, None)
     if args.model:
         return model_predictor(config, args.model)
     return checkpoint_predictor(config, args.checkpoint_path, args.image_size)

@@ -25,7 +25,7 @@ from src.offline import onnx_model, quantizing
 from src.offline.descriptions import description_path
 from src.offline.onnx_model import OnnxModel
 from src.offline.preparing import match_file
-from src.utils.config import Parser, boolean, load_config, whole_number
+from src.utils.config import Parser, boolean, parse_config, whole_number
 from src.utils.entry import run_entry
 from src.utils.logger import setup_logging
 
@@ -77,7 +77,7 @@ def parse_args(argv: Sequence[str] | None) -> tuple[schema.Config, argparse.Name
         "--all_operators", type=boolean, default=False, help="8 bits wherever ONNX Runtime can (default False)"
     )
     args, rest = own.parse_known_args(argv)
-    config = load_config(rest, QUANTIZE, own)
+    config = parse_config(rest, QUANTIZE, own)
     if args.model is None:
         raise ConfigError("--model is missing: the .onnx that export.py wrote")
     if args.images < 1:

@@ -13,11 +13,14 @@ from src.base.errors import UserError
 from src.base.missing_packages import explain_missing_packages
 from src.base.stops import end_by_signals
 from src.base.streams import drop_lost_output
-from src.utils.local_adapter import prepare_environment
+from src.utils.local_adapter import cap_onednn, prepare_environment
 
 _ROOT = Path(__file__).resolve().parents[1]
-_script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").resolve()
-if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while MindSpore loads gets its line, too
+_SCRIPTS = ("train", "eval", "export", "preprocess", "postprocess")  # in the root, where a user's own may stand as well
+_file = getattr(sys.modules.get("__main__"), "__file__", None)
+_script = Path(_file).resolve() if _file else None
+if _script and (_script.parent == _ROOT / "scripts" or _script in [_ROOT / f"{name}.py" for name in _SCRIPTS]):
+    # One of ours: a signal while MindSpore loads gets its line, too.
     end_by_signals()
     explain_missing_packages(_ROOT)
     drop_lost_output()
@@ -26,5 +29,7 @@ if _script.parent in (_ROOT, _ROOT / "scripts"):  # one of ours: a signal while 
     except UserError as problem:
         sys.stderr.write(f"error: {problem}\n")
         sys.exit(2)
-# Before any module of this package can import NumPy or MindSpore: some things only count while they load.
+    cap_onednn()
+# Before any module of this package can import NumPy or MindSpore. It changes nothing in a program that no launcher has
+# started: those of a user's own stay as they are.
 prepare_environment()

@@ -17,7 +17,7 @@ from mindspore.train import mind_ir_pb2
 from src.modules import convolutions, heads, overflow, tensor_ops
 from src.modules.factory import create_network, create_train_cell
 from src.modules.inference_graph import InferenceGraph, NormalizeRGB
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 # Nodes of the compiler: control flow, tuples, order, copies. They are no operators of a device.
 COMPILER = {
@@ -102,7 +102,7 @@ def training_model(
     folder: Path, *options: str, sync_bn: bool = False, network: ms.nn.Cell | None = None
 ) -> mind_ir_pb2.ModelProto:
     """Return the whole training step, gradients and update included, of the configured network or another one."""
-    config = load_config(list(options), "train")
+    config = parse_config(list(options), "train")
     network = network or create_network(config, aux_heads=True, sync_bn=sync_bn)
     cell = create_train_cell(network, config)
     return _model(cell, folder, Tensor(np.zeros((2, 3, 64, 64)), ms.float32), Tensor(np.zeros((2, 64, 64)), ms.int32))
@@ -110,7 +110,7 @@ def training_model(
 
 def exported_model(folder: Path, output: str, dtype: str, *options: str) -> mind_ir_pb2.ModelProto:
     """Return what export.py writes, before folding: folding changes weights only."""
-    config = load_config(list(options), "export")
+    config = parse_config(list(options), "export")
     network = create_network(config, aux_heads=False).set_train(False)
     stage = NormalizeRGB((0.3, 0.3, 0.3), (0.2, 0.2, 0.2), True) if dtype == "uint8" else None
     shape = (1, 64, 96, 3) if dtype == "uint8" else (1, 3, 64, 96)

@@ -15,7 +15,7 @@ from src.config.saved import write_config
 from src.data.eval_samples import EvalSample
 from src.evaluation.score_records import classes_of, json_bytes, scores_of
 from src.report.pictures import FOLDER, ReportPictures
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from src.utils.metrics import ConfusionMatrix, Evaluation, iou, mean_iou, pixel_accuracy
 from tests.dataset_helpers import write_png
 
@@ -60,7 +60,7 @@ def make_config(folder: Path, **values: object) -> schema.Config:
     tree["data"] = {"name": "generic", "map_label": None, "class_names": list(HOSTILE), "dataset_dir": ATTACK}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "given.yml").write_text(json.dumps(tree), encoding="utf-8")
-    return load_config(["--config", str(folder / "given.yml")], "eval")
+    return parse_config(["--config", str(folder / "given.yml")], "eval")
 
 
 def write_evaluation(folder: Path, pictures: Pictures, **further: object) -> dict:

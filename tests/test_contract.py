@@ -62,5 +62,5 @@ def test_who_this_process_is_can_be_asked_without_mindspore():
 
 
 def test_configurations_are_read_without_mindspore():
-    statement = "from src.utils.config import load_config; load_config([], 'train')"
+    statement = "from src.utils.config import parse_config; parse_config([], 'train')"
     assert "mindspore" not in loaded(statement)

@@ -18,7 +18,7 @@ from scripts import draw_architecture, launch_ranks
 from src.config import schema
 from src.config.registry import TRANSFORMS
 from src.config.saved import nested_keys
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from tools.streets.dataset import DemoOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +75,7 @@ def check_python(script: str, arguments: list[str]) -> None:
     # What a command of the same block has written.
     arguments = [str(DEFAULT_CONFIG) if word == "weights.yml" else word for word in arguments]
     if script in ("train.py", "eval.py", "export.py", "preprocess.py"):
-        load_config(arguments, script.removesuffix(".py"))
+        parse_config(arguments, script.removesuffix(".py"))
         return
     if script.startswith("tests/"):
         assert not arguments
@@ -92,14 +92,14 @@ def check_shell(script: str, arguments: list[str]) -> None:
     """Check what is given to a shell script as the script does, and pass on what it passes on."""
     if script == "scripts/run_standalone_train.sh":
         has_folder = arguments and not arguments[0].startswith("--") and "=" not in arguments[0]
-        load_config(arguments[1 if has_folder else 0 :], "train")
+        parse_config(arguments[1 if has_folder else 0 :], "train")
     elif script == "scripts/run_eval.sh":
         device, checkpoint, *rest = arguments
         assert device.isdigit()
-        load_config(["--checkpoint_path", checkpoint, *rest], "eval")
+        parse_config(["--checkpoint_path", checkpoint, *rest], "eval")
     elif script == "scripts/run_distribute_train.sh":
         job = launch_ranks.parse_args(arguments)
-        load_config(job.train_command()[1:], "train")
+        parse_config(job.train_command()[1:], "train")
     elif script == "scripts/ascend_310_infer.sh":
         model, data, device, *rest = arguments
         assert model.endswith((".mindir", ".onnx"))
@@ -235,7 +235,7 @@ def test_every_script_is_described_with_all_its_options(folder):
 
 @pytest.mark.parametrize("folder", LANGUAGES)
 def test_the_demo_is_described_as_it_is_configured(folder):
-    steps = load_config(["--config", str(ROOT / "config/bisenetv2_demo.yml")], "train").total_step
+    steps = parse_config(["--config", str(ROOT / "config/bisenetv2_demo.yml")], "train").total_step
     options = DemoOptions()
     paragraph = next(part for part in read(f"{folder}/demo.md").split("\n\n") if "config/bisenetv2_demo.yml" in part)
     numbers = set(map(int, re.findall(r"\d+", paragraph)))

@@ -16,7 +16,7 @@ from src.config.registry import DATASETS, NETWORKS, OPTIMIZERS, TRANSFORMS
 from src.data.image_files import read_image, read_label
 from src.data.train_samples import create_train_samples
 from src.state.checkpoint import read_checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import MEAN, STD, write_generic
 from tests.own_parts.dataset import PARK
 from tests.own_parts.network import TwoHeads
@@ -87,7 +87,7 @@ def registered(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_data_set_and_transform(recipe, monkeypatch):
-    config = load_config(["--config", str(recipe), "loss.type=ce"], "eval")
+    config = parse_config(["--config", str(recipe), "loss.type=ce"], "eval")
     samples = create_train_samples(config.data, num_classes=3, seed=1)
     image, label = samples.read((0, 0))
     image_path, label_path = samples.samples[0]
@@ -110,14 +110,14 @@ def test_data_set_and_transform(recipe, monkeypatch):
 def test_they_are_checked_like_those_of_the_project(recipe, word, message):
     options = ["--config", str(recipe), "loss.type=ce"]
     with pytest.raises(ConfigError, match=message):
-        load_config([*options, word], "train")
+        parse_config([*options, word], "train")
 
 
 def test_help_names_a_transform_of_ones_own_without_mindspore():
     code = (
         "import sys; sys.modules['mindspore'] = None; import src\n"
-        "from src.config.registry import TRANSFORMS; from src.utils.config import load_config\n"
-        "TRANSFORMS['Negative'] = 'tests.own_parts.transform:Negative'; load_config(['--help'], 'train')"
+        "from src.config.registry import TRANSFORMS; from src.utils.config import parse_config\n"
+        "TRANSFORMS['Negative'] = 'tests.own_parts.transform:Negative'; parse_config(['--help'], 'train')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "Negative.white: grey level that becomes black (default 255)" in done.stdout

@@ -13,9 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import src  # noqa: F401 - prepares the environment before MindSpore is imported
-
-from src.utils.local_adapter import mindspore_version  # isort: skip
+from src.utils.local_adapter import cap_onednn, mindspore_version  # isort: skip
 
 import mindspore as ms
 import numpy as np
@@ -28,7 +26,7 @@ from src.offline import exporting
 from src.offline.models import load_model
 from src.offline.tensors import ModelError
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.golden_weights import load_seeded
 from tests.run_helpers import tiny_options
 
@@ -65,7 +63,7 @@ def run_eagerly(reference: nn.Cell) -> Callable[[Tensor], Tensor]:
 
 def make(folder: Path, seed: int) -> None:
     """Write a whole training checkpoint with weights of their own, and models made from it."""
-    config = load_config([], "train")
+    config = parse_config([], "train")
     network = create_network(config, aux_heads=True)
     load_seeded(network, seed)
     cell = create_train_cell(network, config)
@@ -101,6 +99,7 @@ def use(data: Path, result: Path, parent: Path) -> None:
 
 
 if __name__ == "__main__":
+    cap_onednn()
     what, *rest = sys.argv[1:]
     if what == "make":
         make(Path(rest[0]), int(rest[1]))

@@ -18,12 +18,11 @@ from src.data.picture_sizes import size_of
 from src.data.transforms.resize import pad
 from src.data.transforms_factory import Compose, create_transforms
 from src.evaluation.inference import create_infer, describe, evaluation_protocol
-from src.modules.factory import create_network
-from src.modules.origin import compare_origin
+from src.modules.loading import load_network
 from src.offline.models import load_model
 from src.offline.preparing import match_file
 from src.offline.tensors import ModelError, input_size
-from src.state import checkpoint
+from src.predict.arrays import require_image
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +54,27 @@ class Predictor:
         transforms: steps from the image to the network's input; the first one knows which part of it is picture.
         classify: maps an input with a batch axis of 1 to its classes (H, W), or to logits (C, H, W).
         num_classes: number of classes.
+        config: the configuration it was made with, which tells the names and colours of the classes.
     """
 
-    def __init__(self, transforms: Compose, classify: Callable[[np.ndarray], np.ndarray], *, num_classes: int) -> None:
-        self.transforms, self.classify, self.num_classes = transforms, classify, num_classes
+    def __init__(
+        self,
+        transforms: Compose,
+        classify: Callable[[np.ndarray], np.ndarray],
+        *,
+        num_classes: int,
+        config: schema.Config | None = None,
+    ) -> None:
+        self.transforms, self.classify, self.num_classes, self.config = transforms, classify, num_classes, config
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return the train ids (H, W) uint8 of an image (H, W, 3) uint8 RGB."""
+        """Return the train ids (H, W) uint8 of an image (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: it is not such an array.
+            ModelError: the model cannot be run, or returns values that are not classes.
+        """
+        image = require_image(image)
         resize: Any = self.transforms.transforms[0]
         fitted = resize.fitted_size(*image.shape[:2])
         array, _ = self.transforms(image, None)
@@ -111,11 +124,7 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     Raises:
         CheckpointError: the checkpoint cannot be read, belongs to another network or lacks those weights.
     """
-    values = checkpoint.read_checkpoint(path)
-    compare_origin(config, values, path)
-    values = checkpoint.choose_weights(values, config.weights, path)
-    network = create_network(config, aux_heads=False)
-    checkpoint.restore_network(network, values, path)
+    network = load_network(config, path)
     if image_size is not None:
         config = with_image_size(config, image_size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
@@ -127,24 +136,24 @@ def checkpoint_predictor(config: schema.Config, path: str | Path, image_size: tu
     size = "each image's own" if image_size is None else "{}x{}".format(*image_size)
     logger.info("%s: image size %s, %s", path, size, describe(protocol))
     run = RunNetwork(create_infer(network, config.data.eval_transforms), in_windows=in_windows)
-    return Predictor(transforms, run, num_classes=config.num_classes)
+    return Predictor(transforms, run, num_classes=config.num_classes, config=config)
 
 
-def model_predictor(config: schema.Config, path: Path, device: str = "CPU", device_id: int = 0) -> Predictor:
+def model_predictor(config: schema.Config, path: Path) -> Predictor:
     """Make a predictor of an exported model, which fits images to its input as the offline path does.
 
     Args:
         config: classes, and the normalisation of a float32 input; both must agree with what the model says of itself.
+            Its device is that of a .onnx, by default the CPU; a .mindir runs on the one MindSpore is set to.
         path: the model, .mindir or .onnx.
-        device: what a .onnx runs on, "GPU" or "CPU".
-        device_id: number of the GPU.
 
     Raises:
         ModelError: the model cannot be used.
         ConfigError: the configuration does not fit it.
     """
     config = match_file(config, path)
-    model = load_model(path, device_type=device, device_id=device_id, num_threads=config.num_threads)
+    device, number = config.device_target or "CPU", config.device_id or 0
+    model = load_model(path, device_type=device, device_id=number, num_threads=config.num_threads)
     size = input_size(path, model.input)
     config = with_image_size(config, size)
     transforms = create_transforms(config.data.eval_transforms.item_transforms, config.data.ignore_label)
@@ -153,4 +162,4 @@ def model_predictor(config: schema.Config, path: Path, device: str = "CPU", devi
     logger.info("%s: input %s %dx%d (height x width)", path, model.input.dtype, *size)
     if config.data.eval_transforms.crop_size is not None:
         logger.info("crop_size is not used: an exported model runs whole pictures")
-    return Predictor(transforms, lambda array: model(array)[0], num_classes=config.num_classes)
+    return Predictor(transforms, lambda array: model(array)[0], num_classes=config.num_classes, config=config)

@@ -11,10 +11,28 @@ from src.base.special_files import special_kind
 from src.config import schema
 from src.config.schema_base import EVAL
 from src.offline.models import SUFFIXES
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from src.utils.local_adapter import discover_rank
 
 logger = logging.getLogger(__name__)
+
+
+def require_model_file(model: Path) -> None:
+    """Raise a ConfigError unless there is such a checkpoint or exported model."""
+    if model.is_dir():
+        raise ConfigError(f"{model}: is a folder; name the checkpoint or the model in it")
+    if not model.is_file():
+        kind, what = special_kind(model), "model" if model.suffix in SUFFIXES else "checkpoint"
+        raise ConfigError(f"{model}: is {kind}, no {what}" if kind else f"no such {what}: {model}")
+
+
+def configuration_beside(model: Path) -> Path | None:
+    """Return ``<stem>.yml`` beside a checkpoint or an exported model, if it is there."""
+    beside = model.with_suffix(".yml")
+    if not beside.is_file():
+        return None
+    logger.info("configuration: %s, which lies beside the model", beside)
+    return beside
 
 
 def load_settings(
@@ -35,15 +53,8 @@ def load_settings(
     """
     if discover_rank().rank_size > 1:
         raise ConfigError("scripts/predict.py runs in one process; start it without mpirun or msrun")
-    if model.is_dir():
-        raise ConfigError(f"{model}: is a folder; name the checkpoint or the model in it")
-    if not model.is_file():
-        kind, what = special_kind(model), "model" if model.suffix in SUFFIXES else "checkpoint"
-        raise ConfigError(f"{model}: is {kind}, no {what}" if kind else f"no such {what}: {model}")
-    beside = model.with_suffix(".yml")
-    if given is None and beside.is_file():
-        given = beside
-        logger.info("configuration: %s, which lies beside the model", beside)
-    words = ["--config", str(given or DEFAULT_CONFIG), "--multi_scale", str(multi_scale), "--flip", str(flip)]
+    require_model_file(model)
+    file = given or configuration_beside(model) or DEFAULT_CONFIG
+    words = ["--config", str(file), "--multi_scale", str(multi_scale), "--flip", str(flip)]
     words += ["--device_target", device_target] if device_target else []
-    return load_config([*words, *keys], EVAL)
+    return parse_config([*words, *keys], EVAL)

@@ -9,7 +9,7 @@ from src.base.special_files import require_regular
 from src.config.saved import RUN_KEYS, to_dict
 from src.config.yaml_files import read_yaml
 from src.report.checking import COUNT, TEXT, TEXTS, check_fields
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 _CHECKED = {"data.name": TEXT, "data.class_names": TEXTS, "total_step": COUNT}  # keys that the report evaluates
 
@@ -31,7 +31,7 @@ def read_settings(save_dir: Path) -> dict[str, Any] | None:
 
 def default_settings() -> dict[str, Any]:
     """Return the default configuration by dotted path, with the keys that a saved configuration has."""
-    values = to_dict(load_config([], "train"))
+    values = to_dict(parse_config([], "train"))
     return flat({name: value for name, value in values.items() if name not in RUN_KEYS})
 
 

@@ -17,7 +17,7 @@ from src.config import schema
 from src.config.summary import log_configuration
 from src.distributed.communicator import Communicator
 from src.utils.ascend_settings import apply_settings
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from src.utils.local_adapter import discover_rank
 from src.utils.logger import setup_logging
 from src.utils.runtime import Runtime, init_device, join_job
@@ -29,9 +29,9 @@ def configure(argv: Sequence[str] | None, script: str) -> schema.Config:
     """Read the command line of an entry script; in a cloud job, also fetch the input.
 
     Raises:
-        UserError: see `load_config`, and `begin` of `src/utils/modelarts.py`.
+        UserError: see `parse_config`, and `begin` of `src/utils/modelarts.py`.
     """
-    config = load_config(argv, script)
+    config = parse_config(argv, script)
     if not config.modelarts:
         return config
     from src.utils import modelarts  # only cloud jobs load the object store

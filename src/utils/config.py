@@ -1,4 +1,4 @@
-"""Read YAML with ``__BASE__``, apply the command line, build the typed configuration of `src/config/schema.py`.
+"""The command line of the entry scripts: options and overrides on top of a YAML file, see `src/config/loading.py`.
 
 Precedence: ``a.b=value`` overrides, then command-line options, then the YAML file, then its bases (later ones win),
 then the defaults of the schema. This is the only module that parses command lines.
@@ -10,22 +10,19 @@ import argparse
 import dataclasses
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from src.base.errors import ConfigError
 from src.base.paths import user_path
 from src.config import schema
-from src.config.builder import Text, build_config, nearest, shown, to_bool
-from src.config.registry import NETWORKS, TRANSFORMS
+from src.config.builder import Text, nearest, to_bool
+from src.config.loading import DEFAULT_CONFIG, build_from, find_config, head_problems
+from src.config.registry import TRANSFORMS
 from src.config.saved import nested_keys
-from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK, problem_unless, refuse
+from src.config.schema_base import EVAL, PREPROCESS, QUANTIZE, TRAIN, WITH_DATA, WITH_NETWORK
 from src.config.yaml_files import read_yaml, set_path
 
 logger = logging.getLogger(__name__)
-
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
 
 # Options for frequent nested keys, and other names in use.
 SHORT_OPTIONS = {
@@ -164,18 +161,7 @@ def _overrides(rest: Sequence[str], known: Sequence[str], *, tolerant: bool) -> 
     return found
 
 
-def _head_problems(config: schema.Config) -> list[str]:
-    """Check that each head of the network has a weight; which heads it has is only looked up where it matters."""
-    usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(schema.Config)}
-    if config.net == usual["net"] and len(config.loss_weight) == len(usual["loss_weight"]):
-        return []  # MindSpore, which the network needs, stays out of it
-    heads, weights = NETWORKS[config.net].head_names, list(config.loss_weight)
-    return problem_unless(
-        len(weights) == len(heads), "loss_weight", f"expected {len(heads)} values, {', '.join(heads)}; got {weights}"
-    )
-
-
-def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentParser | None = None) -> schema.Config:
+def parse_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentParser | None = None) -> schema.Config:
     """Parse the command line of `script` and return the configuration.
 
     Args:
@@ -192,19 +178,10 @@ def load_config(argv: Sequence[str] | None, script: str, own: argparse.ArgumentP
     others = {"config", *(action.dest for action in own._actions)} if own else {"config"}
     given = {name: value for name, value in vars(options).items() if value is not None and name not in others}
     given = {name: Text(f"[{','.join(value)}]") if isinstance(value, list) else value for name, value in given.items()}
-    if not options.config.exists() and (ROOT / options.config).is_file():
-        options.config = ROOT / options.config  # a cloud job runs in a folder of its own
+    options.config = find_config(options.config)  # a cloud job runs in a folder of its own
     values = read_yaml(options.config)
     for name, value in given.items():
         set_path(values, SHORT_OPTIONS[name][0] if name in SHORT_OPTIONS else name, value)
     for path, value in _overrides(rest, known, tolerant=_is_cloud_job(values)):
         set_path(values, path, Text(value))
-    try:
-        config = build_config(values)
-        if script == TRAIN:
-            refuse(_head_problems(config))
-        return config
-    except ConfigError as err:
-        lines = str(err).splitlines()
-        head = f"configuration {options.config}: " + ("" if len(lines) == 1 else f"{len(lines)} problems\n  ")
-        raise ConfigError(head + "\n  ".join(shown(lines))) from err
+    return build_from(values, options.config, head_problems if script == TRAIN else lambda config: [])

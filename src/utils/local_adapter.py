@@ -28,7 +28,7 @@ ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"
 HCCL_TIMEOUT_SECONDS = 600  # for the first contact of the ranks; CANN's own 120 are short for a data set to appear
 SLOW_START_SECONDS = 3600  # with downloads before it; CANN takes up to 7200
 FIRST_910 = ("", "ascend910")  # by `ascend_chip`; an unknown chip is treated as the first 910 everywhere
-_notes: list[str] = []  # set by `prepare_environment`, logged by `init_device` once there is a logger
+_notes: list[str] = []  # of `cap_onednn`, logged by `init_device` once there is a logger
 
 
 def mindspore_version() -> tuple[int, ...]:
@@ -43,27 +43,29 @@ def mindspore_version() -> tuple[int, ...]:
 
 
 def prepare_environment() -> None:
-    """Do what must be done before MindSpore loads; variables the user has set stay."""
+    """Do what must be done before NumPy and MindSpore load: where a launcher has started several, divide the cores."""
     with contextlib.suppress(UserError):  # said by `init_device`, where there is a log
         divide_cores(*discover_rank().local_place)  # before NumPy starts threads
     import_without_signals("numpy")
+
+
+def cap_onednn() -> None:
+    """Let oneDNN do without AVX-512 where that is slow, unless the user has decided; before the first network runs."""
     # The oneDNN 3.10 in MindSpore 2.9 and 2.10 has no fast convolution for AVX-512 and takes its reference
     # implementation, hundreds of times slower. Its AVX2 kernels are fine. 2.8 and older need no cap and lose by one.
     if mindspore_version() >= (2, 9) and ONEDNN_ISA not in os.environ and cpu_has_avx512():
         os.environ[ONEDNN_ISA] = "AVX2"
-        _notes.append(
-            f"{ONEDNN_ISA}=AVX2 set: the oneDNN of MindSpore 2.9 and later is extremely slow with AVX-512; "
-            f"set {ONEDNN_ISA} yourself to override"
-        )
+        why = "the oneDNN of MindSpore 2.9 and later is extremely slow with AVX-512"
+        _notes.append(f"{ONEDNN_ISA}=AVX2 set: {why}; set {ONEDNN_ISA} yourself to override")
 
 
 def early_notes() -> list[str]:
-    """Return what `prepare_environment` did, for the log, which did not exist then."""
+    """Return what `cap_onednn` did, for the log, which did not exist then."""
     return list(_notes)
 
 
 def onednn_capped_here() -> bool:
-    """Return whether `prepare_environment`, and not the user, has capped oneDNN's instruction set."""
+    """Return whether `cap_onednn`, and not the user, has capped oneDNN's instruction set."""
     return any(note.startswith(ONEDNN_ISA) for note in _notes)
 
 

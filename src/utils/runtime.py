@@ -14,6 +14,7 @@ from src.base.errors import UserError
 from src.distributed.job_end import end_at_once_after
 from src.distributed.placement import MPIRUN, SINGLE, Placement
 from src.utils.local_adapter import (
+    cap_onednn,
     choose_device,
     discover_rank,
     early_notes,
@@ -70,6 +71,7 @@ def init_device(device_target: str | None, device_id: int | None, ms_mode: int, 
         found = ".".join(map(str, version)) or "none"
         raise UserError(f"needs MindSpore 2.0 to 2.10, found {found}; pip install -r requirements.txt")
     placement = discover_rank()
+    cap_onednn()  # the scripts have, a program of the user's own may not
     import mindspore as ms
 
     target, number = choose_device(device_target, device_id, placement)

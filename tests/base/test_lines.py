@@ -14,7 +14,7 @@ from src.base.errors import DataError, UserError, printable
 from src.base.failures import describe_failure
 from src.base.log_handlers import ConsoleHandler
 from src.data.image_files import read_image
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 pytestmark = pytest.mark.once
 
@@ -51,7 +51,7 @@ def test_blank_variables_are_none():
 
 def test_a_device_number_has_a_limit():
     with pytest.raises(UserError, match=r"device_id: must lie in 0\.\.2147483647"):
-        load_config(["--device_id", "99999999999999999999"], "eval")
+        parse_config(["--device_id", "99999999999999999999"], "eval")
 
 
 def test_a_tiff_of_large_whole_numbers_is_called_so(tmp_path):

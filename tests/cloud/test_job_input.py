@@ -11,7 +11,7 @@ import pytest
 from src.base.errors import ConfigError, UserError
 from src.config.schema_base import EVAL, EXPORT, TRAIN
 from src.utils import local_adapter, modelarts
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.cloud_helpers import fill, tarred
 
 
@@ -31,7 +31,7 @@ class TestBegin:
         signal.signal(signal.SIGTERM, handler)
 
     def begin(self, *words: str, script: str = TRAIN):
-        return modelarts.begin(load_config(["--modelarts", "True", *words], script), script)
+        return modelarts.begin(parse_config(["--modelarts", "True", *words], script), script)
 
     def test_the_folder_that_holds_the_data_is_found(self, bucket, tmp_path):
         for folder in ("here", "above/below", "listed", "two/a", "two/b", "deep/a/b"):
@@ -144,16 +144,16 @@ class TestBegin:
         ]
         for word in ("--foo=1", "baz"):
             with pytest.raises(ConfigError):
-                load_config([word], TRAIN)
+                parse_config([word], TRAIN)
         with pytest.raises(ConfigError, match="optimizer.lr: unknown key"):  # a section that is known
             self.begin("optimizer.lr=1")
 
     def test_a_configuration_of_the_repository_is_found_from_elsewhere(self, tmp_path):
-        assert load_config(["--config", "config/bisenetv2_demo.yml"], TRAIN).total_step == 700
+        assert parse_config(["--config", "config/bisenetv2_demo.yml"], TRAIN).total_step == 700
         (tmp_path / "config").mkdir()
         text = f"__BASE__: {Path(modelarts.__file__).parents[2] / 'config' / 'bisenetv2_demo.yml'}\ntotal_step: 3\n"
         (tmp_path / "config" / "bisenetv2_demo.yml").write_text(text)
-        assert load_config(["--config", "config/bisenetv2_demo.yml"], TRAIN).total_step == 3  # one's own comes first
+        assert parse_config(["--config", "config/bisenetv2_demo.yml"], TRAIN).total_step == 3  # one's own comes first
 
     def test_where_a_job_fetches_to(self, tmp_path, monkeypatch):
         monkeypatch.delenv("MA_JOB_DIR", raising=False)

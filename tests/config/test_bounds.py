@@ -19,7 +19,7 @@ from src.config.yaml_loader import Text
 from src.distributed.placement import read_rank_table
 from src.offline.manifest import read_manifest
 from src.predict.palette import read_palette
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.special_files import MAKERS
 
 pytestmark = pytest.mark.once
@@ -138,13 +138,13 @@ def test_of_many_problems_the_first_are_told(tmp_path):
     long = "".join(f"zz{number}: 1\n" for number in range(500))
     path.write_text(f"__BASE__: {base}\nseed: {'x' * 5_000}\n{long}")
     with pytest.raises(ConfigError) as error:
-        load_config(["--config", str(path)], "train")
+        parse_config(["--config", str(path)], "train")
     head, *lines = str(error.value).splitlines()
     assert head == f"configuration {path}: 501 problems"
     assert [line.split(":")[0] for line in lines] == [*(f"  zz{number}" for number in range(20)), "  and 481 more"]
     path.write_text(f"__BASE__: {base}\nseed: {'x' * 5_000}\n")
     with pytest.raises(ConfigError, match="seed: expected a whole number, got 'x{900,1000}[.]{3}$"):
-        load_config(["--config", str(path)], "train")
+        parse_config(["--config", str(path)], "train")
 
 
 def test_a_base_may_be_in_the_home_folder(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from src.config.builder import build_config
 from src.config.saved import differences, nested_keys, to_dict, to_yaml
 from src.config.yaml_files import read_yaml
 from src.data.transforms.resize import RandomResizeCrop
-from src.utils.config import load_config, make_parser
+from src.utils.config import make_parser, parse_config
 from tests.config_values import published_class_weights
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
@@ -31,7 +31,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_published_values_are_the_default():
-    config = load_config([], "train")
+    config = parse_config([], "train")
     assert config.data.map_label == tuple(published_class_weights())
     assert config.data.train_transforms.item_transforms[0] == RandomResizeCrop((1024, 1024), True, 2048, 16, 255)
     assert config.data.train_transforms.item_transforms[2].contrast_range == (0.4, 1.6)
@@ -52,7 +52,7 @@ def test_published_values_are_the_default():
 
 @pytest.mark.parametrize("path", sorted(CONFIG_DIR.glob("*.yml")), ids=lambda path: path.name)
 def test_shipped_files_hold_only_known_keys(path):
-    default = yaml.safe_load(to_yaml(load_config([], "train")))
+    default = yaml.safe_load(to_yaml(parse_config([], "train")))
 
     def check(values: dict, known: dict) -> None:
         for name, value in values.items():
@@ -77,17 +77,17 @@ def test_later_bases_win_and_the_file_wins_over_its_bases(tmp_path):
 def test_lists_replace(tmp_path):
     base = CONFIG_DIR / "bisenetv2_cityscapes.yml"
     path = write(tmp_path / "x.yml", f"__BASE__: {base}\ndata: {{eval_transforms: {{img_ratios: [1.0, 2.0]}}}}\n")
-    assert load_config(["--config", str(path)], "eval").data.eval_transforms.img_ratios == (1.0, 2.0)
+    assert parse_config(["--config", str(path)], "eval").data.eval_transforms.img_ratios == (1.0, 2.0)
 
 
 def test_command_line_beats_file_and_override_beats_option():
-    config = load_config(["--lr_init", "0.02", "--total_step", "7", "optimizer.lr_init=0.03", "total_step=8"], "train")
+    config = parse_config(["--lr_init", "0.02", "--total_step", "7", "optimizer.lr_init=0.03", "total_step=8"], "train")
     assert (config.optimizer.lr_init, config.total_step) == (0.03, 8)
-    assert load_config(["--lr_init", "0.02"], "train").optimizer.lr_init == 0.02
+    assert parse_config(["--lr_init", "0.02"], "train").optimizer.lr_init == 0.02
 
 
 def test_transforms_are_addressed_by_name():
-    config = load_config(["data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[192,256]"], "train")
+    config = parse_config(["data.train_transforms.item_transforms.RandomResizeCrop.crop_size=[192,256]"], "train")
     assert config.data.train_transforms.item_transforms[0].crop_size == (192, 256)
     assert config.data.train_transforms.item_transforms[0].base_size == 2048
 
@@ -97,44 +97,44 @@ def test_transforms_are_addressed_by_name():
     [("True", True), ("true", True), ("1", True), ("False", False), ("false", False), ("0", False)],
 )
 def test_booleans(text, expected):
-    assert load_config(["--mix", text], "train").mix is expected
+    assert parse_config(["--mix", text], "train").mix is expected
 
 
 def test_single_scale_switches_both_off():
-    transforms = load_config(["--single_scale", "True"], "eval").data.eval_transforms
+    transforms = parse_config(["--single_scale", "True"], "eval").data.eval_transforms
     assert (transforms.multi_scale, transforms.flip) == (False, False)
-    transforms = load_config(["--multi_scale", "False"], "eval").data.eval_transforms
+    transforms = parse_config(["--multi_scale", "False"], "eval").data.eval_transforms
     assert (transforms.multi_scale, transforms.flip) == (False, True)
 
 
 def test_none_is_no_value_unless_it_is_a_choice():
-    config = load_config(["--ms_loss_scaler", "none", "--clip_grad_norm", "none"], "train")
+    config = parse_config(["--ms_loss_scaler", "none", "--clip_grad_norm", "none"], "train")
     assert (config.ms_loss_scaler, config.clip_grad_norm) == ("none", None)
-    assert load_config(["--ms_loss_scaler", "null"], "train").ms_loss_scaler is None
+    assert parse_config(["--ms_loss_scaler", "null"], "train").ms_loss_scaler is None
 
 
 def test_null_and_numbers_without_a_dot():
-    config = load_config(["data.map_label=null", "optimizer.weight_decay=5e-4", "--total_step", "2e3"], "train")
+    config = parse_config(["data.map_label=null", "optimizer.weight_decay=5e-4", "--total_step", "2e3"], "train")
     assert config.data.map_label is None
     assert config.optimizer.weight_decay == 0.0005
     assert config.total_step == 2000
 
 
 def test_text_options_are_taken_literally():
-    assert load_config(["--save_dir", "2024"], "train").save_dir == "2024"
-    assert load_config(["data.dataset_dir=/a b/[c]: d"], "train").data.dataset_dir == "/a b/[c]: d"
+    assert parse_config(["--save_dir", "2024"], "train").save_dir == "2024"
+    assert parse_config(["data.dataset_dir=/a b/[c]: d"], "train").data.dataset_dir == "/a b/[c]: d"
 
 
 def test_config_from_a_pipe():
     reader, writer = os.pipe()
     os.write(writer, f"__BASE__: {CONFIG_DIR / 'bisenetv2_cityscapes.yml'}\ntotal_step: 12\n".encode())
     os.close(writer)
-    assert load_config(["--config", f"/dev/fd/{reader}"], "train").total_step == 12
+    assert parse_config(["--config", f"/dev/fd/{reader}"], "train").total_step == 12
     os.close(reader)
 
 
 def test_resolved_configuration_reads_back_as_itself():
-    config = load_config(["net_args.bn_epsilon=1e-5", "--clip_grad_norm", "2"], "train")
+    config = parse_config(["net_args.bn_epsilon=1e-5", "--clip_grad_norm", "2"], "train")
     assert build_config(yaml.safe_load(to_yaml(config))) == config
 
 
@@ -195,7 +195,7 @@ def test_every_option_is_explained():
 )
 def test_bad_command_lines(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(arguments, "train")
+        parse_config(arguments, "train")
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_bad_command_lines(arguments, message):
 def test_bad_files(tmp_path, text, message):
     path = write(tmp_path / "x.yml", text)
     with pytest.raises(ConfigError, match=message):
-        load_config(["--config", str(path)], "train")
+        parse_config(["--config", str(path)], "train")
 
 
 def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
     base = CONFIG_DIR / "bisenetv2_cityscapes.yml"
     text = f"__BASE__: {base}\nseeed: 3\ntotal_step: 0\noptimizer: {{lr_init: fast, momentum: 2}}\ndata: {{nmae: x}}\n"
     with pytest.raises(ConfigError) as error:
-        load_config(["--config", str(write(tmp_path / "x.yml", text))], "train")
+        parse_config(["--config", str(write(tmp_path / "x.yml", text))], "train")
     message = str(error.value)
     assert "5 problems" in message
     for part in ("seeed: unknown", "total_step: must", "lr_init: expected", "momentum: must", "data.nmae: unknown"):
@@ -233,10 +233,10 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
 
 
 def test_differences_name_what_the_losses_depend_on():
-    old = to_dict(load_config([], "train"))
+    old = to_dict(parse_config([], "train"))
     arguments = ["--lr_init", "0.01", "--log_interval", "3", "--save_dir", "x", "data.num_parallel_workers=1"]
     transforms = "data.train_transforms.item_transforms.RandomFlip.prob=0.1"
-    lines = differences(old, to_dict(load_config([*arguments, transforms], "train")))
+    lines = differences(old, to_dict(parse_config([*arguments, transforms], "train")))
     assert [line.split(" was ")[0] for line in lines] == ["data.train_transforms.item_transforms", "optimizer.lr_init"]
     assert lines[1] == "optimizer.lr_init was 0.05, is 0.01 now"
     assert differences(old, old) == []

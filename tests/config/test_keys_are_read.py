@@ -141,7 +141,7 @@ def test_that_job_was_fine_tuned_on_other_classes_in_mixed_precision(job):
 
 def test_single_scale_is_acted_on_while_building():
     """The one key that `config.py` itself acts on: it sets two others."""
-    plain, single = config.load_config([], "eval"), config.load_config(["--single_scale", "True"], "eval")
+    plain, single = config.parse_config([], "eval"), config.parse_config(["--single_scale", "True"], "eval")
     assert plain.data.eval_transforms.flip
     assert not single.data.eval_transforms.flip
 

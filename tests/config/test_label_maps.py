@@ -12,7 +12,7 @@ from src.config.label_maps import parse_colors, parse_ids
 from src.config.saved import to_yaml
 from src.data.classes import class_palette
 from src.data.label_maps import file_values, label_coding
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT
 
 pytestmark = pytest.mark.once
@@ -23,7 +23,7 @@ def shipped(tmp_path: Path, name: str):
     """Return the configuration with a shipped map as its README line says."""
     path = tmp_path / "own.yml"
     path.write_text(f"__BASE__: [{ROOT}/config/bisenetv2_cityscapes.yml, {ROOT}/config/labels/{name}]\n")
-    return load_config(["--config", str(path)], "train")
+    return parse_config(["--config", str(path)], "train")
 
 
 def test_single_ids_ranges_and_what_is_ignored():
@@ -60,24 +60,24 @@ def test_single_ids_ranges_and_what_is_ignored():
 )
 def test_what_is_wrong_is_told_in_one_line(override, message):
     with pytest.raises(ConfigError) as error:
-        load_config([*OWN, f"data.{override}"], "train")
+        parse_config([*OWN, f"data.{override}"], "train")
     assert str(error.value).splitlines()[0].endswith(message)
 
 
 def test_all_entries_that_are_wrong_are_told_at_once():
     with pytest.raises(ConfigError) as error:
-        load_config([*OWN, "data.label_ids={0: 3, 1: x}"], "train")
+        parse_config([*OWN, "data.label_ids={0: 3, 1: x}"], "train")
     assert [line.split(":")[1].strip() for line in str(error.value).splitlines()[1:]] == ["0", "1"]
 
 
 def test_a_map_needs_data_without_ids_of_its_own_and_excludes_another():
     with pytest.raises(ConfigError, match=r"data.label_ids: needs data.name=generic"):
-        load_config(["data.label_ids={0: 0}"], "train")
+        parse_config(["data.label_ids={0: 0}"], "train")
     with pytest.raises(ConfigError, match=r"data.label_colors: excludes data.label_ids"):
-        load_config([*OWN, "data.label_ids={0: 0}", "data.label_colors={0 0 0: 0}"], "train")
+        parse_config([*OWN, "data.label_ids={0: 0}", "data.label_colors={0 0 0: 0}"], "train")
     colors = ", ".join(f"{number} 0 0: 0" for number in range(256))
     with pytest.raises(ConfigError, match=r"data.label_colors: has 256 colours, the limit is 255"):
-        load_config([*OWN, f"data.label_colors={{{colors}}}"], "train")
+        parse_config([*OWN, f"data.label_colors={{{colors}}}"], "train")
 
 
 def test_a_file_is_found_beside_the_configuration_and_saved_with_its_content(tmp_path):
@@ -89,29 +89,29 @@ def test_a_file_is_found_beside_the_configuration_and_saved_with_its_content(tmp
         "data: {name: generic, map_label: null, label_ids: maps/own.yml}\n",
         encoding="utf-8",
     )
-    config = load_config(["--config", str(path)], "train")
+    config = parse_config(["--config", str(path)], "train")
     assert config.data.label_ids == {"1-2": "0-1", "9": "2", "0": "ignore"}
-    assert load_config([*OWN, f"data.label_ids={tmp_path}/maps/own.yml"], "train").data.label_ids["9"] == "2"
+    assert parse_config([*OWN, f"data.label_ids={tmp_path}/maps/own.yml"], "train").data.label_ids["9"] == "2"
     saved = tmp_path / "elsewhere.yml"
     saved.write_text(to_yaml(config), encoding="utf-8")
     (tmp_path / "maps" / "own.yml").unlink()
-    assert load_config(["--config", str(saved)], "train") == config
+    assert parse_config(["--config", str(saved)], "train") == config
     # an entry of its own replaces that of the file
-    one = load_config(["--config", str(saved), "data.label_ids.9=ignore"], "train")
+    one = parse_config(["--config", str(saved), "data.label_ids.9=ignore"], "train")
     assert one.data.label_ids == {"1-2": "0-1", "9": "ignore", "0": "ignore"}
 
 
 def test_predicted_ids_are_the_first_raw_ones_where_every_class_has_one():
-    table = file_values(load_config([*OWN, "data.label_ids={9: 1, 4-5: 0, 7: 1, 200: 2, 0: ignore}"], "eval"))
+    table = file_values(parse_config([*OWN, "data.label_ids={9: 1, 4-5: 0, 7: 1, 200: 2, 0: ignore}"], "eval"))
     assert table[:3].tolist() == [4, 9, 200]
     for own in ("data.label_ids={9: 1, 4: 0}", "data.label_colors={0 0 9: 0, 0 0 4: 1, 1 1 1: 2}"):
-        assert file_values(load_config([*OWN, own], "eval")).tolist() == list(range(256))
+        assert file_values(parse_config([*OWN, own], "eval")).tolist() == list(range(256))
 
 
 def test_classes_are_drawn_in_the_first_colour_of_their_labels():
-    plain = class_palette(load_config(OWN, "eval"))
+    plain = class_palette(parse_config(OWN, "eval"))
     colors = "data.label_colors={10 20 30: 2, 40 50 60: 0, 70 80 90: 2, 0 0 0: ignore}"
-    palette = class_palette(load_config([*OWN, colors], "eval"))
+    palette = class_palette(parse_config([*OWN, colors], "eval"))
     assert palette.tolist() == [[40, 50, 60], plain[1].tolist(), [10, 20, 30]]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from src.config import schema
 from src.data.normalization import normalization_of
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT
 
 pytestmark = pytest.mark.once
@@ -34,15 +34,15 @@ def recipe(name: str) -> schema.Config:
     words = command(name)
     if words[0] == "python":
         assert words[1] == "train.py"
-        return load_config(words[2:], "train")
+        return parse_config(words[2:], "train")
     assert words[:2] == ["bash", "scripts/run_distribute_train.sh"]
     _, batch, save_dir, *options = words[2:]
-    return load_config(["--batch_size", batch, "--save_dir", save_dir, *options], "train")
+    return parse_config(["--batch_size", batch, "--save_dir", save_dir, *options], "train")
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_loads_and_tells_its_command_source_score_and_needs(name):
-    plain = load_config(["--config", str(RECIPES[name])], "train")
+    plain = parse_config(["--config", str(RECIPES[name])], "train")
     told, started = " ".join(comments(name)), recipe(name)
     assert f"--config config/recipes/{name}.yml" in " ".join(command(name))
     assert all(part in told for part in ("Source: ", "Cited: ", "Needs "))
@@ -125,7 +125,7 @@ def test_the_public_pytorch_training():
 
 
 def test_one_card_is_the_default_with_four_passes():
-    default = load_config(["--save_dir", "runs/one", "data.dataset_dir=/path/to/Cityscapes"], "train")
+    default = parse_config(["--save_dir", "runs/one", "data.dataset_dir=/path/to/Cityscapes"], "train")
     assert recipe("one_card") == dataclasses.replace(default, accumulate_steps=4)
 
 

@@ -11,7 +11,7 @@ from src.base.errors import count_names
 from src.config.builder import build_config
 from src.config.saved import to_dict
 from src.config.summary import changed_keys, log_configuration
-from src.utils.config import DEFAULT_CONFIG, load_config
+from src.utils.config import DEFAULT_CONFIG, parse_config
 from src.utils.logger import setup_logging
 
 CROP = "data.train_transforms.item_transforms.RandomResizeCrop.crop_size"
@@ -29,7 +29,7 @@ def no_handlers_stay():
 
 
 def test_the_console_gets_what_differs_and_the_file_everything(tmp_path, capsys):
-    config = load_config(["--total_step", "7", f"{CROP}=[64,96]", "optimizer.lr_init=0.02"], "train")
+    config = parse_config(["--total_step", "7", f"{CROP}=[64,96]", "optimizer.lr_init=0.02"], "train")
     setup_logging(tmp_path)
     log_configuration(config, DEFAULT_CONFIG)
     head, *lines = capsys.readouterr().out.splitlines()
@@ -42,14 +42,14 @@ def test_the_console_gets_what_differs_and_the_file_everything(tmp_path, capsys)
 
 def test_the_default_takes_one_line(tmp_path, capsys):
     setup_logging(None)
-    log_configuration(load_config([], "train"), DEFAULT_CONFIG)
+    log_configuration(parse_config([], "train"), DEFAULT_CONFIG)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("[INFO] configuration as in bisenetv2_cityscapes.yml")
 
 
 def test_every_key_that_differs_is_told():
     words = ["--num_classes", "9", "data.name=generic", "data.map_label=null", "net_args.freeze_bn=True", "--seed", "5"]
-    assert sorted(changed_keys(load_config(words, "train"), load_config([], "train"))) == [
+    assert sorted(changed_keys(parse_config(words, "train"), parse_config([], "train"))) == [
         "data.map_label: None",
         "data.name: generic",
         "net_args.freeze_bn: True",
@@ -59,10 +59,10 @@ def test_every_key_that_differs_is_told():
 
 
 def test_long_values_are_counted_and_other_transforms_named():
-    default = load_config([], "train")
+    default = parse_config([], "train")
     names = [f"c{number}" for number in range(19)]
     words = [f"data.class_names=[{','.join(names)}]", "--config", str(DEFAULT_CONFIG.with_name("bisenetv2_camvid.yml"))]
-    lines = changed_keys(load_config(words, "train"), default)
+    lines = changed_keys(parse_config(words, "train"), default)
     assert "data.class_names: 19 values (c0, c1, c2 and 16 more)" in lines
     path = "data.train_transforms.item_transforms"
     assert f"{path}: RandomResizeCrop, RandomFlip, Normalize, TransposeImage" in lines

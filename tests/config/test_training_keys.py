@@ -6,7 +6,7 @@ import pytest
 
 from src.base.errors import ConfigError
 from src.config import schema
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 pytestmark = pytest.mark.once
 
@@ -34,18 +34,18 @@ pytestmark = pytest.mark.once
 )
 def test_what_is_refused(words, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(words, "train")
+        parse_config(words, "train")
 
 
 def test_sgd_has_the_published_rate_and_adamw_its_own():
-    assert schema.Optimizer().lr_init == load_config([], "train").optimizer.lr_init == 0.05
-    config = load_config(["optimizer.type=adamw", "--lr_init", "0.002"], "train")
+    assert schema.Optimizer().lr_init == parse_config([], "train").optimizer.lr_init == 0.05
+    config = parse_config(["optimizer.type=adamw", "--lr_init", "0.002"], "train")
     assert config.optimizer.lr_init == 0.002
     assert config.optimizer.betas == (0.9, 0.999)
 
 
 @pytest.mark.parametrize("script", ["eval", "export"])
 def test_which_weights(script):
-    assert load_config([], script).weights == "model"
+    assert parse_config([], script).weights == "model"
     with pytest.raises(ConfigError, match="weights: must be one of model, ema; got 'average'"):
-        load_config(["--weights", "average"], script)
+        parse_config(["--weights", "average"], script)

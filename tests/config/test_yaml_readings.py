@@ -9,7 +9,7 @@ import pytest
 
 from src.base.errors import ConfigError
 from src.config.yaml_files import read_yaml
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 BASE = f"__BASE__: {Path(__file__).resolve().parents[2] / 'config' / 'bisenetv2_cityscapes.yml'}\n"
 pytestmark = pytest.mark.once
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 def load(folder: Path, text: str, *options: str):
     path = folder / "x.yml"
     path.write_text(BASE + text, encoding="utf-8")
-    return load_config(["--config", str(path), *options], "train")
+    return parse_config(["--config", str(path), *options], "train")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.origin import compare_origin
 from src.predict.predictor import checkpoint_predictor
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests import runner_helpers
 from tests.dataset_helpers import write_cityscapes
 from tests.golden.seeded import seeded_parameter
@@ -72,7 +72,7 @@ def test_both_forms_become_a_checkpoint_to_fine_tune_from(published, tmp_path, m
     words = ["--torch_file", str(published / "flat.pth"), "--output", str(output)]
     assert convert_torch_checkpoint.main(words) == 0
     assert f"checkpoint: {output}, backbone only: for --finetune_ckpt" in caplog.messages
-    config = load_config(["--config", str(tmp_path / "backbone.yml")], TRAIN)
+    config = parse_config(["--config", str(tmp_path / "backbone.yml")], TRAIN)
     assert (config.num_classes, config.net_args.inner_upsample, config.net_args.bn_epsilon) == (19, "nearest", 1e-5)
     values = checkpoint.read_checkpoint(output)
     compare_origin(config, values, output, training=True, new_classes=True)
@@ -97,7 +97,7 @@ def refused_by_all_but_fine_tuning(path: Path, folder: Path) -> None:
     calls = [
         lambda: eval_script.main([*words, "--device_target", "CPU"]),
         lambda: export_script.main(["--checkpoint_file", str(path), "--file_name", str(folder / "x"), *VARIANT]),
-        lambda: checkpoint_predictor(load_config(VARIANT, EVAL), path, None),
+        lambda: checkpoint_predictor(parse_config(VARIANT, EVAL), path, None),
         lambda: converting.to_torch(checkpoint.read_checkpoint(path), "auto", path),
     ]
     for call in calls:

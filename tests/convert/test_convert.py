@@ -74,7 +74,7 @@ def converted(request, published, torch_python, tmp_path_factory) -> tuple[str, 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_logits_are_pytorchs(converted, published, size):
     family, path = converted
-    recipe = config.load_config(["--config", str(path.with_suffix(".yml"))], "eval")
+    recipe = config.parse_config(["--config", str(path.with_suffix(".yml"))], "eval")
     network = create_network(recipe, aux_heads=False)
     checkpoint.restore_network(network, checkpoint.read_checkpoint(path), path)
     network.set_train(False)
@@ -86,7 +86,7 @@ def test_logits_are_pytorchs(converted, published, size):
 
 def test_the_configuration_tells_the_normalisation(converted):
     family, path = converted
-    recipe = config.load_config(["--config", str(path.with_suffix(".yml"))], "train")
+    recipe = config.parse_config(["--config", str(path.with_suffix(".yml"))], "train")
     for transforms in (recipe.data.train_transforms, recipe.data.eval_transforms):
         assert transforms.item_transforms[-2].mean == MINE[family]
     assert (recipe.data.name, recipe.num_classes) == ("cityscapes", 19)
@@ -117,7 +117,7 @@ def test_other_wrappings_and_class_counts(published, torch_python, tmp_path):
     convert(torch_python, published / "bisenet_wrapped.pth", tmp_path / "wrapped.ckpt")
     whole = checkpoint.read_checkpoint(tmp_path / "wrapped.ckpt")
     assert len(whole) == 321
-    recipe = config.load_config(["--config", str(tmp_path / "wrapped.yml")], "train")
+    recipe = config.parse_config(["--config", str(tmp_path / "wrapped.yml")], "train")
     assert (recipe.num_classes, recipe.data.name, recipe.data.map_label) == (3, "generic", None)
     convert(torch_python, published / "bisenet_no_aux.pth", tmp_path / "bare.ckpt", "--source", "bisenet")
     bare = checkpoint.read_checkpoint(tmp_path / "bare.ckpt")
@@ -125,7 +125,7 @@ def test_other_wrappings_and_class_counts(published, torch_python, tmp_path):
     for name, value in bare.items():
         assert np.array_equal(value, whole[name].astype(np.float16).astype(np.float32)), name
     convert(torch_python, published / "mmseg_own.pth", tmp_path / "own.ckpt")
-    recipe = config.load_config(["--config", str(tmp_path / "own.yml")], "train")
+    recipe = config.parse_config(["--config", str(tmp_path / "own.yml")], "train")
     assert recipe.data.class_names == ("road", "path", "rest")
 
 

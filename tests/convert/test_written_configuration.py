@@ -10,7 +10,7 @@ import yaml
 from src.config import schema
 from src.convert import converting
 from src.convert.families import BISENET, MMSEG
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT
 
 pytestmark = pytest.mark.once
@@ -20,7 +20,7 @@ OWN = ("road", "path", "rest")
 
 
 def loaded(path: Path) -> schema.Config:
-    return load_config(["--config", str(path)], "train")
+    return parse_config(["--config", str(path)], "train")
 
 
 def normalized(config: schema.Config) -> set[tuple]:
@@ -85,6 +85,6 @@ def test_cityscapes_and_a_backbone(tmp_path):
     config = loaded(path)
     assert config.data.name == "cityscapes"
     assert (config.net_args.inner_upsample, config.net_args.bn_epsilon) == ("nearest", 1e-5)
-    assert config.data.map_label == load_config([], "train").data.map_label
+    assert config.data.map_label == parse_config([], "train").data.map_label
     written = yaml.safe_load(converting.configuration_for(BISENET, None, ()))
     assert set(written) == {"__BASE__", "net_args"}  # neither its classes nor its normalisation are known

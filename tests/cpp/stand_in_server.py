@@ -11,10 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import src  # noqa: F401 - prepares the environment before MindSpore loads
+from src.utils.local_adapter import cap_onednn
 
 
 def main() -> None:
+    cap_onednn()
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries write to standard output, too
     import mindspore as ms

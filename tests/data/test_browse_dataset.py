@@ -13,7 +13,7 @@ from scripts import browse_dataset
 from src.base.errors import ConfigError, DataError, UserError
 from src.data.browsing import browse
 from src.data.train_samples import create_train_samples
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 from tests.picture_helpers import is_in
 from tests.run_helpers import run_script, tiny_options
@@ -47,7 +47,7 @@ def test_sheets_and_report_have_the_samples_of_training(options, tmp_path, capsy
     assert run("--output", out, "--number", 5, "--first", 4, "--per_sheet", 2, "--report", page, *options) == 0
     names = ["samples_000004-000005.png", "samples_000006-000007.png", "samples_000008-000008.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    config = load_config(options, "train")  # as train.py reads it
+    config = parse_config(options, "train")  # as train.py reads it
     source = create_train_samples(config.data, num_classes=config.num_classes, seed=config.seed)
     samples = list(browse(source, range(4, 9)))
     for number, sample in enumerate(samples):

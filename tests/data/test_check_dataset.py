@@ -17,7 +17,7 @@ from src.base import progress
 from src.base.errors import ConfigError, DataError, UserError
 from src.config.schema_base import CHECK_DATASET
 from src.data import inspection
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import png_bytes, write_cityscapes, write_generic, write_png
 from tests.run_helpers import ROOT, run_script
 
@@ -87,7 +87,7 @@ def test_the_weights_by_hand_and_as_an_override(root, capsys):
     override = next(line.strip() for line in capsys.readouterr().out.splitlines() if "data.map_label=" in line)
     values = np.stack(labels(root, "train"))
     expected = [1 / math.log(1.02 + (values == number).sum() / (values != 255).sum()) for number in range(3)]
-    config = load_config([*CLASSES, override], CHECK_DATASET)  # the override is what the command line takes
+    config = parse_config([*CLASSES, override], CHECK_DATASET)  # the override is what the command line takes
     assert config.data.map_label == pytest.approx(expected, abs=1e-4)
 
 

@@ -20,7 +20,7 @@ from src.data.label_maps import label_coding
 from src.data.preflight import preflight
 from src.data.train_samples import TrainBatches, create_train_samples
 from src.evaluation.predictions import PredictionWriter
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import make_data, png_bytes, write_generic, write_png
 
 # Colour and train id; the last two are one class.
@@ -182,7 +182,7 @@ def test_predictions_are_written_in_raw_ids_and_drawn_in_the_colours_of_labels(t
     words = ["--save_dir", str(tmp_path / "eval"), "--save_images", "True", "data.name=generic", "num_classes=3"]
     colors = ", ".join(f"{color}: {target}" for color, target in COLOR_MAP.items())
     words += ["data.map_label=null", f"data.label_colors={{{colors}}}"]
-    config = load_config(words, "eval")
+    config = parse_config(words, "eval")
     sample = EvalSamples(dataclasses.replace(config.data, dataset_dir=str(data)), num_classes=3)[0]
     prediction = np.full(sample.original, 1, np.uint8)
     PredictionWriter(config)(sample, prediction)
@@ -190,7 +190,7 @@ def test_predictions_are_written_in_raw_ids_and_drawn_in_the_colours_of_labels(t
     assert (overlay == (0, 0, 192)).all(axis=-1).any()  # class 1 in the legend
     words = ["--save_dir", str(tmp_path / "eval"), "--save_predictions", str(tmp_path / "raw"), "data.name=generic"]
     words += ["num_classes=3", "data.map_label=null", "data.label_ids={7-8: 0-1, 11: 2, 13: 2, 0: ignore}"]
-    PredictionWriter(load_config(words, "eval"))(sample, np.array([[0, 1, 2]], np.uint8))
+    PredictionWriter(parse_config(words, "eval"))(sample, np.array([[0, 1, 2]], np.uint8))
     written = cv2.imread(str(tmp_path / "raw" / f"{sample.stem}_pred_labelIds.png"), cv2.IMREAD_UNCHANGED)
     assert written.tolist() == [[7, 8, 11]]
 

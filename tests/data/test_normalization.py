@@ -11,7 +11,7 @@ import pytest
 import preprocess
 from src.base.errors import ConfigError
 from src.data.normalization import difference, same_normalization, warn_of_two_normalizations
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "is_scale": True}
@@ -50,7 +50,7 @@ def test_numbers_of_the_other_scale_are_refused(script, part, arguments, message
     with pytest.raises(
         ConfigError, match=re.escape(f"data.{part}_transforms.item_transforms.Normalize.is_scale: {message}")
     ):
-        load_config(options(part, **arguments), script)
+        parse_config(options(part, **arguments), script)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_numbers_of_the_other_scale_are_refused(script, part, arguments, message
     ids=str,
 )
 def test_normalisations_in_use_are_accepted(arguments):
-    load_config(options(**arguments), "eval")
+    parse_config(options(**arguments), "eval")
 
 
 def test_differences_come_with_their_cause_and_the_way_out():
@@ -90,9 +90,9 @@ def test_differences_come_with_their_cause_and_the_way_out():
 
 def test_evaluation_otherwise_than_training_is_told(caplog):
     caplog.set_level(logging.WARNING)
-    warn_of_two_normalizations(load_config(options("train", **GREY) + options("eval", **IMAGENET), "train").data)
+    warn_of_two_normalizations(parse_config(options("train", **GREY) + options("eval", **IMAGENET), "train").data)
     assert not caplog.records
-    warn_of_two_normalizations(load_config(options("eval", **IMAGENET), "train").data)
+    warn_of_two_normalizations(parse_config(options("eval", **IMAGENET), "train").data)
     (record,) = caplog.records
     assert "evaluation normalises otherwise than training: mean [0.485,0.456,0.406] instead of" in record.message
 
@@ -119,7 +119,7 @@ def test_the_offline_path_compares_with_the_model(tmp_path, caplog):
     ):
         prepare()
     prepare(*options(**IMAGENET))
-    names = load_config([], "eval").num_classes * ["x"]
+    names = parse_config([], "eval").num_classes * ["x"]
     with pytest.raises(ConfigError, match=r"model.json: trained on 19 classes \(x, x, x, ...\), configured are 19 "):
         prepare(*options(**IMAGENET), class_names=names)
     prepare(*options(**IMAGENET), class_names=[f"class {number}" for number in range(19)])  # no names

@@ -9,7 +9,7 @@ import pytest
 from src.base.errors import ConfigError
 from src.config.saved import differences, to_dict
 from src.data.transforms.resize import RandomResizeCrop
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 CROP = "data.train_transforms.item_transforms.RandomResizeCrop"
 WINDOW = (32, 40)
@@ -121,17 +121,17 @@ def test_a_picture_that_is_one_window_is_taken_as_it_is():
 )
 def test_impossible_values_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        load_config([f"{CROP}.{override}" for override in overrides], "train")
+        parse_config([f"{CROP}.{override}" for override in overrides], "train")
 
 
 @pytest.mark.once
 def test_on_resume_a_change_is_told_and_an_older_configuration_is_not():
-    old = to_dict(load_config([], "train"))
-    changed = to_dict(load_config([f"{CROP}.cat_max_ratio=0.75"], "train"))
+    old = to_dict(parse_config([], "train"))
+    changed = to_dict(parse_config([f"{CROP}.cat_max_ratio=0.75"], "train"))
     (line,) = differences(old, changed)
     assert line.startswith("data.train_transforms.item_transforms was ")
     crop = old["data"]["train_transforms"]["item_transforms"][0]["RandomResizeCrop"]
     del crop["scale_range"], crop["cat_max_ratio"]
-    assert differences(old, to_dict(load_config([], "train"))) == []
+    assert differences(old, to_dict(parse_config([], "train"))) == []
     crop["base_size"] = 1024
-    assert len(differences(old, to_dict(load_config([], "train")))) == 1
+    assert len(differences(old, to_dict(parse_config([], "train")))) == 1

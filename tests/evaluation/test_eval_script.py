@@ -10,13 +10,13 @@ import pytest
 
 from eval import check_outputs
 from src.base.errors import ConfigError, UserError
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import run_script
 
 
 def outputs(save_dir, predictions, *, images=True):
     options = ["--checkpoint_path", "x.ckpt", "--save_dir", str(save_dir), "--save_images", str(images)]
-    return load_config([*options, *(["--save_predictions", str(predictions)] if predictions else [])], "eval")
+    return parse_config([*options, *(["--save_predictions", str(predictions)] if predictions else [])], "eval")
 
 
 def matches(save_dir, predictions):
@@ -78,7 +78,7 @@ def test_a_report_of_somebody_elses_is_refused_before_anything_is_done(tmp_path)
     (tmp_path / "report.html").write_text("mine", encoding="utf-8")
     with pytest.raises(UserError, match="exists and is not a BiSeNetV2 report"):
         check_outputs(
-            load_config(["--checkpoint_path", "x.ckpt", "--save_dir", str(tmp_path), "--report", "1"], "eval")
+            parse_config(["--checkpoint_path", "x.ckpt", "--save_dir", str(tmp_path), "--report", "1"], "eval")
         )
     assert check_outputs(outputs(tmp_path, None)) == tmp_path
 

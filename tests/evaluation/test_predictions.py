@@ -10,7 +10,7 @@ from src.base.errors import DataError
 from src.config.schema_base import EVAL
 from src.data.eval_samples import EvalSamples
 from src.evaluation.predictions import PredictionWriter
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_generic, write_png
 
 pytestmark = pytest.mark.once
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 
 def settings(root, folder, names, *keys):
     given = ["data.name=generic", "num_classes=3", "data.map_label=null", f"data.class_names=[{names}]", *keys]
-    return load_config([*given, f"data.dataset_dir={root}", "--save_dir", str(folder), "--save_images", "True"], EVAL)
+    return parse_config([*given, f"data.dataset_dir={root}", "--save_dir", str(folder), "--save_images", "True"], EVAL)
 
 
 def test_names_that_the_font_lacks_are_listed_beside_the_overlays(tmp_path):

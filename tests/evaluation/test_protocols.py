@@ -24,7 +24,7 @@ from src.evaluation.side_by_side import side_by_side
 from src.modules.bisenetv2 import BiSeNetV2
 from src.predict.predictor import checkpoint_predictor
 from src.predict.record import make_record
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.metrics import Evaluation
 from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes
 from tests.evaluation.test_official_evaluation import CLASS_IDS, train_ids
@@ -64,7 +64,7 @@ BLACK = normalized(np.zeros((1, 1, 3))).ravel()
     ],
 )
 def test_what_a_name_stands_for(name, keys, scales, flip, windows):
-    data = load_config(keys, "eval").data
+    data = parse_config(keys, "eval").data
     used = (with_protocol(data, name) if name else data).eval_transforms
     expected = {"multi_scale": scales != [1.0], "flip": flip, "image_size": [1024, 2048]}
     expected["img_ratios"] = scales or [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
@@ -89,17 +89,17 @@ def test_what_a_name_stands_for(name, keys, scales, flip, windows):
 )
 def test_what_cannot_be_is_one_line(words, problem):
     with pytest.raises(ConfigError, match=problem) as caught:
-        load_config(words, "eval")
+        parse_config(words, "eval")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_names_are_a_list_with_or_without_brackets():
     for text in ("ss,mscf", "[ss, mscf]", " ss , mscf"):
-        assert load_config(["--protocols", text], "eval").protocols == ("ss", "mscf")
-    assert load_config([], "eval").protocols is None
-    assert load_config([], "train").eval_protocol == "ss"
+        assert parse_config(["--protocols", text], "eval").protocols == ("ss", "mscf")
+    assert parse_config([], "eval").protocols is None
+    assert parse_config([], "train").eval_protocol == "ss"
     with pytest.raises(ConfigError, match="eval_protocol: must be one of ss, ssc; got 'msf'"):
-        load_config(["--eval_protocol", "msf"], "train")
+        parse_config(["--eval_protocol", "msf"], "train")
 
 
 class Shifted:
@@ -249,7 +249,7 @@ def test_the_evaluation_while_training_can_use_windows(dataset, network, caplog)
     words += ["data.eval_transforms.item_transforms.Resize.target_size=[48,96]"]
     found = {}
     for name in ("ss", "ssc"):
-        config = load_config([*words, "--eval_protocol", name], "train")
+        config = parse_config([*words, "--eval_protocol", name], "train")
         run = train_script.make_evaluation(network, None, config, None)
         found[name] = run(lambda: False)
         assert network.training
@@ -265,7 +265,7 @@ def test_the_evaluation_while_training_can_use_windows(dataset, network, caplog)
 
 def test_predictions_in_windows_need_no_padding_to_32(weights, network, caplog):
     caplog.set_level(logging.INFO)
-    config = load_config(["--single_scale", "True", f"{CROP}=[40,64]", f"{STRIDE}=[40,32]"], "eval")
+    config = parse_config(["--single_scale", "True", f"{CROP}=[40,64]", f"{STRIDE}=[40,32]"], "eval")
     image = np.random.default_rng(3).integers(0, 256, (5, 7, 3)).repeat(15, 0).repeat(15, 1).astype(np.uint8)
     found = checkpoint_predictor(config, weights, None)(image)
     assert found.shape == (75, 105)
@@ -277,7 +277,7 @@ def test_predictions_in_windows_need_no_padding_to_32(weights, network, caplog):
 def test_a_prediction_without_windows_keeps_its_record(tmp_path):
     (tmp_path / "x.ckpt").touch()
     arguments = (tmp_path / "x.ckpt", tmp_path, None, {})
-    plain = make_record(load_config([], "eval"), *arguments)["options"]
+    plain = make_record(parse_config([], "eval"), *arguments)["options"]
     assert not [name for name in plain if name.startswith("crop")]
-    batch = make_record(load_config([f"{CROP}=[64,64]", "data.eval_transforms.crop_batch=9"], "eval"), *arguments)
+    batch = make_record(parse_config([f"{CROP}=[64,64]", "data.eval_transforms.crop_batch=9"], "eval"), *arguments)
     assert batch["options"] == plain | {"crop_size": [64, 64], "crop_stride": None}

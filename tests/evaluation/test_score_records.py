@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from src.evaluation.score_records import classes_of, confusion_lines, json_bytes, largest_confusions, scores_of
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.metrics import Evaluation
 
 COUNTS = np.array([[90, 6, 4], [30, 60, 10], [0, 1, 0]])
@@ -67,7 +67,7 @@ def test_text_that_looks_like_numbers_stays_as_it_is():
 
 
 def test_classes_and_their_colours():
-    classes = classes_of(load_config([], "train"))
+    classes = classes_of(parse_config([], "train"))
     assert classes["class_names"][:2] == ["road", "sidewalk"]
     assert classes["class_colors"][:2] == ["#804080", "#f423e8"]
     assert len(classes["class_names"]) == len(classes["class_colors"]) == 19

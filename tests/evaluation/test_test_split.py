@@ -15,7 +15,7 @@ import pytest
 import eval as eval_script
 from src.base.errors import ConfigError
 from src.data.cityscapes import list_samples
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes, write_generic
 from tests.launch.test_distributed import variables
 from tests.offline_helpers import write_checkpoint
@@ -139,9 +139,9 @@ def test_lists_of_other_data_need_no_labels_and_train_ids_stay(tmp_path):
 def test_a_folder_for_the_predictions_is_required(given):
     line = "save_predictions: required with --split test: the folder for the predicted label-id PNGs$"
     with pytest.raises(ConfigError, match=line):
-        load_config(["--split", "test", *given], "eval")
+        parse_config(["--split", "test", *given], "eval")
     with pytest.raises(ConfigError, match="split: must be one of val, test; got 'train'"):
-        load_config(["--split", "train", *given], "eval")
+        parse_config(["--split", "train", *given], "eval")
 
 
 def test_labels_can_be_left_out_of_a_list(tmp_path, dataset):

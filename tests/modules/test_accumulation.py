@@ -14,7 +14,7 @@ from src.modules.accumulation import AccumulatingStepCell
 from src.modules.base_modules import Network
 from src.modules.factory import create_train_cell
 from src.state.checkpoint import ACCUMULATION, RunInfo, training_parameters
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests import ascend_graphs
 from tests.run_helpers import ROOT
 
@@ -50,7 +50,7 @@ class Heads(Network):
 
 
 def make(*options: str, passes: int = 1):
-    config = load_config([*PLAIN, *options, "--accumulate_steps", str(passes)], "train")
+    config = parse_config([*PLAIN, *options, "--accumulate_steps", str(passes)], "train")
     return create_train_cell(Heads(), config)
 
 

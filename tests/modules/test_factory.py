@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.modules.base_modules import Network
 from src.modules.factory import create_network, create_train_cell
 from src.modules.loss.ohem import OhemCrossEntropy
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend
 from train import uses_sync_bn
@@ -46,7 +46,7 @@ def train(
     """Return weights (5, 19) and outputs of each step of a cell made as the options say."""
     network = Biases()
     plain = ["--total_step", "10", "--warmup_step", "0", "data.map_label=null"]
-    cell = create_train_cell(network, load_config([*plain, *options], "train"), **arguments)
+    cell = create_train_cell(network, parse_config([*plain, *options], "train"), **arguments)
     outputs = [[o.asnumpy() for o in cell(Tensor(image), Tensor(label))] for _ in range(steps)]
     return np.stack([p.asnumpy().ravel() for p in network.trainable_params()]), outputs
 
@@ -169,7 +169,7 @@ def test_the_ignored_label():
 
 
 def test_ohem_has_its_settings():
-    config = load_config(words("loss.type=ohem loss.ohem_thresh=0.6 loss.ohem_min_kept=123"), "train")
+    config = parse_config(words("loss.type=ohem loss.ohem_thresh=0.6 loss.ohem_min_kept=123"), "train")
     criterion = create_train_cell(Biases(), config).network.criterion
     assert isinstance(criterion, OhemCrossEntropy)
     assert criterion.min_kept == 123
@@ -178,21 +178,21 @@ def test_ohem_has_its_settings():
 
 def test_dropout_of_three_tenths_drops_three_tenths():
     """Not what it keeps: MindSpore's argument was the other one once."""
-    network = create_network(load_config(["net_args.dropout=0.3"], "train"), aux_heads=True)
-    create_train_cell(network, load_config([], "train"))  # sets it to training
+    network = create_network(parse_config(["net_args.dropout=0.3"], "train"), aux_heads=True)
+    create_train_cell(network, parse_config([], "train"))  # sets it to training
     drops = [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.Dropout)]
     assert len(drops) == HEADS
     for drop in drops:
         kept = drop(Tensor(np.ones((100, 100)), ms.float32)).asnumpy()
         assert np.mean(kept == 0) == pytest.approx(0.3, abs=0.03)  # six times the deviation of 10,000 draws
         np.testing.assert_allclose(kept[kept != 0], 1 / 0.7, rtol=1e-5)
-    network = create_network(load_config([], "train"), aux_heads=True)
+    network = create_network(parse_config([], "train"), aux_heads=True)
     assert not any(isinstance(cell, nn.Dropout) for _, cell in network.cells_and_names())
 
 
 @pytest.mark.parametrize(("asked", "ranks"), [(True, 2), (True, 1), (False, 2)])
 def test_sync_bn(asked, ranks):
-    config = load_config(["--sync_bn", str(asked)], "train")
+    config = parse_config(["--sync_bn", str(asked)], "train")
     with on_ascend():
         network = create_network(
             config, aux_heads=True, sync_bn=uses_sync_bn(config, Runtime("Ascend", 0, 0, ranks, 1))

@@ -13,7 +13,7 @@ from src.modules import loss_scale
 from src.modules.factory import create_network, create_train_cell
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import local_adapter
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.golden.seeded import seeded_image, seeded_label
 from tests.golden_weights import load_seeded
 
@@ -47,7 +47,7 @@ def test_which_scale(monkeypatch, caplog, device, version, chip, options, expect
     for module in (local_adapter, loss_scale):
         monkeypatch.setattr(module, "ascend_chip", lambda: chip)
     monkeypatch.delenv("MS_ASCEND_CHECK_OVERFLOW_MODE", raising=False)
-    config = load_config(options.split(), "train")
+    config = parse_config(options.split(), "train")
     caplog.set_level(logging.INFO)
     assert loss_scale.choose_loss_scaler(config) == expected
     (record,) = caplog.records
@@ -60,7 +60,7 @@ def test_which_scale(monkeypatch, caplog, device, version, chip, options, expect
 
 def train_cell(*options: str) -> TrainOneStepCell:
     """Return a train cell with seeded weights."""
-    config = load_config(list(options), "train")
+    config = parse_config(list(options), "train")
     network = create_network(config, aux_heads=True)
     load_seeded(network)
     return create_train_cell(network, config)

@@ -22,7 +22,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.origin import compare_origin, origin_of
 from src.predict.predictor import checkpoint_predictor
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 
 GENERIC = ["--num_classes", "3", "data.name=generic", "data.map_label=null"]
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.once
 
 
 def config_of(options: list[str], script: str = "eval"):
-    return load_config([*options, "--device_target", "CPU"], script)
+    return parse_config([*options, "--device_target", "CPU"], script)
 
 
 def written(path, options: list[str], *, extra=None):

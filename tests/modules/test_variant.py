@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from src.modules.factory import compare_variant
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 NEAREST = "net_args: {inner_upsample: nearest, bn_epsilon: 1.0e-05, bga_pointwise_bias: false, dropout: 0.1}\n"
 
@@ -33,6 +33,6 @@ def test_another_variant_is_told(tmp_path, caplog, beside, options, warning):
     if beside:
         (tmp_path / "weights.yml").write_text(beside, encoding="utf-8")
     with caplog.at_level(logging.WARNING):
-        compare_variant(load_config(options, "train"), tmp_path / "weights.ckpt")
+        compare_variant(parse_config(options, "train"), tmp_path / "weights.ckpt")
     assert caplog.text.strip().endswith(warning)
     assert bool(caplog.text) == bool(warning)

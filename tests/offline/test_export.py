@@ -17,7 +17,7 @@ from src.base.errors import ConfigError, UserError
 from src.modules.bisenetv2 import BiSeNetV2
 from src.offline import exporting, onnx_export, onnx_model
 from src.offline.models import load_model
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import Runtime
 from tests.golden_weights import load_seeded
 from tests.modules.test_golden import assert_map, read
@@ -172,12 +172,12 @@ def test_nothing_is_overwritten(tmp_path, name):
     (tmp_path / name).write_text("mine")
     options = ["--checkpoint_file", "x.ckpt", "--file_name", str(tmp_path / "model")]
     with pytest.raises(ConfigError, match=f"{name} exists already; take another --file_name"):
-        exporting.check_target(load_config(options, "export"))
+        exporting.check_target(parse_config(options, "export"))
     assert (tmp_path / name).read_text() == "mine"
 
 
 def test_air_is_left_to_an_ascend():
-    config = load_config(["--file_format", "AIR"], "export")
+    config = parse_config(["--file_format", "AIR"], "export")
     exporting.check_device(config, Runtime("Ascend", 0, 0, 1, 1))
     with pytest.raises(ConfigError, match="needs an Ascend, this is GPU"):
         exporting.check_device(config, Runtime("GPU", 0, 0, 1, 1))
@@ -200,7 +200,7 @@ def test_a_model_that_differs_from_the_network_is_not_kept(tmp_path, factor, fin
     network = BiSeNetV2(19, aux_heads=False).set_train(False)
     load_seeded(network)
     options = ["--file_name", str(tmp_path / "model"), "--output", "logits", "--image_size", "32", "64"]
-    config = load_config(options, "export")
+    config = parse_config(options, "export")
     target = exporting.check_target(config)
     with exporting.written_model(Wrong(network, factor), config, target) as model:
         if fine:

@@ -14,7 +14,7 @@ from src.config.schema_base import QUANTIZE
 from src.data.eval_samples import EvalSamples
 from src.offline import onnx_graph, onnx_model, quantizing
 from src.offline.onnx_model import OnnxModel
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 from tests.offline_helpers import SIZE
 from tests.quantizing_helpers import copy, quantize, require_packages, write_model
@@ -87,7 +87,7 @@ def test_the_graph_is_rewritten_without_another_result(models):
 
 def evaluation_samples(data, *, split="val", normalized=False):
     size = f"data.eval_transforms.item_transforms.Resize.target_size={list(SIZE)}"
-    config = load_config([f"data.dataset_dir={data}", size], QUANTIZE)
+    config = parse_config([f"data.dataset_dir={data}", size], QUANTIZE)
     return list(EvalSamples(config.data, num_classes=19, split=split, normalized=normalized).read_ahead())
 
 
@@ -204,7 +204,7 @@ def test_the_description_is_kept_and_says_what_was_done(models, quantized):
 
 
 def test_a_score_is_that_of_the_class_map_at_the_labels_size(data, models):
-    samples = EvalSamples(load_config([f"data.dataset_dir={data}"], QUANTIZE).data, num_classes=19, normalized=False)
+    samples = EvalSamples(parse_config([f"data.dataset_dir={data}"], QUANTIZE).data, num_classes=19, normalized=False)
 
     class Perfect:
         """Returns the labels, magnified as the pictures are."""
@@ -221,5 +221,5 @@ def test_a_score_is_that_of_the_class_map_at_the_labels_size(data, models):
             shown[: fitted.shape[0], : fitted.shape[1]] = fitted
             return np.where(shown == 255, 0, shown)[None]
 
-    config = load_config([f"data.dataset_dir={data}"], QUANTIZE)
+    config = parse_config([f"data.dataset_dir={data}"], QUANTIZE)
     assert quantizing.evaluate({"float": Perfect()}, samples, config)["float"].miou == 1.0

@@ -19,7 +19,7 @@ from src.offline.models import load_model
 from src.predict.predictor import checkpoint_predictor
 from src.predict.record import make_record
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 OPTIONS = ["--net", "OneClass", "--num_classes", "3", "data.name=generic", "data.map_label=null"]
 CLASS = {"model": 0, "ema": 2}
@@ -51,7 +51,7 @@ def averaged(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("weights", CLASS)
 def test_prediction(averaged, weights):
-    config = load_config([*OPTIONS, "--weights", weights], "eval")
+    config = parse_config([*OPTIONS, "--weights", weights], "eval")
     predictor = checkpoint_predictor(config, averaged, None)
     np.testing.assert_array_equal(predictor(np.zeros((40, 50, 3), np.uint8)), np.full((40, 50), CLASS[weights]))
     record = make_record(config, averaged, averaged, None, {})
@@ -59,7 +59,7 @@ def test_prediction(averaged, weights):
 
 
 def test_prediction_by_a_checkpoint_without_an_average(averaged):
-    config = load_config([*OPTIONS, "--weights", "ema"], "eval")
+    config = parse_config([*OPTIONS, "--weights", "ema"], "eval")
     with pytest.raises(CheckpointError, match="plain.ckpt: holds no averaged weights"):
         checkpoint_predictor(config, averaged.with_name("plain.ckpt"), None)
 

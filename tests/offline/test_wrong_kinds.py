@@ -18,7 +18,7 @@ from src.offline.mindir import MindIRError, read_mindir_info
 from src.predict.video import VideoReader
 from src.state import checkpoint
 from src.state.run_folder import training_folder
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.base.test_file_kinds import KINDS, TENSOR
 from tests.run_helpers import ROOT
 
@@ -82,12 +82,12 @@ def test_the_line_names_the_kind_and_the_command_that_takes_it(files, tmp_path, 
 def test_training_refuses_before_it_makes_a_folder(files, tmp_path):
     words = ["--finetune_ckpt", str(files / "model.ckpt"), "--save_dir", str(tmp_path / "run")]
     with pytest.raises(CheckpointError, match="is a MindIR, not a checkpoint"):
-        training_folder(load_config(words, "train"))
+        training_folder(parse_config(words, "train"))
     words[1] = str(files)
     with pytest.raises(CheckpointError, match="files: is a folder, not a checkpoint; name a file in it"):
-        training_folder(load_config(words, "train"))
+        training_folder(parse_config(words, "train"))
     with pytest.raises(UserError, match="cannot read configuration .*model: is a MindIR, not text"):
-        load_config(["--config", str(files / "model")], "train")
+        parse_config(["--config", str(files / "model")], "train")
 
 
 @pytest.mark.parametrize("name", ["weights", "weights.bin", "weights.mindir"])

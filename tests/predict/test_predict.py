@@ -173,7 +173,7 @@ def test_an_onnx_predicts_what_its_checkpoint_does(weights, tmp_path, caplog):
         model_predictor(other, model)
     assert "beside the model" not in caplog.text
     with pytest.raises(ConfigError, match=r"a \.onnx does not run on Ascend; bash scripts/convert_to_lite\.sh"):
-        model_predictor(settings(model), model, "Ascend")
+        model_predictor(settings(model, "--device_target", "Ascend"), model)
 
 
 def test_the_configuration_beside_the_model_is_used_unless_another_is_given(tmp_path, caplog):

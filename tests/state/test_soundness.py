@@ -19,7 +19,7 @@ from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.factory import create_train_cell
 from src.state import checkpoint
 from src.state.run_folder import claimed_training_folder
-from src.utils.config import load_config
+from src.utils.config import parse_config
 
 SMALL = {
     "backbone.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -31,7 +31,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def train_cell():
-    config = load_config(["data.map_label=null", "--device_target", "CPU"], "train")
+    config = parse_config(["data.map_label=null", "--device_target", "CPU"], "train")
     return create_train_cell(BiSeNetV2(19, aux_heads=True), config)
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_made_for_a_damaged_one(tmp_path, claim, script, option):
     path = tmp_path / "a.ckpt"
     checkpoint.write_atomically(SMALL, path)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    config = load_config([option, str(path), "--save_dir", str(tmp_path / "run")], script)
+    config = parse_config([option, str(path), "--save_dir", str(tmp_path / "run")], script)
     with pytest.raises(CheckpointError, match="a.ckpt: damaged"):
         claim(config)
     assert not (tmp_path / "run").exists()

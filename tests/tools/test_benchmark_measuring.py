@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from src.base.errors import UserError
 from src.base.memory import peak_memory_mb
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT
 from tests.runner_helpers import torch_python
 from tools.benchmark import mindspore_work, samples, sections
@@ -176,7 +176,7 @@ def macs_on_paper(pixels: int, *, aux_heads: bool) -> int:
 @pytest.mark.usefixtures("pynative")
 @pytest.mark.parametrize("aux_heads", [False, True])
 def test_multiply_adds_of_the_network(aux_heads):
-    count = mindspore_work.model(load_config(["--device_target", "CPU"], "train"))["count"]
+    count = mindspore_work.model(parse_config(["--device_target", "CPU"], "train"))["count"]
     counted = count((1, 3, 64, 96), aux_heads)
     assert counted["macs"] == macs_on_paper(64 * 96, aux_heads=aux_heads)
     assert counted["parameters"] == (5_231_487 if aux_heads else 3_358_627)

@@ -11,7 +11,7 @@ import pytest
 from scripts import benchmark, measure_pipeline
 from src.base.cores import usable_cores
 from src.config import schema
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 from tests.run_helpers import run_script
 from tools.benchmark import image_sections
@@ -30,7 +30,7 @@ def read_options(*words: object) -> Settings:
 
 
 def configure(settings: Settings, made_up: Path | None = None) -> schema.Config:
-    return load_config(image_sections.pipeline_options(settings, made_up), "train")
+    return parse_config(image_sections.pipeline_options(settings, made_up), "train")
 
 
 def test_made_up_images_go_through_the_default_configuration(tmp_path):
@@ -45,7 +45,7 @@ def test_a_configuration_of_the_users_stays_as_it_is(cityscapes):
     config = configure(settings)
     assert config.data.dataset_dir == str(cityscapes)
     assert config.batch_size == 8
-    assert config.data.train_transforms == load_config(["--config", CAMVID], "train").data.train_transforms
+    assert config.data.train_transforms == parse_config(["--config", CAMVID], "train").data.train_transforms
 
 
 def test_batch_and_crop_of_the_command_line_win_over_the_configuration(cityscapes):
@@ -108,7 +108,7 @@ class Answers:
     """Stands in for the process that measures; its figures tell the number of threads."""
 
     def __init__(self, options: list[str]) -> None:
-        self.config = load_config(options, "train")
+        self.config = parse_config(options, "train")
 
     def ask(self, command: str, batches: int = 0) -> dict:
         workers = self.config.data.num_parallel_workers

@@ -14,7 +14,7 @@ from src.base.errors import UserError
 from src.modules.tensor_ops import ResizeByProducts, TrainableResize
 from src.offline import exporting
 from src.utils import local_adapter
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.quantizing_helpers import require_packages, write_model
 from tools.benchmark import lite_work, mindspore_work, onnx_work, runtimes, sections
 
@@ -143,7 +143,7 @@ def test_a_runner_that_fails_gives_one_line(tmp_path, text, message):
 
 
 def test_every_exported_form_returns_and_folds_what_its_name_says():
-    config = load_config(["--device_target", "CPU"], "train")
+    config = parse_config(["--device_target", "CPU"], "train")
     found = [mindspore_work.deployed_config(config, SHAPE, variant) for variant in sections.EXPORTED]
     forms = [("argmax", True), ("argmax", False), ("logits", True), ("logits", False), ("argmax", True)]
     assert [(form.output, form.fold_bn) for form in found] == forms
@@ -151,7 +151,7 @@ def test_every_exported_form_returns_and_folds_what_its_name_says():
 
 
 def test_what_was_exported_before_resizes_by_operators():
-    config = load_config(["--device_target", "CPU"], "train")
+    config = parse_config(["--device_target", "CPU"], "train")
     for variant, by_products in (("class map, folded", True), ("class map, folded, interpolated", False)):
         configured = mindspore_work.deployed_config(config, SHAPE, variant)
         assert (configured.output, configured.fold_bn) == ("argmax", True)

@@ -14,7 +14,7 @@ from src.base.errors import DataError, UserError
 from src.config.saved import to_yaml
 from src.data.cityscapes import list_samples
 from src.data.preflight import preflight
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT, run_script
 from tools.streets.shapes import DISC, SQUARE, Shape, draw_pair
 
@@ -33,7 +33,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def test_the_configuration_reads_it(root):
-    config = load_config(["--config", CONFIG, "--dataset_dir", str(root)], "train")
+    config = parse_config(["--config", CONFIG, "--dataset_dir", str(root)], "train")
     counts = preflight(config.data, num_classes=config.num_classes, splits=("train", "val"), seed=1)
     assert counts == {"train": 24, "val": 8}
     assert config.data.eval_transforms.item_transforms[0].target_size == (160, 240)
@@ -41,10 +41,10 @@ def test_the_configuration_reads_it(root):
 
 
 def test_the_configuration_behind_that_of_weights_keeps_their_network(tmp_path):
-    weights = load_config(["net_args.inner_upsample=nearest", "net_args.bn_epsilon=1e-5"], "train")
+    weights = parse_config(["net_args.inner_upsample=nearest", "net_args.bn_epsilon=1e-5"], "train")
     (tmp_path / "weights.yml").write_text(to_yaml(weights))
     (tmp_path / "own.yml").write_text(f"__BASE__: [weights.yml, {ROOT / CONFIG}]\n")
-    own, tiny = (load_config(["--config", str(path)], "train") for path in (tmp_path / "own.yml", CONFIG))
+    own, tiny = (parse_config(["--config", str(path)], "train") for path in (tmp_path / "own.yml", CONFIG))
     assert own == dataclasses.replace(tiny, net_args=weights.net_args)
     assert own.net_args.inner_upsample == "nearest"
 

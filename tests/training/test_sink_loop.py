@@ -18,7 +18,7 @@ from src.state import checkpoint
 from src.state.train_state import TrainState
 from src.training import loop
 from src.utils import callback
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import Runtime
 from tests.model_stand_in import Batches, ModelStandIn, OwnLoop
 
@@ -118,7 +118,7 @@ class Run:
 
     def __init__(self, monkeypatch, folder: Path, model: type, *options: str, first: int = 0) -> None:
         self.folder, self.first, self.cell = folder, first, Counting()
-        self.config = load_config(list(options), "train")
+        self.config = parse_config(list(options), "train")
         self.state = TrainState(first, self.config.total_step)
         self.calls, self.before_batch, self.on_save = [], lambda: None, lambda: None
         monkeypatch.setattr(loop, "create_train_dataset", self.dataset)

@@ -15,7 +15,7 @@ from src.config.saved import write_config
 from src.modules.base_modules import to_mixed_precision
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state.run_folder import dated_folder, training_folder
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import Runtime
 from tests.ascend_graphs import on_ascend
 from tests.run_helpers import ROOT, run_script, tiny_options
@@ -30,29 +30,29 @@ def test_dated_folders_do_not_collide(tmp_path):
 
 
 def test_training_folder(tmp_path, monkeypatch):
-    assert training_folder(load_config([], "train")).parent == Path("runs")
-    assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
+    assert training_folder(parse_config([], "train")).parent == Path("runs")
+    assert training_folder(parse_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
     ckpt = tmp_path / "old" / "checkpoints" / "BiSeNetV2_3_rank0.ckpt"
     with pytest.raises(CheckpointError, match="no such checkpoint: .*BiSeNetV2_3_rank0.ckpt"):
-        training_folder(load_config(["--resume_ckpt", str(ckpt)], "train"))
+        training_folder(parse_config(["--resume_ckpt", str(ckpt)], "train"))
     ckpt.parent.mkdir(parents=True)
     ckpt.write_bytes(b"\xff not empty, and of no kind that is known")
-    assert training_folder(load_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
+    assert training_folder(parse_config(["--resume_ckpt", str(ckpt)], "train")) == tmp_path / "old"
     arguments = ["--resume_ckpt", str(ckpt), "--save_dir", str(tmp_path / "new")]
-    assert training_folder(load_config(arguments, "train")) == tmp_path / "new"
+    assert training_folder(parse_config(arguments, "train")) == tmp_path / "new"
     # resuming into another run's folder would prune and mix what is there
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "metrics.jsonl").touch()
     with pytest.raises(ConfigError, match="holds a run already"):
-        training_folder(load_config(arguments, "train"))
+        training_folder(parse_config(arguments, "train"))
     monkeypatch.chdir(ckpt.parent)
-    assert training_folder(load_config(["--resume_ckpt", ckpt.name], "train")) == tmp_path / "old"
+    assert training_folder(parse_config(["--resume_ckpt", ckpt.name], "train")) == tmp_path / "old"
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "notes.txt").touch()  # a folder without a run may be used
-    assert training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
+    assert training_folder(parse_config(["--save_dir", str(tmp_path / "x")], "train")) == tmp_path / "x"
     (tmp_path / "x" / "metrics.jsonl").touch()
     with pytest.raises(ConfigError, match="holds a run already"):
-        training_folder(load_config(["--save_dir", str(tmp_path / "x")], "train"))
+        training_folder(parse_config(["--save_dir", str(tmp_path / "x")], "train"))
 
 
 def test_a_saved_configuration_is_a_recipe_for_other_runs(tmp_path):
@@ -66,13 +66,13 @@ def test_a_saved_configuration_is_a_recipe_for_other_runs(tmp_path):
         "--total_step",
         "9",
     ]
-    config = load_config(arguments, "train")
+    config = parse_config(arguments, "train")
     write_config(config, tmp_path)
     text = (tmp_path / "config.yml").read_text(encoding="utf-8")
     assert "# finetune_ckpt: old.ckpt\n" in text
-    again = load_config(["--config", str(tmp_path / "config.yml")], "train")
+    again = parse_config(["--config", str(tmp_path / "config.yml")], "train")
     assert again == dataclasses.replace(config, save_dir=None, finetune_ckpt=None, device_target=None)
-    write_config(load_config([], "train"), tmp_path)  # never replaces one that is there
+    write_config(parse_config([], "train"), tmp_path)  # never replaces one that is there
     assert (tmp_path / "config.yml").read_text(encoding="utf-8") == text
     assert len(list(tmp_path.glob("config*.yml"))) == 2
 
@@ -137,7 +137,7 @@ def test_the_environment_is_prepared_before_numpy_and_mindspore_load(script):
     ],
 )
 def test_batch_normalisation_is_synchronised_where_it_can_be(caplog, asked, device, rank_size, expected):
-    config = load_config(["--sync_bn", str(asked)], "train")
+    config = parse_config(["--sync_bn", str(asked)], "train")
     caplog.set_level("INFO")
     assert uses_sync_bn(config, Runtime(device, 0, 0, rank_size, 1)) == expected
     said = "sync_bn: plain batch normalisation here" in caplog.text

@@ -17,7 +17,7 @@ from src.distributed.placement import RANK_TABLE, Placement
 from src.state.train_state import TrainState
 from src.training import profiling
 from src.utils import ascend_settings, common, local_adapter, runtime
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tests.run_helpers import ROOT
 
 
@@ -69,7 +69,7 @@ def ascend(monkeypatch, caplog) -> Ascend:
 
 
 def apply(*options: str, device: str = "Ascend") -> None:
-    ascend_settings.apply_settings(load_config(options, "train"), device)
+    ascend_settings.apply_settings(parse_config(options, "train"), device)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_mode_that_is_not_taken(ascend, monkeypatch, caplog):
     with pytest.raises(UserError, match=r"precision_mode: MindSpore 2\.8\.0 does not take force_fp32 here"):
         apply("--precision_mode", "force_fp32")
     with pytest.raises(ConfigError, match="precision_mode: must be one of"):
-        load_config(["--precision_mode", "half"], "train")
+        parse_config(["--precision_mode", "half"], "train")
     monkeypatch.setattr(ascend_settings, "default_precision_mode", lambda: "force_fp32")
     apply()  # nobody asked for one
     assert "left as it is" in caplog.text
@@ -170,7 +170,7 @@ def test_a_level_that_this_mindspore_lacks(ascend):
     with pytest.raises(ConfigError, match=r"^jit_level: MindSpore 2\.2\.0 has no O1; take auto$"):
         apply("--jit_level", "O1")
     with pytest.raises(ConfigError, match="jit_level: must be one of auto, O0, O1, O2; got 'O3'"):
-        load_config(["--jit_level", "O3"], "train")
+        parse_config(["--jit_level", "O3"], "train")
 
 
 def test_the_real_mindspore_takes_levels_or_has_none():
@@ -240,7 +240,7 @@ def test_the_device_comes_first_then_settings_then_the_other_ranks(monkeypatch):
     monkeypatch.setattr(common, "setup_logging", lambda *where: None)
     mode = ms.get_context("mode")
     with pytest.raises(InterruptedError):
-        common.set_up_run(load_config([], "train"), None)
+        common.set_up_run(parse_config([], "train"), None)
     ms.set_context(mode=mode)
     assert order == [("device", "Ascend", 1), ("settings", "Ascend"), ("join",), ("talk", 0, 2)]
 

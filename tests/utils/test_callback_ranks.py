@@ -78,14 +78,14 @@ def test_all_ranks_stop_after_the_same_step_for_a_signal_while_evaluating(tmp_pa
 
 def test_the_scripts_evaluator_knows_whether_all_take_part(tmp_path, monkeypatch):
     import train as script
-    from src.utils.config import load_config
+    from src.utils.config import parse_config
 
     monkeypatch.setattr(script, "make_evaluation", lambda *arguments: None)
     network, cell = SimpleNamespace(head_names=("main",)), SimpleNamespace(overflow=SimpleNamespace(advice=""))
     for parallel in (True, False):
         options = ["--save_dir", str(tmp_path), "--run_eval", "True", "--eval_parallel", str(parallel)]
         state = TrainState(0, 20, Communicator(0, 2))
-        callbacks = script.create_callbacks(state, network, cell, np.ones(20), load_config(options, "train"))
+        callbacks = script.create_callbacks(state, network, cell, np.ones(20), parse_config(options, "train"))
         (evaluator,) = [item for item in callbacks if isinstance(item, callback.Evaluator)]
         assert evaluator.shared == parallel
 

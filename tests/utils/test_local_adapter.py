@@ -52,7 +52,7 @@ def test_onednn_is_capped_where_it_is_slow(monkeypatch, version, avx512, own, ex
     monkeypatch.setattr(local_adapter, "cpu_has_avx512", lambda: avx512)
     if own:
         monkeypatch.setenv(local_adapter.ONEDNN_ISA, own)
-    local_adapter.prepare_environment()
+    local_adapter.cap_onednn()
     assert os.environ.get(local_adapter.ONEDNN_ISA) == expected
     assert bool(local_adapter._notes) == (expected == "AVX2")
     monkeypatch.delenv(local_adapter.ONEDNN_ISA, raising=False)
@@ -61,7 +61,7 @@ def test_onednn_is_capped_where_it_is_slow(monkeypatch, version, avx512, own, ex
 def test_the_cap_comes_before_mindspore_loads():
     code = (
         "import sys, src.utils.local_adapter as a; assert 'mindspore' not in sys.modules;"
-        "a.mindspore_version = lambda: (2, 10, 0); a.cpu_has_avx512 = lambda: True; a.prepare_environment();"
+        "a.mindspore_version = lambda: (2, 10, 0); a.cpu_has_avx512 = lambda: True; a.cap_onednn();"
         "import os; print(os.environ['ONEDNN_MAX_CPU_ISA'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != local_adapter.ONEDNN_ISA}
@@ -69,6 +69,16 @@ def test_the_cap_comes_before_mindspore_loads():
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "AVX2"
+
+
+def test_a_program_of_ones_own_is_capped_with_its_device(monkeypatch):
+    """The scripts are when `src` is imported."""
+    done = []
+    monkeypatch.setattr(runtime, "cap_onednn", lambda: done.append("cap"))
+    monkeypatch.setattr(runtime, "set_device", lambda *_: done.append("device"))
+    mode = ms.get_context("mode")
+    runtime.init_device("CPU", None, int(mode == ms.PYNATIVE_MODE), None)
+    assert done == ["cap", "device"]
 
 
 def test_version_is_that_of_the_package():

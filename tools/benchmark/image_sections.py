@@ -11,7 +11,7 @@ from typing import Any
 
 from src.config.schema_base import TRAIN
 from src.data.cityscapes import list_samples
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tools.benchmark.pipeline import write_list, write_pairs
 from tools.benchmark.sections import Settings, start_mindspore
 
@@ -28,7 +28,7 @@ def check_pipeline(settings: Settings) -> None:
     """
     if "pipeline" not in settings.only:
         return
-    config = load_config(pipeline_options(settings), TRAIN)
+    config = parse_config(pipeline_options(settings), TRAIN)
     if settings.dataset_dir:
         list_samples(config.data.dataset_dir, "train", config.data.name)
 
@@ -71,7 +71,7 @@ def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]
     """Measure reading training batches with each number of threads in turn; yield its row as soon as it is there."""
     for workers in settings.workers:
         options = [*pipeline_options(settings, made_up), f"data.num_parallel_workers={workers}"]
-        config = load_config(options, TRAIN)
+        config = parse_config(options, TRAIN)
         with start_mindspore(settings, options, kind="pipeline") as worker:
             row: dict[str, Any] = {"workers": workers, "pipeline": [], "decoding": []}
             for number in range(settings.rounds):

@@ -31,7 +31,7 @@ from src.offline import exporting
 from src.offline.mindir import MindIRModel
 from src.training.memory import device_peak_mb
 from src.utils.ascend_settings import apply_settings
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import init_device
 from tools.benchmark.pipeline import measure_decoding, measure_pipeline
 from tools.benchmark.worker import Commands, random_image, serve, step_commands, timed
@@ -45,7 +45,7 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
         config: command line of train.py.
         spec: further arguments of that kind.
     """
-    loaded = load_config(config, TRAIN)
+    loaded = parse_config(config, TRAIN)
     runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
     apply_settings(loaded, runtime.device_target)  # an Ascend would measure another execution level otherwise
     ms.set_seed(loaded.seed)

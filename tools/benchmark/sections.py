@@ -13,7 +13,7 @@ from typing import Any
 
 from src.base.cores import usable_cores, usable_threads
 from src.config.schema_base import TRAIN
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tools.benchmark import runtimes
 from tools.benchmark.machine import torch_environment
 from tools.benchmark.onednn import VERBOSE
@@ -114,7 +114,7 @@ def start_mindspore(
 
 def start_torch(settings: Settings, environment: dict[str, str] | None = None, **spec: Any) -> Worker:
     """Start a process of `torch_work`."""
-    arguments = load_config([], TRAIN).net_args
+    arguments = parse_config([], TRAIN).net_args
     network = {"inner_upsample": arguments.inner_upsample, "bn_epsilon": arguments.bn_epsilon}
     assert settings.torch_python is not None  # nothing of PyTorch is measured otherwise
     command = [settings.torch_python, "-m", "tools.benchmark.torch_work"]
@@ -124,7 +124,7 @@ def start_torch(settings: Settings, environment: dict[str, str] | None = None, *
 
 def torch_training(settings: Settings) -> dict:
     """Return loss and optimizer settings as train.py has them at its first step."""
-    config = load_config(settings.options, TRAIN)
+    config = parse_config(settings.options, TRAIN)
     weights = config.data.map_label or (1.0,) * config.num_classes
     optimizer = config.optimizer
     assert optimizer.lr_init is not None  # every optimizer has one

@@ -17,7 +17,7 @@ from src.modules.overflow import FiniteByRegister
 from src.modules.train_warpper import TrainOneStepCell
 from src.utils import local_adapter
 from src.utils.ascend_settings import default_precision_mode
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tools.device_check import seeded
 from tools.device_check.result import ROOT, Result, Settings, nearest_to_bound
 
@@ -38,7 +38,7 @@ CLEAN_STEPS = 20
 def configuration(settings: Settings, *options: str) -> schema.Config:
     """Return the configuration of the published training with `options`."""
     words = ["--config", str(ROOT / "config/bisenetv2_cityscapes.yml"), "--device_target", settings.device_target]
-    return load_config([*words, *settings.options, *options], TRAIN)
+    return parse_config([*words, *settings.options, *options], TRAIN)
 
 
 def seeded_network(settings: Settings, *options: str, aux_heads: bool = True) -> nn.Cell:

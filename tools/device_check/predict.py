@@ -14,7 +14,7 @@ from src.config.schema_base import EXPORT
 from src.modules.factory import create_network
 from src.offline.manifest import result_name
 from src.state import checkpoint
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.runtime import init_device
 from tools.device_check.result import ROOT
 from tools.streets.shapes import SIZE
@@ -26,7 +26,7 @@ def main(source: str, inputs: Path, results: Path, options: Sequence[str] = ()) 
     import numpy as np
     from mindspore import Tensor
 
-    config = load_config(["--config", str(ROOT / "config/bisenetv2_tiny.yml"), *options], EXPORT)
+    config = parse_config(["--config", str(ROOT / "config/bisenetv2_tiny.yml"), *options], EXPORT)
     network = create_network(config, aux_heads=False).set_train(False)
     checkpoint.restore_network(network, checkpoint.read_checkpoint(source), source)
     results.mkdir()

@@ -11,13 +11,13 @@ from src.config.schema_base import TRAIN
 from src.modules.loss_scale import has_float16_convolutions
 from src.utils import local_adapter
 from src.utils.ascend_settings import HF32_CHIPS
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from tools.device_check.result import Settings
 
 
 def probe(settings: Settings) -> dict[str, object]:
     """Return versions and chip, and whether float32 convolutions are float16 (`half`) or HF32 (`tensor_float`)."""
-    config = load_config(["--device_target", settings.device_target, *settings.options], TRAIN)
+    config = parse_config(["--device_target", settings.device_target, *settings.options], TRAIN)
     chip = "" if settings.device_target == "CPU" else local_adapter.ascend_chip()
     half = has_float16_convolutions(config)
     tensor_float = not half and config.conv_allow_hf32 is not False and chip.startswith(HF32_CHIPS)

@@ -23,7 +23,7 @@ from src.modules.loss.loss import WithLossCell
 from src.modules.train_warpper import TrainOneStepCell
 from src.training.memory import device_peak_mb
 from src.utils import local_adapter
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.visual.visualize import write_png
 from tools.device_check import seeded
 from tools.device_check.network import configuration, effective_level, seeded_network
@@ -197,7 +197,7 @@ def feed(settings: Settings) -> float:
     """Return the images a second that the generator of training batches gives, of the published crop."""
     words = ["--config", str(ROOT / "config/bisenetv2_cityscapes.yml"), "num_classes=3", "data.name=generic"]
     words += [f"data.class_names=[{','.join(CLASS_NAMES)}]", "data.map_label=null"]
-    config = load_config([*words, *settings.options, f"data.dataset_dir={pictures(settings)}"], TRAIN)
+    config = parse_config([*words, *settings.options, f"data.dataset_dir={pictures(settings)}"], TRAIN)
     dataset = create_train_dataset(
         config.data,
         num_classes=config.num_classes,

@@ -20,7 +20,7 @@ from src.base.errors import UserError
 from src.config.schema_base import TRAIN
 from src.distributed.child_process import end_with_parent, for_modules
 from src.utils.ascend_settings import apply_settings
-from src.utils.config import load_config
+from src.utils.config import parse_config
 from src.utils.logger import setup_logging
 from src.utils.runtime import init_device
 from tools.device_check.result import ROOT, Result, Settings
@@ -83,7 +83,7 @@ def main(name: str, task: Path, answer: Path) -> int:
     setup_logging(None)
     try:
         if module not in STARTING:
-            config = load_config(["--device_target", settings.device_target, *settings.options], TRAIN)
+            config = parse_config(["--device_target", settings.device_target, *settings.options], TRAIN)
             init_device(settings.device_target, settings.device_id, config.ms_mode, config.num_threads)
             apply_settings(config, settings.device_target)
         result = getattr(importlib.import_module(f"tools.device_check.{module}"), function)(settings)

@@ -1,0 +1,115 @@
+"""Training on arrays, for Python code that has its images elsewhere than in the files of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from src.base.errors import DataError, TrainingError
+from src.config import schema
+from src.config.loading import head_problems
+from src.config.schema_base import refuse
+from src.data.transforms_factory import create_transforms
+from src.modules.device import use_device
+from src.modules.factory import create_network, create_train_cell
+from src.modules.loading import start_from
+from src.modules.origin import origin_of
+from src.state import checkpoint
+
+
+class ArrayTrainer:
+    """Train the configured network in this process, a batch at a time.
+
+    The configuration tells network, loss, optimizer, schedule, augmentation and the checkpoint to fine-tune from; what
+    it says of files, intervals and the batch is for train.py. MindSpore's mode stays as it is in this process, and its
+    device unless the configuration names one.
+
+    Args:
+        config: the configuration; the run ends after its total_step.
+
+    Attributes:
+        network: the network, with auxiliary heads.
+        step: steps that are done.
+
+    Raises:
+        ConfigError: not every head of the network has a weight, or accumulate_steps is not 1.
+        CheckpointError: the checkpoint to fine-tune from cannot be used.
+    """
+
+    def __init__(self, config: schema.Config) -> None:
+        several = ["accumulate_steps: must be 1 here: a batch is a step"] if config.accumulate_steps > 1 else []
+        refuse(head_problems(config) + several)
+        use_device(config)
+        self.config, self.step, self.batch_size = config, 0, 0
+        self.network = create_network(config, aux_heads=True)
+        if config.finetune_ckpt:
+            start_from(self.network, config, config.finetune_ckpt)
+        self.train_cell = create_train_cell(self.network, config)
+        self.transforms = create_transforms(config.data.train_transforms.item_transforms, config.data.ignore_label)
+
+    def train_step(self, images: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> float:
+        """Augment a batch, train a step on it and return its loss, before the update, summed over the heads.
+
+        A step whose gradients are not finite changes no weight.
+
+        Args:
+            images: at least two (H, W, 3) uint8 RGB, each of a size of its own.
+            labels: train ids (H, W) of each, integers: classes, or data.ignore_label.
+
+        Raises:
+            DataError: an array is not so.
+            TrainingError: all steps of the schedule are done.
+        """
+        if self.step == self.config.total_step:
+            raise TrainingError(f"all total_step = {self.step} steps are done; the learning rate is planned for these")
+        require_batch(images, labels, self.config)
+        pairs = [
+            self.transforms(image, label.astype(np.uint8), np.random.default_rng((self.config.seed, self.step, place)))
+            for place, (image, label) in enumerate(zip(images, labels))
+        ]
+        image, label = (np.stack(arrays) for arrays in zip(*pairs))  # (N, 3, H, W) and (N, H, W)
+        loss, *_ = self.train_cell(Tensor(image, ms.float32), Tensor(label, ms.int32))
+        self.step, self.batch_size = self.step + 1, len(pairs)
+        return float(loss.asnumpy())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint for evaluation, prediction, export and fine-tuning.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        seed, last = self.config.seed, self.config.total_step
+        info = checkpoint.RunInfo(self.step, last, self.batch_size, seed, origin_of(self.config))
+        checkpoint.write_atomically(checkpoint.training_parameters(self.train_cell, info), Path(path))
+
+
+def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: schema.Config) -> None:
+    """Check a batch: images (H, W, 3) uint8, at least two unless freeze_bn, and labels (H, W) that mean something.
+
+    Raises:
+        DataError: it is something else; the line says which array, and why.
+    """
+    least = 1 if config.net_args.freeze_bn else 2
+    if len(images) != len(labels) or len(images) < least:
+        raise DataError(f"{len(images)} images and {len(labels)} labels: a batch has as many of both, at least {least}")
+    for place, (image, label) in enumerate(zip(images, labels)):
+        if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DataError(f"image {place}: expected an array (H, W, 3) uint8, got {_described(image)}")
+        if not np.issubdtype(getattr(label, "dtype", object), np.integer) or label.shape != image.shape[:2]:
+            raise DataError(
+                f"label {place}: expected integers {image.shape[:2]}, as its image, got {_described(label)}"
+            )
+        is_class = (label >= 0) & (label < config.num_classes)
+        unknown = label[~is_class & (label != config.data.ignore_label)]
+        if unknown.size:
+            classes = f"a class (0..{config.num_classes - 1}) nor data.ignore_label = {config.data.ignore_label}"
+            raise DataError(f"label {place}: holds {unknown[0]}, which is neither {classes}")
+
+
+def _described(value: object) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
