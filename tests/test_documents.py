@@ -72,8 +72,8 @@ def commands(name: str) -> list[list[str]]:
 
 def check_python(script: str, arguments: list[str]) -> None:
     """Let the script's own parser judge its arguments; one without `parse_args` names its options in its docstring."""
-    # What a command of the same block has written.
-    arguments = [str(DEFAULT_CONFIG) if word == "weights.yml" else word for word in arguments]
+    # What a command of the same block has written, or its page asks for.
+    arguments = [str(DEFAULT_CONFIG) if word in ("weights.yml", "my.yml") else word for word in arguments]
     if script in ("train.py", "eval.py", "export.py", "preprocess.py"):
         parse_config(arguments, script.removesuffix(".py"))
         return
@@ -121,6 +121,9 @@ def check_shell(script: str, arguments: list[str]) -> None:
 
 def check_command(words: list[str]) -> None:
     runner, script, *arguments = words
+    if runner == "source":
+        assert (script, arguments) == (".venv/bin/activate", [])
+        return
     assert runner in ("python", "bash", ".venv/bin/python"), words
     if script == "-m":
         assert arguments[0] in MODULES
