@@ -227,7 +227,7 @@ def test_every_script_is_described_with_all_its_options(folder):
     for script in (script for script in SCRIPTS if script.endswith(".py")):
         source = read(f"scripts/{script}")
         pattern = r'add_argument\(\s*"(--\w+)"' if "argparse" in source else r"--\w+"
-        options = set(re.findall(pattern, source)) - {"--help"}  # which every script has
+        options = set(re.findall(pattern, source)) - {"--help"}
         if script == "make_demo_dataset.py":  # adds them in a loop
             options |= {"--train", "--val", "--test"}
         assert set(re.findall(r"--\w+", rows[script])) == options
