@@ -2,4 +2,4 @@
 
 from src.utils.local_adapter import cap_onednn
 
-cap_onednn()
+cap_onednn()  # some of its processes run networks
