@@ -35,7 +35,7 @@ class TrainState:
     total_step: int  # of the schedule
     communicator: Communicator = field(default_factory=Communicator)
     last_step: int = 0  # where this run ends; 0 for total_step
-    accumulate_steps: int = 1  # passes a step
+    accumulate_steps: int = 1  # passes per step
     segment_start: int = 0
     first_step: int = field(init=False)  # where this run began
     signal_number: int | None = None
