@@ -37,7 +37,7 @@ from src.report.pictures import picture_writers, remove_records
 from src.report.runs import find_runs, run_of_checkpoint
 from src.report.sections import write_report
 from src.state import checkpoint
-from src.state.run_folder import claimed, dated_folder
+from src.state.run_folder import claim_results_folder, dated_folder
 from src.utils.common import configure, set_up_run
 from src.utils.entry import run_entry
 from src.utils.metrics import Evaluation, class_table
@@ -100,7 +100,7 @@ def is_scored(config: schema.Config) -> bool:
 
 def claim_folders(config: schema.Config) -> Path:
     """Claim the folders of the results and predictions for this process; return that of the results."""
-    save_dir = claimed(config, results_folder, "evaluation", parts=("images", "logs", PICTURES))
+    save_dir = claim_results_folder(config, results_folder, "evaluation", parts=("images", "logs", PICTURES))
     remove_records(save_dir)
     if config.save_predictions:
         claims.hold_folder(config.save_predictions, "evaluation", "--save_predictions")

@@ -36,7 +36,7 @@ from src.modules.train_warpper import TrainOneStepCell
 from src.report.environment import write_environment
 from src.report.training import LiveReport, with_saved_scores
 from src.state import checkpoint
-from src.state.run_folder import claimed_training_folder, is_auto_resuming
+from src.state.run_folder import claim_training_folder, is_auto_resuming
 from src.state.train_state import TrainState, catch_signals
 from src.training.liveness import ClaimCheck, StepBeat, with_heartbeat
 from src.training.loop import run_training
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as configured by the command line; return 0, or 128 + the number of the signal that stopped training."""
     config = configure(argv, TRAIN)
-    config, runtime, communicator = set_up_run(config, claimed_training_folder)
+    config, runtime, communicator = set_up_run(config, claim_training_folder)
     write_stacks_when_asked(config.folder, runtime.rank)
     config = continue_run(config, communicator)
     if has_finished(config):

@@ -7,7 +7,7 @@ sections of --only: pipeline (reading training images: made-up ones, or those of
 batches, by 1 thread and by one for each core), forward, exported (a MindIR, folded or not, with class map or logits; on
 the CPU also an ONNX file, in float and in 8 bits, in ONNX Runtime where requirements/onnx.txt is installed, and
 MindSpore Lite through the C++ runner where MS_LITE_HOME is set), train (one step), evaluation, startup, memory (of
-whatever else is measured, of the forward pass, and of training steps of several shapes, as MB a megapixel), model
+everything else measured, of the forward pass, and of training steps of several shapes, as MB per megapixel), model
 (parameters and multiply-adds).
 
 Usage: python scripts/benchmark.py [--torch] [--only forward train] [--profile] [--json FILE]

@@ -1,4 +1,4 @@
-// What a model takes and gives, whatever runs it. No MindSpore header here.
+// The inputs and outputs of a model, independent of the runtime. No MindSpore header here.
 #ifndef ASCEND310_INFER_TENSORS_H_
 #define ASCEND310_INFER_TENSORS_H_
 

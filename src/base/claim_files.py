@@ -74,11 +74,11 @@ class Owner:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         return cls(what, option, platform.node(), machine, space, os.getpid(), process_identity(os.getpid()), now)
 
-    def sees(self, other: Owner) -> bool:
+    def shares_pid_namespace(self, other: Owner) -> bool:
         """Return whether both are in one PID namespace: same machine, same container."""
         return bool(self.machine) and (self.host, self.machine, self.space) == (other.host, other.machine, other.space)
 
-    def is_in(self, other: Owner | None) -> bool:
+    def is_same_owner(self, other: Owner | None) -> bool:
         """Return whether `other`, read from a claim, is this owner."""
         names = ("machine", "space", "process", "since")
         return other is not None and all(getattr(self, name) == getattr(other, name) for name in names)
@@ -112,7 +112,7 @@ def acquire(path: Path, target: Path, owner: Owner) -> int:
 def _open_own(path: Path, target: Path, owner: Owner) -> int:
     descriptor = os.open(path, os.O_RDWR | _FLAGS)
     found = _parse(os.read(descriptor, 65536))
-    if not owner.is_in(found):
+    if not owner.is_same_owner(found):
         os.close(descriptor)
         raise InUseError(target, found, owner.option)
     lock(descriptor)
@@ -142,7 +142,7 @@ def is_held(path: Path, descriptor: int, owner: Owner) -> bool:
     except OSError as err:
         return err.errno not in (errno.ELOOP, errno.ESTALE)  # any other error does not mean that it was lost
     try:
-        return os.path.sameopenfile(other, descriptor) or owner.is_in(_parse(os.read(other, 65536)))
+        return os.path.sameopenfile(other, descriptor) or owner.is_same_owner(_parse(os.read(other, 65536)))
     except OSError:
         return False  # a folder
     finally:
@@ -266,7 +266,7 @@ class _ExistingClaim:
         """Return whether `owner` must assume that the holder is alive; touching its draft gives the server's time."""
         if self.owner is None:
             return self._is_fresh(draft)
-        if owner.sees(self.owner):
+        if owner.shares_pid_namespace(self.owner):
             process = self.owner.process
             return process not in (owner.process, "") and process_identity(self.owner.pid) == process
         if is_locked(self.path):

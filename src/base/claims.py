@@ -115,9 +115,9 @@ def hold_folder(folder: str | Path, what: str, option: str, *, parts: Sequence[s
 
     Args:
         folder: where results go.
-        what: who uses it, for the message to others, e.g. "training".
-        option: what another process has to change, e.g. "--save_dir".
-        parts: folders in it in which remains of killed processes are removed.
+        what: what this process does, for other processes' messages, e.g. "training".
+        option: the option that another process has to change, e.g. "--save_dir".
+        parts: folders in it from which leftovers of killed processes are removed.
         wait: wait a little longer than it takes an abandoned claim to become free, and say so once.
 
     Raises:

@@ -33,9 +33,9 @@ def usable_threads(processes: int = 1) -> int:
 
     OMP_NUM_THREADS takes precedence if it is set, as in other numerical software; of a list the first number counts.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if told.isascii() and told.isdigit() and int(told) > 0:
-        return int(told)
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if setting.isascii() and setting.isdigit() and int(setting) > 0:
+        return int(setting)
     return max(1, usable_cores() // processes)
 
 

@@ -52,7 +52,7 @@ def drop_lost_output() -> None:
         except OSError:
             _redirect_to_null(number)
         if number and _is_plain(getattr(sys, name), number):
-            setattr(sys, name, _opened(number, getattr(sys, name)))
+            setattr(sys, name, _open_stream(number, getattr(sys, name)))
 
 
 def _is_plain(stream: TextIO | None, number: int) -> bool:
@@ -62,7 +62,7 @@ def _is_plain(stream: TextIO | None, number: int) -> bool:
     return False
 
 
-def _opened(number: int, stream: io.TextIOWrapper | None) -> TextIO:
+def _open_stream(number: int, stream: io.TextIOWrapper | None) -> TextIO:
     raw = _ReaderTolerantIO(number, "w", closefd=False)
     if stream is None:
         return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace")

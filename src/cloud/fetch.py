@@ -111,12 +111,12 @@ class Fetch:
             logger.warning("results of an earlier run on this machine are in %s", kept)
         make_folder(folder)
         names = store.names(url) if store.exists(url) else []
-        self._refuse_taken(store, url, names)
+        self._require_unused(store, url, names)
         for name in (name for name in names if name.endswith(EARLIER[self.script])):
             store.download(join(url, name), folder / name)
         return folder
 
-    def _refuse_taken(self, store: ObjectStore, url: str, names: list[str]) -> None:
+    def _require_unused(self, store: ObjectStore, url: str, names: list[str]) -> None:
         """Raise a ConfigError if files that an evaluation or an export would write exist at a URL."""
         if self.script == EVAL and "eval.json" in names:
             raise ConfigError(f"--train_url {url} holds an evaluation already; take another one")

@@ -61,7 +61,7 @@ def between(low: float, high: float) -> Callable[[Any], str]:
     return check
 
 
-def inside(low: float, high: float) -> Callable[[Any], str]:
+def strictly_between(low: float, high: float) -> Callable[[Any], str]:
     """Make a check that a number lies between `low` and `high`, both excluded."""
     return lambda value: "" if low < value < high else f"must lie between {low} and {high}, got {value}"
 

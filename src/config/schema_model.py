@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from src.config.registry import LOSSES, OPTIMIZERS
-from src.config.schema_base import Section, at_least, between, inside, key, positive, problem_unless
+from src.config.schema_base import Section, at_least, between, key, positive, problem_unless, strictly_between
 
 THRESH = 0.7  # of the published PyTorch training
 UNUSED = "does nothing without loss.type=ohem"
@@ -21,7 +21,7 @@ class Loss(Section):
         choices=LOSSES,
     )
     ohem_thresh: float = key(
-        THRESH, "with ohem: a pixel is hard if its class gets a probability below this", check=inside(0, 1)
+        THRESH, "with ohem: a pixel is hard if its class gets a probability below this", check=strictly_between(0, 1)
     )
     ohem_min_kept: Optional[int] = key(
         None,

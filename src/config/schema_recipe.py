@@ -11,9 +11,9 @@ from src.config.schema_base import (
     Section,
     at_least,
     between,
-    inside,
     key,
     positive,
+    strictly_between,
     weights,
 )
 from src.config.schema_data import Data
@@ -46,7 +46,7 @@ class Recipe(Section):
         None,
         "also average the weights: share of the average kept at an update, e.g. 0.999; evaluated while training",
         scripts=(TRAIN,),
-        check=inside(0, 1),
+        check=strictly_between(0, 1),
     )
     seed: int = key(
         1,

@@ -23,7 +23,7 @@ from src.convert import safetensors_files
 from src.convert.families import BISENET, FAMILIES, MMSEG, Family, recognise
 from src.convert.torch_files import CLASSES, NOTES
 from src.data.cityscapes import CLASSES as CITYSCAPES_CLASSES
-from src.distributed.child_process import end_with_parent, for_modules
+from src.distributed.child_process import end_with_parent, module_environment
 from src.modules.bisenetv2 import BiSeNetV2
 from src.state import checkpoint, soundness
 from src.state.checkpoint_origin import Origin, Tensors
@@ -102,7 +102,7 @@ def _run_torch(python: str, *arguments: object) -> None:
         done = subprocess.run(
             words,
             cwd=ROOT,
-            env=for_modules(os.environ),
+            env=module_environment(os.environ),
             capture_output=True,
             text=True,
             check=False,

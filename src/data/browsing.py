@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.data.draws import recording
-from src.data.normalization import denormalized, normalization_of
+from src.data.normalization import denormalize, normalization_of
 from src.data.train_samples import TrainSamples, draw_samples
 
 
@@ -39,7 +39,7 @@ def browse(source: TrainSamples, positions: range) -> Iterator[BrowsedSample]:
         with recording() as drawn:
             image, label = source.read((epoch, index))
         path = str(source.samples[index][0])
-        yield BrowsedSample(position, epoch, path, denormalized(image, normalize), label, drawn)
+        yield BrowsedSample(position, epoch, path, denormalize(image, normalize), label, drawn)
 
 
 def draw_lines(drawn: Mapping[str, Any]) -> list[str]:

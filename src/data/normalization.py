@@ -48,7 +48,7 @@ def normalization_of(transforms: Iterable[object]) -> Any:
     return next(transform for transform in transforms if type(transform).__name__ == "Normalize")
 
 
-def denormalized(image: np.ndarray, normalize: Any) -> np.ndarray:
+def denormalize(image: np.ndarray, normalize: Any) -> np.ndarray:
     """Undo a Normalize: (3, H, W) float32 to RGB (H, W, 3) uint8, each value the grey level it was made from."""
     settings = {"mean": normalize.mean, "std": normalize.std, "is_scale": normalize.is_scale}
     mean, std = GREY_LEVELS * _levels(settings)
@@ -81,7 +81,7 @@ def likely_cause(used: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
     return "probably the configuration of another training"
 
 
-def difference(used: Mapping[str, Any], trained: Mapping[str, Any], where: str) -> str:
+def describe_difference(used: Mapping[str, Any], trained: Mapping[str, Any], where: str) -> str:
     """Return how the normalisation at the key `where` differs from that of a training, with likely cause and remedy."""
     if same_normalization(used, trained) or not trained.keys() >= KEYS:
         return ""
@@ -106,6 +106,6 @@ def warn_of_two_normalizations(data: schema.Data) -> None:
         dataclasses.asdict(normalization_of(part.item_transforms))
         for part in (data.train_transforms, data.eval_transforms)
     )
-    told = difference(used, trained, "data.eval_transforms.item_transforms.Normalize")
-    if told:
-        logger.warning("evaluation normalises otherwise than training: %s", told)
+    problem = describe_difference(used, trained, "data.eval_transforms.item_transforms.Normalize")
+    if problem:
+        logger.warning("evaluation normalises differently from training: %s", problem)

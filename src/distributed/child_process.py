@@ -22,12 +22,12 @@ def end_with_parent(number: int) -> None:
         os.kill(os.getpid(), number)
 
 
-def for_modules(environment: Mapping[str, str]) -> dict[str, str]:
+def module_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for ``python -m`` in this project's folder: PYTHONSAFEPATH would hide its modules."""
     return {name: value for name, value in environment.items() if name != SAFE_PATH}
 
 
-def become(shell: int, command: list[str]) -> None:
+def exec_attached(shell: int, command: list[str]) -> None:
     """Replace this process by `command`, which gets SIGTERM when the parent process `shell` exits."""
     end_with_parent(signal.SIGTERM)
     if os.getppid() != shell:
@@ -36,4 +36,4 @@ def become(shell: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":  # shell scripts start their steps by this, see run_attached in scripts/setup_env.sh
-    become(int(sys.argv[1]), sys.argv[2:])
+    exec_attached(int(sys.argv[1]), sys.argv[2:])

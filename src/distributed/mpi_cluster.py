@@ -28,19 +28,19 @@ def meet(placement: Placement, environment: Mapping[str, str], answer_delay: flo
         from mpi4py import MPI
     except (ImportError, RuntimeError) as err:
         raise UserError(f"mpirun on the CPU needs mpi4py and its MPI library: pip install mpi4py ({err})") from err
-    told: tuple[str, int, int] | str | None = None
+    result: tuple[str, int, int] | str | None = None
     if placement.rank == 0:
         try:
-            told = _start(placement, environment, answer_delay)
+            result = _start(placement, environment, answer_delay)
         except UserError as err:
-            told = str(err)
-    told = MPI.COMM_WORLD.bcast(told, root=0)
+            result = str(err)
+    result = MPI.COMM_WORLD.bcast(result, root=0)
     # A rank that fails later must not wait for the others at exit, and MindSpore 2.0 cannot connect with MPI in use.
     MPI.Finalize()
-    if isinstance(told, str):
-        raise UserError(told)
-    assert told is not None  # rank 0 has one or the other
-    host, port, end_port = told
+    if isinstance(result, str):
+        raise UserError(result)
+    assert result is not None  # rank 0 has one or the other
+    host, port, end_port = result
     if placement.rank:
         try:
             end_at_once_after(socket.create_connection((host, end_port)).close)

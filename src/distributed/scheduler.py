@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from src.base.errors import UserError
-from src.distributed.child_process import SAFE_PATH, for_modules
+from src.distributed.child_process import SAFE_PATH, module_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "RANK_")
@@ -45,7 +45,7 @@ def become_scheduler(answer_delay: float) -> NoReturn:
         answer_delay: seconds by which its answers are delayed.
     """
     os.chdir(ROOT)
-    os.environ.pop(SAFE_PATH, None)  # as `for_modules` does
+    os.environ.pop(SAFE_PATH, None)  # as `module_environment` does
     command = _command(answer_delay)
     os.execv(command[0], command)
 
@@ -74,7 +74,7 @@ def start_scheduler(
     Raises:
         UserError: the scheduler does not listen.
     """
-    environment = {k: v for k, v in for_modules(environment).items() if not k.startswith(LAUNCHER_PREFIXES)}
+    environment = {k: v for k, v in module_environment(environment).items() if not k.startswith(LAUNCHER_PREFIXES)}
     environment.update(MS_ROLE="MS_SCHED", MS_SCHED_HOST=host, MS_SCHED_PORT=str(port), MS_WORKER_NUM=str(rank_size))
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
     # In its own session Ctrl-C does not reach it: the ranks need the scheduler until they have ended.

@@ -9,7 +9,7 @@ from pathlib import Path
 from src.base.errors import CheckpointError
 from src.config import schema
 from src.data.classes import class_problems, known_names
-from src.data.normalization import difference, normalization_of, warn_of_two_normalizations
+from src.data.normalization import describe_difference, normalization_of, warn_of_two_normalizations
 from src.modules.factory import VARIANT, compare_variant
 from src.state import checkpoint
 from src.state.checkpoint_origin import Origin, Tensors
@@ -62,7 +62,7 @@ def compare_origin(
     part = "train_transforms" if training else "eval_transforms"
     used = dataclasses.asdict(normalization_of(getattr(config.data, part).item_transforms))
     if origin.normalize:
-        text = difference(used, origin.normalize, f"data.{part}.item_transforms.Normalize")
+        text = describe_difference(used, origin.normalize, f"data.{part}.item_transforms.Normalize")
         if text:
             logger.warning("%s: its training normalised otherwise: %s", path, text)
 

@@ -41,7 +41,7 @@ LOSS_SCALE, GOOD_STEPS = STATE_PREFIX + "loss_scale", STATE_PREFIX + "good_steps
 ACCUMULATION = "accumulation."  # gradient sums of several passes: zero whenever a checkpoint is written
 MOMENTUM_PREFIXES = ("moments.", "accum.", "stat.", "adam_m.", "adam_v.")  # of nn.Momentum, nn.SGD and `AdamW`
 OPTIMIZER_NAMES = ("global_step", "learning_rate", "momentum", "adam_steps")
-REMADE = ("learning_rate", ACCUMULATION)  # name prefixes: recreated whenever a run starts or resumes
+RECREATED = ("learning_rate", ACCUMULATION)  # name prefixes: recreated whenever a run starts or resumes
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
         with replacing(path) as temporary:
             ms.save_checkpoint(tensors, str(temporary))
             temporary.chmod(0o644)  # MindSpore makes it readable by its owner only
-            soundness.seal(temporary)
+            soundness.append_checksum(temporary)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
     except (OSError, RuntimeError, ValueError) as err:
@@ -99,7 +99,7 @@ def require_intact(path: str | Path) -> None:
     kind = kind_of_file(path)
     if kind is not None and kind != CHECKPOINT:
         raise CheckpointError(misfit(path, kind, "a checkpoint"))
-    soundness.verify(path)
+    soundness.verify_checksum(path)
 
 
 def read_checkpoint(path: str | Path) -> Tensors:
@@ -120,7 +120,7 @@ def read_checkpoint(path: str | Path) -> Tensors:
 
 def training_parameters(train_cell: nn.Cell, info: RunInfo) -> dict[str, np.ndarray]:
     """Return everything a run needs to continue: weights, statistics, average, momentum, step, loss-scale state."""
-    values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if not p.name.startswith(REMADE)}
+    values = {p.name: p.asnumpy() for p in train_cell.get_parameters() if not p.name.startswith(RECREATED)}
     values[DYNAMIC_SCALE] = np.array([train_cell.dynamic], np.int32)
     for name in ("step", "total_step", "total_batch", "seed"):
         values[STATE_PREFIX + name] = np.array([getattr(info, name)], np.int64)
@@ -232,7 +232,7 @@ def restore_training(train_cell: nn.Cell, values: dict[str, np.ndarray], path: s
         left_out.add(LOSS_SCALE)
     elif not values.get(DYNAMIC_SCALE, [0])[0]:
         left_out |= {LOSS_SCALE, GOOD_STEPS}
-    parameters = [p for p in train_cell.get_parameters() if not p.name.startswith(REMADE) and p.name not in left_out]
+    parameters = [p for p in train_cell.get_parameters() if not p.name.startswith(RECREATED) and p.name not in left_out]
     _fill(without_new_average(parameters, values, path), values, path)
 
 

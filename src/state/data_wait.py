@@ -34,7 +34,7 @@ class Feed:
             yield batch
             asked = time.monotonic()
 
-    def waited(self, steps: int, begin: float, end: float) -> float:
+    def waiting_seconds(self, steps: int, begin: float, end: float) -> float:
         """Return for how many seconds the next `steps` steps, one sink, waited for batches; to be called in order.
 
         The fetching thread's waits alone do not say: it also waits while the device computes. Assuming that all steps

@@ -20,7 +20,7 @@ def dated_folder(parent: str) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def claimed_training_folder(config: schema.Config) -> Path:
+def claim_training_folder(config: schema.Config) -> Path:
     """Return `training_folder`, claimed for this process; an automatically resuming run waits for the claim.
 
     Raises:
@@ -28,10 +28,10 @@ def claimed_training_folder(config: schema.Config) -> Path:
         UserError: see `training_folder`, or the folder cannot be written.
     """
     parts = (checkpoint.FOLDER, "logs")
-    return claimed(config, training_folder, "training", parts=parts, wait=is_auto_resuming(config))
+    return claim_results_folder(config, training_folder, "training", parts=parts, wait=is_auto_resuming(config))
 
 
-def claimed(
+def claim_results_folder(
     config: schema.Config,
     choose: Callable[[schema.Config], Path],
     what: str,

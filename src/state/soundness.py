@@ -19,7 +19,7 @@ _LENGTH = len(_HEAD) + hashlib.sha256().digest_size
 _NEARLY = 16  # wrong bits up to which the end of a file is taken for a damaged checksum field
 
 
-def seal(path: Path) -> None:
+def append_checksum(path: Path) -> None:
     """Append its checksum to a checkpoint file.
 
     Raises:
@@ -31,7 +31,7 @@ def seal(path: Path) -> None:
         file.write(_HEAD + digest)
 
 
-def verify(path: str | Path) -> None:
+def verify_checksum(path: str | Path) -> None:
     """Compare a checkpoint with the checksum at its end; older files without one are accepted.
 
     Raises:

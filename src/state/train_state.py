@@ -35,11 +35,11 @@ class TrainState:
     total_step: int  # of the schedule
     communicator: Communicator = field(default_factory=Communicator)
     last_step: int = 0  # where this run ends; 0 for total_step
-    accumulate_steps: int = 1  # passes a step
+    accumulate_steps: int = 1  # passes per step
     segment_start: int = 0
     first_step: int = field(init=False)  # where this run began
     signal_number: int | None = None
-    agreed: bool = False  # whether all ranks know of a signal, see `agree`
+    agreed: bool = False  # whether all ranks know of a signal, see `agree_on_stop`
     bad_streak: int = 0  # consecutive steps with non-finite loss or gradients
     elapsed: float = 0.0  # seconds spent on the steps, with waiting for data, without callbacks
     data_wait: float = 0.0  # seconds of `elapsed` spent waiting for data
@@ -55,7 +55,7 @@ class TrainState:
         """True once a signal asked the run to stop; of several ranks, once all of them know."""
         return self.agreed if self.communicator.rank_size > 1 else self.asked_to_stop()
 
-    def agree(self) -> None:
+    def agree_on_stop(self) -> None:
         """Share between the ranks whether one was asked to stop, so that all stop after the same step."""
         if self.communicator.rank_size > 1:
             number = self.communicator.largest(self.signal_number or 0 if self.asked_to_stop() else 0)

@@ -61,8 +61,8 @@ class StepCounter(Callback):
         before, self.state.step = self.state.step, self.state.segment_start + arguments.cur_step_num // passes
         if self.state.feed:  # a sink waits inside its graph
             batches = passes * (self.state.step - before)
-            self.state.data_wait += self.state.feed.waited(batches, self.begun, time.monotonic())
-        self.state.agree()
+            self.state.data_wait += self.state.feed.waiting_seconds(batches, self.begun, time.monotonic())
+        self.state.agree_on_stop()
         self.state.elapsed += time.monotonic() - self.state.callbacks_done
 
 
@@ -253,7 +253,7 @@ class Evaluator(Callback):
         except EvaluationInterruptedError:
             logger.info("evaluation abandoned")
             if self.shared:
-                self.state.agree()
+                self.state.agree_on_stop()
             return
         if self.state.communicator.rank > 0:
             return

@@ -10,7 +10,7 @@ import pytest
 
 from src.data.browsing import browse, draw_lines
 from src.data.draws import note, recording
-from src.data.normalization import denormalized
+from src.data.normalization import denormalize
 from src.data.train_samples import TrainBatches, create_train_samples
 from src.data.transforms.common import Normalize, RandomColor
 from tests.dataset_helpers import MEAN, STD, make_data, write_cityscapes
@@ -138,7 +138,7 @@ def test_every_level_comes_back(is_scale):
     mean, std = (tuple(factor * np.array(values)) for values in (MEAN, STD))
     normalize = Normalize(mean=mean, std=std, is_scale=is_scale)
     values = (picture / (255 if is_scale else 1) - mean) / std
-    np.testing.assert_array_equal(denormalized(values.astype(np.float32).transpose(2, 0, 1), normalize), picture)
+    np.testing.assert_array_equal(denormalize(values.astype(np.float32).transpose(2, 0, 1), normalize), picture)
 
 
 def test_draws_in_words():

@@ -10,7 +10,7 @@ import pytest
 
 import preprocess
 from src.base.errors import ConfigError
-from src.data.normalization import difference, same_normalization, warn_of_two_normalizations
+from src.data.normalization import describe_difference, same_normalization, warn_of_two_normalizations
 from src.utils.config import parse_config
 from tests.dataset_helpers import write_cityscapes
 
@@ -72,20 +72,20 @@ def test_normalisations_in_use_are_accepted(arguments):
 
 def test_differences_come_with_their_cause_and_the_way_out():
     where = "data.eval_transforms.item_transforms.Normalize"
-    assert difference(GREY, IMAGENET, where) == ""
+    assert describe_difference(GREY, IMAGENET, where) == ""
     assert same_normalization(IMAGENET, GREY)
     swapped = {**IMAGENET, "mean": IMAGENET["mean"][::-1], "std": IMAGENET["std"][::-1]}
-    assert difference(swapped, IMAGENET, where) == (
+    assert describe_difference(swapped, IMAGENET, where) == (
         "mean [0.406,0.456,0.485] instead of [0.485,0.456,0.406], std [0.225,0.224,0.229] instead of "
         "[0.229,0.224,0.225] (R and B are exchanged: mean and std are in the order R, G, B here); "
         f"give {where}.mean=[0.485,0.456,0.406] {where}.std=[0.229,0.224,0.225]"
     )
     plain = {"mean": (0, 0, 0), "std": (1, 1, 1), "is_scale": False}
-    told = difference(plain, {**plain, "is_scale": True}, where)
+    told = describe_difference(plain, {**plain, "is_scale": True}, where)
     assert "a factor of 255: is_scale is probably wrong" in told
     assert told.endswith(f"give {where}.is_scale=True")
     other = {**IMAGENET, "mean": (0.3, 0.3, 0.3)}
-    assert "(probably the configuration of another training)" in difference(other, IMAGENET, where)
+    assert "(probably the configuration of another training)" in describe_difference(other, IMAGENET, where)
 
 
 def test_evaluation_otherwise_than_training_is_told(caplog):
@@ -94,7 +94,7 @@ def test_evaluation_otherwise_than_training_is_told(caplog):
     assert not caplog.records
     warn_of_two_normalizations(parse_config(options("eval", **IMAGENET), "train").data)
     (record,) = caplog.records
-    assert "evaluation normalises otherwise than training: mean [0.485,0.456,0.406] instead of" in record.message
+    assert "evaluation normalises differently from training: mean [0.485,0.456,0.406] instead of" in record.message
 
 
 def test_the_offline_path_compares_with_the_model(tmp_path, caplog):
@@ -126,4 +126,4 @@ def test_the_offline_path_compares_with_the_model(tmp_path, caplog):
     caplog.clear()
     words = ["--data_path", str(data), "--output_path", str(tmp_path / "out"), *options(**IMAGENET)]
     assert preprocess.main(words) == 0
-    assert "evaluation normalises otherwise than training" in caplog.text
+    assert "evaluation normalises differently from training" in caplog.text

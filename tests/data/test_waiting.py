@@ -19,5 +19,5 @@ def test_reading_that_takes_its_time_is_noted(tmp_path, monkeypatch):
     begin = time.monotonic()
     assert sum(1 for _ in dataset.create_tuple_iterator(num_epochs=1)) == 4
     end = time.monotonic()
-    assert 3 * pause <= feed.waited(4, begin, end) <= end - begin  # one thread reads the first three
-    assert feed.waited(4, begin, end) == 0  # those were all
+    assert 3 * pause <= feed.waiting_seconds(4, begin, end) <= end - begin  # one thread reads the first three
+    assert feed.waiting_seconds(4, begin, end) == 0  # those were all

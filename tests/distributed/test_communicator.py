@@ -54,11 +54,11 @@ def test_a_signal_of_one_rank_stops_all():
         if ranks.rank == 1:
             state.note_signal(15)
         before = state.stopping
-        state.agree()
+        state.agree_on_stop()
         return before, state.stopping, state.signal_number
 
     assert on_ranks(3, step) == 3 * [(False, True, 15)]
-    assert on_ranks(2, lambda ranks: TrainState(0, 10, ranks).agree()) == [None, None]
+    assert on_ranks(2, lambda ranks: TrainState(0, 10, ranks).agree_on_stop()) == [None, None]
 
 
 def test_ranks_that_drift_apart_are_stopped():

@@ -42,7 +42,7 @@ def estimate(monkeypatch, times: list, sinks: list, sink: int) -> list[float]:
     monkeypatch.setattr(data_wait.time, "monotonic", lambda: next(clock))
     feed = Feed()
     assert list(feed.watch(range(len(times)))) == list(range(len(times)))
-    return [feed.waited(sink, begin, end) for begin, end in sinks]
+    return [feed.waiting_seconds(sink, begin, end) for begin, end in sinks]
 
 
 @pytest.mark.parametrize("room", [1, 2, 16])
@@ -105,8 +105,8 @@ def test_a_new_pass_over_the_data_begins_anew(monkeypatch):
     next(second)  # 2, 3
     next(first)  # 4, 5
     next(second)  # 6, 7
-    assert feed.waited(2, 2.0, 8.0) == 2.0  # a second for each of the two batches
-    assert feed.waited(2, 8.0, 9.0) == 0.0  # nothing is known
+    assert feed.waiting_seconds(2, 2.0, 8.0) == 2.0  # a second for each of the two batches
+    assert feed.waiting_seconds(2, 8.0, 9.0) == 0.0  # nothing is known
 
 
 def test_the_slowest_rank_is_named():

@@ -18,7 +18,7 @@ from src.convert.families import BISENET
 from src.modules.bisenetv2 import BiSeNetV2
 from src.modules.factory import create_train_cell
 from src.state import checkpoint
-from src.state.run_folder import claimed_training_folder
+from src.state.run_folder import claim_training_folder
 from src.utils.config import parse_config
 
 SMALL = {
@@ -62,8 +62,8 @@ def test_mindspore_reads_it_and_older_ones_are_read(tmp_path):
     ("claim", "script", "option"),
     [
         (eval.claim_folders, "eval", "--checkpoint_path"),
-        (claimed_training_folder, "train", "--finetune_ckpt"),
-        (claimed_training_folder, "train", "--resume_ckpt"),
+        (claim_training_folder, "train", "--finetune_ckpt"),
+        (claim_training_folder, "train", "--resume_ckpt"),
     ],
 )
 def test_nothing_is_made_for_a_damaged_one(tmp_path, claim, script, option):

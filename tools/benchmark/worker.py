@@ -22,7 +22,7 @@ import numpy as np
 
 from src.base.errors import UserError
 from src.base.memory import peak_memory_mb
-from src.distributed.child_process import end_with_parent, for_modules
+from src.distributed.child_process import end_with_parent, module_environment
 from tools.benchmark.onednn import OutputCollector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ class Worker:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=for_modules({**os.environ, **(environment or {})}),
+            env=module_environment({**os.environ, **(environment or {})}),
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ from typing import IO
 
 from src.base.errors import UserError
 from src.config.schema_base import TRAIN
-from src.distributed.child_process import end_with_parent, for_modules
+from src.distributed.child_process import end_with_parent, module_environment
 from src.utils.ascend_settings import apply_settings
 from src.utils.config import parse_config
 from src.utils.logger import setup_logging
@@ -70,7 +70,7 @@ def run_here(words: Sequence[str], output: IO[str], environment: Mapping[str, st
         cwd=ROOT,
         stdout=output,
         stderr=output,
-        env=for_modules(environment or os.environ),
+        env=module_environment(environment or os.environ),
         check=False,
         preexec_fn=lambda: end_with_parent(signal.SIGTERM),
     ).returncode
