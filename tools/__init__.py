@@ -1,3 +1,3 @@
-"""What renders the demo's data and what measures: no part of the product."""
+"""Tools outside the product: rendering the demo's data, benchmarks, and the check of a new device."""
 
 import src  # noqa: F401 - prepares the environment before any module of this package imports NumPy
