@@ -1,4 +1,4 @@
-"""What renders the demo's data and what measures: no part of the product."""
+"""Tools outside the product: rendering the demo's data, benchmarks, and the check of a new device."""
 
 from src.utils.local_adapter import cap_onednn
 

@@ -21,10 +21,12 @@ def runners_below(launcher: int, proc: Path = Path("/proc")) -> list[int]:
         with contextlib.suppress(OSError, ValueError, IndexError):
             text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
             parents[int(entry.name)] = int(text.rpartition(")")[2].split()[_PARENT])
-    return sorted(number for number in parents if _descends(number, launcher, parents) and _runs_rank(proc, number))
+    return sorted(
+        number for number in parents if _is_descendant(number, launcher, parents) and _is_runner(proc, number)
+    )
 
 
-def _descends(number: int, ancestor: int, parents: dict[int, int]) -> bool:
+def _is_descendant(number: int, ancestor: int, parents: dict[int, int]) -> bool:
     while number in parents:
         number = parents[number]
         if number == ancestor:
@@ -32,7 +34,7 @@ def _descends(number: int, ancestor: int, parents: dict[int, int]) -> bool:
     return False
 
 
-def _runs_rank(proc: Path, number: int) -> bool:
+def _is_runner(proc: Path, number: int) -> bool:
     with contextlib.suppress(OSError):
         return os.fsencode(RUN_RANK) in (proc / str(number) / "cmdline").read_bytes().split(b"\0")[:2]
     return False

@@ -36,13 +36,13 @@ class ProfileSteps(Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         steps = self.state.step - self.first
-        if self.began is None and not self.done and steps >= SKIPPED_STEPS and not self._last():
+        if self.began is None and not self.done and steps >= SKIPPED_STEPS and not self._is_last_step():
             make_folder(self.folder)
             self.began, self.finish = self.state.step, start_profiler(self.folder)
-        elif self.began is not None and (self.state.step - self.began >= PROFILED_STEPS or self._last()):
+        elif self.began is not None and (self.state.step - self.began >= PROFILED_STEPS or self._is_last_step()):
             self.finish()
             logger.info("profile of steps %d to %d: %s", self.began + 1, self.state.step, self.folder)
             self.began, self.done = None, True
 
-    def _last(self) -> bool:
+    def _is_last_step(self) -> bool:
         return self.state.step == self.state.last_step or self.state.stopping

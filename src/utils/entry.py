@@ -44,7 +44,7 @@ def run_entry(main: Callable[[Sequence[str] | None], int]) -> None:
     except BaseException as err:  # noqa: BLE001 - reported below, or raised again
         stops.restore_stderr()
         code = _finish(_report(err))
-        if _belongs_to_a_job():
+        if _is_in_job():
             end_at_once(code)  # MindSpore would wait for the other ranks, which wait for this one
         sys.exit(code)
     stops.restore_stderr()  # a library may have swallowed a signal's exception, and the work was finished
@@ -71,7 +71,7 @@ def _report(err: BaseException) -> int:
     return code
 
 
-def _belongs_to_a_job() -> bool:
+def _is_in_job() -> bool:
     try:
         return discover_rank().rank_size > 1
     except UserError:

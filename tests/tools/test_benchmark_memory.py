@@ -111,7 +111,7 @@ def test_what_would_not_fit_is_left_out_and_said_once(child, monkeypatch, caplog
 def test_a_process_that_the_system_kills_is_a_row_and_larger_shapes_are_not_tried(child, monkeypatch):
     monkeypatch.setattr(child, "deadly", 0.9)
     reasons = [row.get("skipped") for row in measure()]
-    killed = "the system killed the process of 4 of 500x500, as it does for want of memory"
+    killed = "the system killed the process of 4 of 500x500, probably for lack of memory"
     assert reasons == [None, killed, killed]
     monkeypatch.setattr(child, "code", 1)
     with pytest.raises(ChildError, match="'run' failed in a child process, exit code 1"):
@@ -123,10 +123,10 @@ def test_a_card_tells_its_own_memory_or_that_is_said(child, monkeypatch):
     found, lines = cells(measure()), report.training_memory_table(measure()).splitlines()
     assert found[1] == ["MindSpore, of the device 2 of 500x500", "1050", "50", "1000", "2000"]
     assert found[3] == ["MindSpore, of the device 4 of 500x500", "2050", "50", "2000", "2000", "2000"]
-    assert not any("does not tell" in line for line in lines)
-    monkeypatch.setattr(child, "target", "Ascend")  # of a version that does not tell
+    assert not any("does not report" in line for line in lines)
+    monkeypatch.setattr(child, "target", "Ascend")  # of a version that does not report it
     lines = report.training_memory_table(measure()).splitlines()
-    assert lines[-1] == "MindSpore, 2 of 1024x1024: this version does not tell the device's memory"
+    assert lines[-1] == "MindSpore, 2 of 1024x1024: this version does not report the device's memory"
     assert not any("of the device" in line for line in lines)
 
 

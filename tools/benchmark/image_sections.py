@@ -1,4 +1,4 @@
-"""The sections of the benchmark that read images: reading training batches, and evaluation."""
+"""The sections of the benchmark that read images: training batches, and evaluation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tools.benchmark.sections import Settings, start_mindspore
 
 logger = logging.getLogger(__name__)
 
-PAIRS = 12  # made-up images to read
+PAIRS = 12  # synthetic images to read
 
 
 def check_pipeline(settings: Settings) -> None:
-    """Load the configuration and list the data set that the pipeline is to read, long before its turn comes.
+    """Load the configuration and list the data set of the pipeline early, so that errors appear at the start.
 
     Raises:
         UserError: one of them cannot be used.
@@ -35,9 +35,9 @@ def check_pipeline(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def made_up_images(settings: Settings) -> Iterator[Path | None]:
-    """Provide a folder of made-up pairs as a data set; split 'single' and 'multi' hold what is evaluated.
+    """Provide a folder of synthetic pairs as a data set; splits 'single' and 'multi' are for evaluation.
 
-    None where nothing but a data set of the user's own is read.
+    None if only a data set of the user is read.
     """
     if settings.dataset_dir and "evaluation" not in settings.only:
         yield None
@@ -47,14 +47,14 @@ def made_up_images(settings: Settings) -> Iterator[Path | None]:
         logger.info("writing %d image pairs of %dx%d", PAIRS, height, width)
         root = write_pairs(Path(folder), PAIRS, settings.eval_size)
         for split, count in (("single", settings.eval_images), ("multi", settings.multi_scale_images)):
-            write_list(root, split, min(PAIRS, count + 1))  # the first one includes compilation and is left out
+            write_list(root, split, min(PAIRS, count + 1))  # the first one includes compilation and is not counted
         yield root
 
 
 def pipeline_options(settings: Settings, made_up: Path | None = None) -> list[str]:
-    """Return the command line of train.py for the pipeline; `made_up` holds the images if there is no other data set.
+    """Return the command line of train.py for the pipeline, which reads `made_up` if no other data set is configured.
 
-    Without a configuration of the user's, scale 1 is the width of the made-up images.
+    Without a configuration of the user, scale 1 is the width of the synthetic images.
     """
     transform = "data.train_transforms.item_transforms.RandomResizeCrop"
     folder = settings.dataset_dir or made_up
@@ -64,11 +64,11 @@ def pipeline_options(settings: Settings, made_up: Path | None = None) -> list[st
         options.append(f"{transform}.crop_size=[{','.join(map(str, settings.crop_size))}]")
     if not (settings.config or settings.dataset_dir):
         options.append(f"{transform}.base_size={settings.eval_size[1]}")
-    return [*options, "--device_target", "CPU"]  # reading needs no other device, which may be busy
+    return [*options, "--device_target", "CPU"]  # reading does not need another device, which may be busy
 
 
 def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]:
-    """Measure reading training batches with each number of threads in turn; yield its row as soon as it is there."""
+    """Measure reading training batches with each number of threads in turn; yield each row when it is complete."""
     for workers in settings.workers:
         options = [*pipeline_options(settings, made_up), f"data.num_parallel_workers={workers}"]
         config = parse_config(options, TRAIN)
@@ -88,7 +88,7 @@ def measure_pipeline(settings: Settings, made_up: Path | None) -> Iterator[dict]
 
 
 def evaluation_options(settings: Settings, root: Path) -> list[str]:
-    """Return the overrides of the configuration for evaluating the made-up pairs in `root`."""
+    """Return the overrides of the configuration for evaluating the synthetic pairs in `root`."""
     scales = [f"data.eval_transforms.img_ratios={list(settings.scales)}"] if settings.scales else []
     target = ",".join(map(str, settings.eval_size))
     resize = f"data.eval_transforms.item_transforms.Resize.target_size=[{target}]"
@@ -96,7 +96,7 @@ def evaluation_options(settings: Settings, root: Path) -> list[str]:
 
 
 def measure_evaluation(settings: Settings, root: Path) -> list[dict]:
-    """Measure evaluation, reading included, and the same passes of the network alone."""
+    """Measure evaluation including reading, and the same passes of the network alone."""
     rows = []
     for split, multi_scale in (("single", False), ("multi", True)):
         spec: dict[str, Any] = {"kind": "evaluation", "split": split, "multi_scale": multi_scale}

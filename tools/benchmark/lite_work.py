@@ -1,6 +1,6 @@
-"""MindSpore Lite's side of the benchmark: a child process, see `tools/benchmark/worker.py`, that runs the C++ runner.
+"""MindSpore Lite's side of the benchmark: a child process, see `tools/benchmark/worker.py`, that starts the C++ runner.
 
-Every sample is a process of the runner's own, with the time that the runner prints.
+Every sample is a separate process of the runner, with the time that it prints.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from src.base.errors import UserError
 from src.base.memory import usage_memory_mb
 from tools.benchmark.worker import Commands, last_line, random_image, serve
 
-WARMUP = 2  # inferences before the one that is timed
+WARMUP = 2  # untimed inferences
 _AVERAGE = re.compile(r"NN inference cost average time: ([\d.]+) ms")
 
 
@@ -27,7 +27,7 @@ def build(*, runner: Sequence[str], path: str, threads: int, shape: Sequence[int
         runner: program and first arguments of the runner.
         path: the model.
         threads: threads of the CPU kernels.
-        shape: of the input, (1, 3, H, W).
+        shape: shape of the input, (1, 3, H, W).
     """
     folder = tempfile.TemporaryDirectory()  # as long as this process lives
     inputs = Path(folder.name) / "inputs"
@@ -59,10 +59,10 @@ def build(*, runner: Sequence[str], path: str, threads: int, shape: Sequence[int
 
 
 def run_once(command: Sequence[str]) -> float:
-    """Run the runner once; return the milliseconds that it tells.
+    """Run the runner once; return the milliseconds that it prints.
 
     Raises:
-        UserError: it fails, or tells none.
+        UserError: it fails, or prints none.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = _AVERAGE.search(done.stdout)

@@ -1,4 +1,4 @@
-"""The machine and the versions that a measurement belongs to."""
+"""The machine and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from src.utils import local_adapter
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what this machine is, by headline, ready to print."""
+    """Return properties of this machine by name, as text."""
     cores = f"{usable_cores()} usable of {os.cpu_count()}"
     cap = os.environ.get(local_adapter.ONEDNN_ISA, "none")
     return {
         "CPU": f"{cpu_model()}, cores: {cores}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
-        "load before": f"{os.getloadavg()[0]:.2f} (average of the last minute; far from 0 spoils the figures)",
+        "load before": f"{os.getloadavg()[0]:.2f} (average of the last minute; a high load distorts the figures)",
         "system": platform.platform(),
         "Python": platform.python_version(),
         "MindSpore": ".".join(map(str, local_adapter.mindspore_version())) or "none",
@@ -31,7 +31,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Return the name of the CPU, or of its kind where the system does not tell the name."""
+    """Return the name of the CPU, or its architecture if the system does not report the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -41,7 +41,7 @@ def cpu_model() -> str:
 
 
 def package_version(*names: str) -> str:
-    """Return the version of the first of some packages that is installed, 'none' without any."""
+    """Return the version of the first package in `names` that is installed; 'none' if none is."""
     for name in names:
         try:
             return importlib.metadata.version(name)
@@ -51,15 +51,15 @@ def package_version(*names: str) -> str:
 
 
 def torch_environment() -> dict[str, str]:
-    """Return the variables for PyTorch's process: the cap that MindSpore's oneDNN needs is not meant for PyTorch's."""
+    """Return the variables for PyTorch's process, without the limit that only MindSpore's oneDNN needs."""
     return {local_adapter.ONEDNN_ISA: "DEFAULT"} if local_adapter.onednn_capped_here() else {}
 
 
 def torch_version(python: str) -> str:
-    """Return the version of PyTorch that the interpreter `python` finds.
+    """Return the version of PyTorch of the interpreter `python`.
 
     Raises:
-        UserError: it finds none, or is no interpreter.
+        UserError: it has none, or is not an interpreter.
     """
     code = "import numpy, torch; print(torch.__version__)"
     try:

@@ -1,6 +1,6 @@
 """MindSpore's side of the benchmark: a child process, see `tools/benchmark/worker.py`.
 
-The steps are those of the entry scripts, built by the same functions.
+The same functions as in the entry scripts build the steps.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def build(*, kind: str, config: Sequence[str], **spec: object) -> tuple[dict, Co
     Args:
         kind: a key of `WORK`.
         config: command line of train.py.
-        spec: further arguments of that kind.
+        spec: further arguments of this kind.
     """
     loaded = parse_config(config, TRAIN)
     runtime = init_device(loaded.device_target, loaded.device_id, loaded.ms_mode, loaded.num_threads)
-    apply_settings(loaded, runtime.device_target)  # an Ascend would measure another execution level otherwise
+    apply_settings(loaded, runtime.device_target)  # otherwise an Ascend would use another execution level
     ms.set_seed(loaded.seed)
     commands: Commands = {"device_peak": lambda: {"device_mb": device_peak_mb()}, **WORK[kind](loaded, **spec)}
     return {"device_target": runtime.device_target}, commands
@@ -72,7 +72,7 @@ def exported(config: schema.Config, *, shape: Sequence[int], variant: str) -> Co
 def files(
     config: schema.Config, *, shape: Sequence[int], variant: str, formats: Sequence[str], folder: str
 ) -> Commands:
-    """Write an exported model as ``{folder}/model.mindir`` or ``{folder}/model.onnx``, by `formats`; nothing to run."""
+    """Export a model as ``{folder}/model.mindir`` or ``{folder}/model.onnx``, by `formats`; no commands to run."""
     config, graph = deployed_graph(config, shape, variant)
     for name in formats:
         target = Path(folder) / f"model.{name.lower()}"
@@ -82,7 +82,7 @@ def files(
 
 
 def deployed_graph(config: schema.Config, shape: Sequence[int], variant: str) -> tuple[schema.Config, InferenceGraph]:
-    """Return the configuration of the export of a variant, and what is exported."""
+    """Return the configuration of the export of a variant, and the graph to export."""
     config = deployed_config(config, shape, variant)
     return config, InferenceGraph(deployed_network(config, variant), output=config.output)
 
@@ -96,7 +96,7 @@ def deployed_config(config: schema.Config, shape: Sequence[int], variant: str) -
 
 
 def deployed_network(config: schema.Config, variant: str) -> nn.Cell:
-    """Return the network that is exported for a variant, with its first weights."""
+    """Return the network to export for a variant, with its initial weights."""
     network = create_network(config, aux_heads=False).set_train(False)
     if "interpolated" not in variant:
         return exporting.deployed_network(config, {p.name: p.asnumpy() for p in network.get_parameters()})
@@ -113,7 +113,7 @@ def train_step(config: schema.Config, *, shape: Sequence[int]) -> Commands:
 
 
 def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Commands:
-    """Evaluate a split as eval.py does, with all scales and flip or single-scale."""
+    """Evaluate a split like eval.py, with all scales and flip or single-scale."""
     transforms = dataclasses.replace(config.data.eval_transforms, multi_scale=multi_scale, flip=multi_scale)
     protocol = evaluation_protocol(transforms)
     network = create_network(config, aux_heads=False).set_train(False)
@@ -139,7 +139,7 @@ def evaluation(config: schema.Config, *, split: str, multi_scale: bool) -> Comma
 
 
 def passes_alone(network: nn.Cell, size: tuple[int, int], times: int) -> list[float]:
-    """Time the network alone on one image of `size` (height, width), after its compilation."""
+    """Time the network alone on one image of `size` (height, width), after compilation."""
     image = Tensor(random_image((1, 3, *size)))
     return timed(lambda: network(image).asnumpy(), times + 1)[1:]
 
@@ -167,8 +167,8 @@ def model(config: schema.Config) -> Commands:
 def count_macs(network: nn.Cell, image: Tensor) -> int:
     """Return the multiply-adds of all learned convolutions in one pass over `image`; PyNative mode only.
 
-    Every weight counts once for each position of the output that it takes part in. Biases, batch normalisation,
-    pooling, resizing and activations do not count.
+    Every weight counts once for each output position that it contributes to. Biases, batch normalisation, pooling,
+    resizing and activations do not count.
 
     Raises:
         RuntimeError: a convolution did not run, so the sum would be too small.
@@ -176,7 +176,7 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
     counts: dict[str, int] = {}
 
     def hook_for(name: str, conv: nn.Conv2d) -> Callable[..., None]:
-        def note(*arguments: Any) -> None:  # older versions hand over the cell's number, later ones the cell
+        def note(*arguments: Any) -> None:  # older versions pass the cell's number, later ones the cell
             output = arguments[-1]
             positions = output.shape[0] * output.shape[2] * output.shape[3]
             counts[name] = counts.get(name, 0) + positions * int(np.prod(conv.weight.shape))
@@ -186,7 +186,7 @@ def count_macs(network: nn.Cell, image: Tensor) -> int:
     convolutions = {name: cell for name, cell in network.cells_and_names() if isinstance(cell, nn.Conv2d)}
     for _, cell in network.cells_and_names():
         if isinstance(cell, DoubledConvBNReLU):
-            cell.products_first = False  # as the network is defined
+            cell.products_first = False  # count the convolutions as the network defines them
     handles = [cell.register_forward_hook(hook_for(name, cell)) for name, cell in convolutions.items()]
     network(image)
     for handle in handles:

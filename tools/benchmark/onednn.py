@@ -1,8 +1,8 @@
-"""What oneDNN says about the time of its primitives (``ONEDNN_VERBOSE=1``), added up by kind.
+"""The times of oneDNN's primitives (``ONEDNN_VERBOSE=1``), summed by kind.
 
 A line of version 2 reads ``dnnl_verbose,exec,cpu,convolution,gemm:jit,forward_training,<memory>,,<algorithm>,<shape>,
-<milliseconds>``; version 3 begins it with ``onednn_verbose,v1,primitive``. The shape of a grouped convolution holds
-``g`` and the number of groups, first or behind the batch size.
+<milliseconds>``; version 3 begins it with ``onednn_verbose,v1,primitive``. The shape of a grouped convolution has
+``g`` and the number of groups, at the start or after the batch size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-# Older versions know only the second name. Read when the library loads.
+# Older versions know only the second name. The library reads them when it loads.
 VERBOSE = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}
 _GROUPS = re.compile(r"(?:^|_)g(\d+)")
 _SHORT = {
@@ -27,20 +27,20 @@ _SHORT = {
 
 
 class Primitive(NamedTuple):
-    """One execution: what it was, and its milliseconds."""
+    """Kind and milliseconds of one execution."""
 
     kind: str
     ms: float
 
 
 def parse_line(line: str) -> Primitive | None:
-    """Read one line of output; None if it does not report an execution."""
+    """Return the execution in a line of output; None if there is none."""
     fields = line.strip().split(",")
     if fields[0] not in ("dnnl_verbose", "onednn_verbose") or "exec" not in fields[:5]:
         return None
     fields = fields[fields.index("exec") + 1 :]
     try:
-        # in between stand the memory formats and the attributes
+        # the memory formats and attributes are in between
         _, primitive, _, direction, *_, shape, milliseconds = fields
         return Primitive(_kind(primitive, direction, shape), float(milliseconds))
     except ValueError:
@@ -57,7 +57,7 @@ def _kind(primitive: str, direction: str, shape: str) -> str:
 
 
 def sum_by_kind(lines: Iterable[str]) -> dict[str, float]:
-    """Add up the milliseconds of each kind of primitive."""
+    """Return the total milliseconds of each kind of primitive."""
     totals: dict[str, float] = {}
     for primitive in filter(None, map(parse_line, lines)):
         totals[primitive.kind] = totals.get(primitive.kind, 0.0) + primitive.ms
@@ -65,14 +65,14 @@ def sum_by_kind(lines: Iterable[str]) -> dict[str, float]:
 
 
 class OutputCollector:
-    """Turn this process's standard output, including what C libraries write to it, into a file and read it back."""
+    """Redirect this process's standard output, including that of C libraries, to a file and read it back."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process writes to it
         os.dup2(self.file.fileno(), 1)
 
     def collect(self, step: Callable[[], float]) -> dict:
-        """Run `step`, which returns its milliseconds; return them as "ms", and those of its primitives as "kinds"."""
+        """Run `step`; return its milliseconds, which it returns, as "ms" and those of its primitives as "kinds"."""
         _flush()
         begin = os.lseek(self.file.fileno(), 0, os.SEEK_END)
         milliseconds = step()

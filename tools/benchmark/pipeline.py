@@ -1,4 +1,4 @@
-"""How fast the training pipeline delivers images, beside decoding alone, and made-up images to read."""
+"""Measure the speed of the training pipeline and of decoding alone, and write synthetic images to read."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from src.data.label_maps import label_coding
 from src.data.prefetch import map_ahead
 from src.visual.visualize import write_png
 
-WARM_UP_BATCHES = 6  # what may lie ready in queues when the clock starts
+WARM_UP_BATCHES = 6  # batches that may be in queues when timing starts
 SIZE = (1024, 2048)
 
 
 class Speed(NamedTuple):
-    """Images a second, and milliseconds of CPU time an image over all threads."""
+    """Images per second, and milliseconds of CPU time per image over all threads."""
 
     rate: float
     cpu_ms: float
 
 
 def measure_pipeline(config: schema.Config, batches: int) -> Speed:
-    """Time the batches as training gets them.
+    """Measure the speed of batches as training gets them.
 
     Raises:
         DataError: an image or label turned out to be unusable.
     """
-    # These load MindSpore, which writing pairs does not need.
+    # These import MindSpore, which writing pairs does not need.
     from src.data.dataset_factory import create_train_dataset, data_error_from
 
     dataset = create_train_dataset(
@@ -54,7 +54,7 @@ def measure_pipeline(config: schema.Config, batches: int) -> Speed:
 
 
 def measure_decoding(config: schema.Config, batches: int) -> Speed:
-    """Time reading image and label files with the same threads and doing nothing with them."""
+    """Measure the speed of only reading image and label files with the same threads."""
     samples = list_samples(config.data.dataset_dir, "train", config.data.name)
     coding, limit = label_coding(config.data, config.num_classes), config.data.max_pixels
     items = range((2 * WARM_UP_BATCHES + batches) * config.batch_size)
@@ -69,7 +69,7 @@ def measure_decoding(config: schema.Config, batches: int) -> Speed:
 
 
 def timed(source: Iterable, batches: int, batch_size: int) -> Speed:
-    """Time `batches` batches of `source` after the warm-up, before its end comes in sight."""
+    """Measure the speed of `batches` batches of `source` after the warm-up, well before its end."""
     iterator = iter(source)
     for _ in range(WARM_UP_BATCHES):
         next(iterator)
@@ -77,16 +77,16 @@ def timed(source: Iterable, batches: int, batch_size: int) -> Speed:
     for _ in range(batches):
         next(iterator)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    for _ in iterator:  # let the threads finish, so that they do not run into the next measurement
+    for _ in iterator:  # let the threads finish, so that they do not disturb the next measurement
         pass
     return Speed(batches * batch_size / seconds, cpu / (batches * batch_size) * 1000)
 
 
 def write_pairs(root: Path, count: int, size: tuple[int, int] = SIZE) -> Path:
-    """Write made-up pairs of `size` (height, width) and their ``train.lst``.
+    """Write synthetic pairs of `size` (height, width) and their ``train.lst``.
 
-    An image has smooth shapes at every scale and the noise of a camera: it is as hard to decode as Cityscapes' are,
-    about 2.3 MB at 2048x1024 pixels.
+    An image has smooth shapes at every scale and camera noise, so that it is as expensive to decode as those of
+    Cityscapes: about 2.3 MB at 2048x1024 pixels.
     """
     rng = np.random.default_rng(0)
     ids = np.array([cls.label_id for cls in CLASSES], np.uint8)
@@ -100,13 +100,13 @@ def write_pairs(root: Path, count: int, size: tuple[int, int] = SIZE) -> Path:
 
 
 def write_list(root: Path, split: str, count: int) -> Path:
-    """Write ``{split}.lst`` with the first `count` made-up pairs; return `root`."""
+    """Write ``{split}.lst`` with the first `count` synthetic pairs; return `root`."""
     lines = (f"image_{index}.png\tlabel_{index}.png\n" for index in range(count))
     (root / f"{split}.lst").write_text("".join(lines), encoding="utf-8")
     return root
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, size: tuple[int, int]) -> np.ndarray:
-    """Draw a random (*size, 3) field with `cells` bumps from top to bottom."""
+    """Return a random field (*size, 3) with `cells` bumps from top to bottom."""
     coarse = rng.normal(0, 1, (cells + 1, 2 * cells + 1, 3)).astype(np.float32)
     return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)

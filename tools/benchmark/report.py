@@ -1,4 +1,4 @@
-"""The measured values as tables to read."""
+"""Format the measured values as tables."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MACS_NOTE = (
     "Multiply-adds of one image: every weight of a convolution times the positions of its output. Biases, batch\n"
     "normalisation, pooling, resizing and activations do not count. With auxiliary heads: the network as it trains."
 )
-NO_NORMALISATION = "batch normalisation is not left to oneDNN and belongs to everything else"
+NO_NORMALISATION = "batch normalisation does not run in oneDNN and counts as everything else"
 FORMER = "class map, folded, interpolated"
-INTERPOLATED_NOTE = "interpolated: the form that was exported before, with resize operators; now resizes are products"
+INTERPOLATED_NOTE = "interpolated: the form exported formerly, with resize operators; now resizes are products"
 MEGAPIXEL_NOTE = (
-    "Peak of three steps in a process of their own. Megapixels: images x height x width / 10^6. What compiling takes\n"
-    "is part of a megapixel's share, and no part of a further one's, which goes by the shape above: larger batches\n"
-    "take that much more."
+    "Peak of three steps in a separate process. Megapixels: images x height x width / 10^6. The figure per\n"
+    "megapixel includes the memory of compilation; that for a further one, the difference to the shape above, does\n"
+    "not: larger batches take that much more."
 )
-INT8_NOTE = "int8: calibrated on random pictures, for the time alone"
-SILENT = "the oneDNN of this version printed no times, so nothing can be told apart"
+INT8_NOTE = "int8: calibrated on random pictures, for timing only"
+SILENT = "the oneDNN of this version printed no times, so there is no breakdown"
 
 
 def render(results: dict) -> str:
-    """Return the report of what `scripts/benchmark.py` measured: the chosen sections, as far as there are values."""
+    """Return the report of the results of `scripts/benchmark.py`: the chosen sections that have values."""
     steps = results.get("steps", [])
     forward, exported, train = (
         [row for row in steps if row["kind"] == kind] for kind in ("forward", "exported", "train")
@@ -52,7 +52,7 @@ def render(results: dict) -> str:
 
 
 def machine_lines(results: dict) -> str:
-    """Describe the machine and how to read the figures."""
+    """Return a description of the machine and of the figures."""
     devices = {row["device_target"] for row in results.get("steps", []) if row["framework"] == "MindSpore"}
     lines = {**results["machine"], **({"device target": ", ".join(sorted(devices))} if devices else {})}
     text = [f"{name + ':':15s}{value}" for name, value in lines.items()]
@@ -65,12 +65,12 @@ def machine_lines(results: dict) -> str:
 
 
 def label(row: dict) -> str:
-    """Name framework and variant of a step."""
+    """Return the name of a step's framework and variant."""
     return " ".join(filter(None, (row["framework"], row["variant"])))
 
 
 def steps_table(rows: Sequence[dict], what: str) -> str:
-    """Show forward passes or training steps, and how long MindSpore takes compared with PyTorch in the same turns."""
+    """Return the table of forward passes or training steps, with MindSpore's time relative to PyTorch's."""
     lines = []
     for row in rows:
         ratio = ratio_of_medians(counterpart(row, rows)["ms"], row["ms"])
@@ -91,7 +91,7 @@ def steps_table(rows: Sequence[dict], what: str) -> str:
 
 
 def counterpart(row: dict, rows: Sequence[dict]) -> dict:
-    """Find MindSpore's row of the same work; memory layouts are PyTorch's own and compare with the usual one."""
+    """Return MindSpore's row of the same work; PyTorch's memory layouts all compare with the default one."""
     outputs = {"class map": "class map"} if row["kind"] == "forward" else {}
     output = outputs.get(row["variant"], "logits" if row["kind"] == "forward" else None)
     wanted = ("MindSpore", row["shape"], output)
@@ -99,7 +99,7 @@ def counterpart(row: dict, rows: Sequence[dict]) -> dict:
 
 
 def exported_table(rows: Sequence[dict]) -> str:
-    """Show exported models, each compared with what returns the same: PyTorch's network, the former MindIR."""
+    """Return the table of exported models, compared with PyTorch's network and the former MindIR of the same output."""
     lines = []
     for row in rows:
         same = [
@@ -139,7 +139,7 @@ def exported_table(rows: Sequence[dict]) -> str:
 
 
 def pipeline_table(rows: Sequence[dict]) -> str:
-    """Show how fast training images arrive."""
+    """Return the table of the training pipeline's speed."""
     lines = []
     for row in rows:
         images = size_text(row["image_size"]) if row["image_size"] else "your own"
@@ -162,12 +162,12 @@ def pipeline_table(rows: Sequence[dict]) -> str:
 
 
 def protocol_text(protocol: dict) -> str:
-    """Say at how many scales is evaluated."""
+    """Return the number of scales of an evaluation as text."""
     return f"{len(protocol['img_ratios'])} scales with flip" if protocol["flip"] else "single scale"
 
 
 def evaluation_table(rows: Sequence[dict]) -> str:
-    """Show evaluation speed, and the time of an image compared with its forward passes alone."""
+    """Return the table of evaluation speed, with the time per image relative to its forward passes alone."""
     lines = []
     for row in rows:
         protocol, alone = row["protocol"], row["alone"]
@@ -193,7 +193,7 @@ def evaluation_table(rows: Sequence[dict]) -> str:
 
 
 def startup_table(rows: Sequence[dict]) -> str:
-    """Show how long it takes until the first result; each figure is one sample."""
+    """Return the table of times until the first result; each figure is one sample."""
     lines = []
     for row in rows:
         compiling = (row["first_ms"] - summarize(row["ms"]).median) / 1000
@@ -231,12 +231,12 @@ def memory_rows(results: dict) -> list[list[str]]:
 
 
 def memory_table(rows: Sequence[Sequence[str]]) -> str:
-    """Show the largest resident set of each process."""
+    """Return the table of the largest resident set of each process."""
     return table("Peak memory of a process (resident set)", ["", "images", "precision", "MB"], rows)
 
 
 def training_memory_table(rows: Sequence[dict]) -> str:
-    """Show what training steps take by shape: in all, beyond what was there before the first, and a megapixel."""
+    """Return the table of training memory by shape: peak, increase since before the first step, and per megapixel."""
     lines, notes = [], [MEGAPIXEL_NOTE]
     smaller: dict[str, tuple[float, float]] = {}
     for row in rows:
@@ -255,7 +255,7 @@ def training_memory_table(rows: Sequence[dict]) -> str:
             texts = [f"{figure:.0f}" for figure in figures] + [""] * (size == first_size)
             lines.append([name, shape_text(row["shape"]), row["precision"], *texts])
         if row["device"] is None and row["device_target"] != "CPU":
-            notes.append(f"{label(row)}, {shape_text(row['shape'])}: this version does not tell the device's memory")
+            notes.append(f"{label(row)}, {shape_text(row['shape'])}: this version does not report the device's memory")
     head = ["", "images", "precision", "peak", "before the first step", "above that", "a megapixel", "a further one"]
     return "\n".join([table(f"Memory of a training step, MB ({TRAIN_STEP})", head, lines), *notes])
 
@@ -267,7 +267,7 @@ def megapixels(shape: Sequence[int]) -> float:
 
 
 def model_table(rows: Sequence[dict]) -> str:
-    """Show parameters and multiply-adds."""
+    """Return the table of parameters and multiply-adds."""
     lines = [
         [
             row["framework"],
@@ -283,7 +283,7 @@ def model_table(rows: Sequence[dict]) -> str:
 
 
 def profile_table(row: dict) -> str:
-    """Show where one step spends its time."""
+    """Return the table of the time of one step by kind of primitive."""
     what = f"{label(row)}, {row['kind']}, {shape_text(row['shape'])}, {row['precision']}"
     if not any(step["kinds"] for step in row["steps"]):
         return f"Where the time goes: {what}: {SILENT}"

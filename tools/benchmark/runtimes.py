@@ -1,4 +1,4 @@
-"""The runtimes that run an exported model beside MindSpore: which are here, and the files that they run."""
+"""The runtimes for exported models other than MindSpore: which are available, and the files that they run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tools.benchmark.worker import ROOT, Worker, last_line
 logger = logging.getLogger(__name__)
 
 ONNX, ONNX_INT8, LITE = "ONNX Runtime", "ONNX Runtime int8", "MindSpore Lite"
-VARIANT = "class map, folded"  # what all of them run
+VARIANT = "class map, folded"  # the variant that all of them run
 LITE_READS = (2, 0)  # version of MindSpore whose MindIR MindSpore Lite 2.0 reads; others go through ONNX
 RUNNER = ROOT / "ascend310_infer" / "src"
 
 
 def available(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the names of the runtimes that are here, and log what would bring the others."""
+    """Return the names of the available runtimes, and log how to get the others."""
     found: list[str] = []
     if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
         found += [ONNX, ONNX_INT8]
@@ -37,7 +37,7 @@ def available(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def formats(frameworks: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats to export for some runtimes."""
+    """Return the formats to export for the given runtimes."""
     wanted = {"ONNX"} & {"ONNX" for name in frameworks if name in (ONNX, ONNX_INT8)}
     if LITE in frameworks:
         wanted.add("MINDIR" if lite_reads_mindir() else "ONNX")
@@ -50,7 +50,7 @@ def lite_reads_mindir() -> bool:
 
 
 def prepare_lite(folder: Path) -> bool:
-    """Build the runner, and convert the model if need be, in `folder`; False, with a log line, where that fails."""
+    """Build the runner, and convert the model if necessary, in `folder`; if that fails, log it and return False."""
     commands = [["bash", str(RUNNER / "build.sh"), str(folder / "runner")]]
     if not lite_reads_mindir():
         script = str(ROOT / "scripts" / "convert_to_lite.sh")
@@ -64,7 +64,7 @@ def prepare_lite(folder: Path) -> bool:
 
 
 def start(framework: str, folder: Path, *, threads: int, shape: Sequence[int]) -> Worker:
-    """Start the process that runs the model in `folder`, where it was exported to, in one of the runtimes."""
+    """Start the process that runs the model exported to `folder` in one of the runtimes."""
     spec = {"threads": threads, "shape": list(shape)}
     if framework == LITE:
         model = folder / ("model.mindir" if lite_reads_mindir() else "lite.mindir")

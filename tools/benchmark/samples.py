@@ -1,4 +1,4 @@
-"""Numbers that describe a few samples."""
+"""Statistics of a few samples."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Summary(NamedTuple):
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """Describe samples; there must be at least one."""
+    """Return the summary of at least one sample."""
     return Summary(len(samples), statistics.median(samples), min(samples), max(samples))
 
 
 def ratio_of_medians(samples: Sequence[float], base: Sequence[float]) -> float:
-    """Return how many times the median of `base` the median of `samples` is."""
+    """Return the median of `samples` divided by the median of `base`."""
     return statistics.median(samples) / statistics.median(base)
 
 
 def median_by_kind(steps: Sequence[dict]) -> dict[str, float]:
-    """Return the median over some steps of the time of each kind, with what no kind accounts for, largest first.
+    """Return the median time of each kind over the steps, and of the remaining time, largest first.
 
     Args:
-        steps: each with its "ms" and its "kinds", milliseconds by kind.
+        steps: steps with "ms", their milliseconds, and "kinds", milliseconds by kind.
     """
     kinds = {kind for step in steps for kind in step["kinds"]}
     medians = {kind: statistics.median(step["kinds"].get(kind, 0.0) for step in steps) for kind in kinds}

@@ -1,4 +1,4 @@
-"""The settings of the benchmark, and its sections that read no images: their processes and the values they return."""
+"""The settings of the benchmark, and the processes and results of its sections that do not read images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tools.benchmark.worker import Worker
 logger = logging.getLogger(__name__)
 
 SECTIONS = ("pipeline", "forward", "exported", "train", "evaluation", "startup", "memory", "model")
-# What an exported model returns, whether batch normalisation is folded, and how it resizes: by products, but for the
-# form that was exported before, which the others are compared with.
+# Output of an exported model, and whether batch normalisation is folded. All resize by products, except the form that
+# was exported formerly, with which the others are compared.
 EXPORTED = ("class map, folded", "class map", "logits, folded", "logits", FORMER)
 TORCH_EXPORTED = ("class map", "class map, channels last", "logits")
 MINDSPORE, TORCH = "MindSpore", "PyTorch"
@@ -43,24 +43,24 @@ class Settings:
     eval_size: Size = (1024, 2048)
     rounds: int = 3
     runs: int = 2
-    config: str | None = None  # whose training transforms the pipeline runs; None: the default configuration
-    dataset_dir: str | None = None  # what the pipeline reads; None: made-up images of `eval_size`
+    config: str | None = None  # configuration with the pipeline's transforms; None: the default configuration
+    dataset_dir: str | None = None  # data set that the pipeline reads; None: synthetic images of `eval_size`
     workers: tuple[int, ...] = field(default_factory=lambda: tuple(sorted({1, usable_cores()})))
     batch_size: int | None = None  # None: the configuration's, as with `crop_size`
     crop_size: Size | None = None
     batches: int = 8
     eval_images: int = 5
     multi_scale_images: int = 2
-    scales: tuple[float, ...] | None = None  # of the multi-scale evaluation; None: the configuration's
+    scales: tuple[float, ...] | None = None  # for multi-scale evaluation; None: the configuration's
     torch_python: str | None = None
-    runtimes: tuple[str, ...] = ()  # of exported models, beside MindSpore; names as in `runtimes`
+    runtimes: tuple[str, ...] = ()  # further runtimes of exported models; names as in `runtimes`
     mix: bool = False
     num_threads: int = field(default_factory=usable_threads)
     device_target: str | None = None
 
     @property
     def precision(self) -> str:
-        """Name the precision of MindSpore's part."""
+        """Precision of MindSpore's part, as text."""
         return "float16 convolutions" if self.mix else "float32"
 
     @property
@@ -81,7 +81,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Say in words what is measured."""
+        """Name of the measured work."""
         words = [self.framework, self.kind, self.variant, "x".join(map(str, self.shape))]
         return " ".join(filter(None, words))
 
@@ -89,7 +89,7 @@ class Step:
 def start(
     settings: Settings, step: Step, environment: dict[str, str] | None = None, files: Path | None = None
 ) -> Worker:
-    """Start the process that does `step`; `files` is the folder with what `deployed_files` exported."""
+    """Start the process that does `step`; `files` is the folder of `deployed_files`."""
     logger.info("starting %s", step.name)
     if step.framework in settings.runtimes:
         assert files is not None  # what they run
@@ -123,7 +123,7 @@ def start_torch(settings: Settings, environment: dict[str, str] | None = None, *
 
 
 def torch_training(settings: Settings) -> dict:
-    """Return loss and optimizer settings as train.py has them at its first step."""
+    """Return the loss and optimizer settings of train.py at its first step."""
     config = parse_config(settings.options, TRAIN)
     weights = config.data.map_label or (1.0,) * config.num_classes
     optimizer = config.optimizer
@@ -138,7 +138,7 @@ def torch_training(settings: Settings) -> dict:
 
 
 def plan_steps(settings: Settings) -> list[list[Step]]:
-    """Return the steps to measure; those of one group take turns."""
+    """Return the steps to measure; those of one group are measured alternately."""
     frameworks = [MINDSPORE, TORCH] if settings.torch_python else [MINDSPORE]
     groups = []
     for size in settings.sizes if {"forward", "startup", "memory"} & set(settings.only) else ():
@@ -161,7 +161,7 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
 
 
 def measure_group(settings: Settings, group: list[Step]) -> list[dict]:
-    """Measure some steps in turns; return a row of plain values for each."""
+    """Measure steps alternately; return a row of plain values for each."""
     thorough = group[0].kind in settings.only
     rounds, runs = (settings.rounds, settings.runs) if thorough else (1, 1)
     with contextlib.ExitStack() as stack:
@@ -182,7 +182,7 @@ def measure_group(settings: Settings, group: list[Step]) -> list[dict]:
 
 
 def deployed_files(settings: Settings, group: list[Step], folder: Path) -> list[Step]:
-    """Export the model for other runtimes to `folder`; return the steps that can be done."""
+    """Export the model for other runtimes to `folder`; return the steps that are possible."""
     others = [step for step in group if step.framework in settings.runtimes]
     formats = runtimes.formats([step.framework for step in others])
     if not formats:
@@ -191,14 +191,14 @@ def deployed_files(settings: Settings, group: list[Step], folder: Path) -> list[
     with start_mindspore(
         settings, kind="files", shape=others[0].shape, variant=others[0].variant, formats=formats, folder=str(folder)
     ):
-        pass  # that was all
+        pass  # the process only exports
     if any(step.framework == runtimes.LITE for step in others) and not runtimes.prepare_lite(folder):
         return [step for step in group if step.framework != runtimes.LITE]
     return group
 
 
 def describe(settings: Settings, step: Step, worker: Worker) -> dict:
-    """Return what a row says about its work, before any measurement."""
+    """Return the part of a row that describes its work, without measurements."""
     precisions = {MINDSPORE: settings.precision, runtimes.ONNX_INT8: "int8 convolutions"}
     precision = precisions.get(step.framework, "float32")
     return {
@@ -214,11 +214,11 @@ def describe(settings: Settings, step: Step, worker: Worker) -> dict:
 
 
 def profile_steps(settings: Settings) -> list[dict]:
-    """Add up oneDNN's own times of one kind of step after the other, each alone on the machine."""
+    """Sum oneDNN's times for each kind of step, one step at a time on the machine."""
     rows = []
     steps = [step for group in plan_steps(settings) for step in group if step.variant in (None, "logits")]
     for step in steps:
-        if step.kind not in settings.only or step.kind == "exported":  # the forward pass again
+        if step.kind not in settings.only or step.kind == "exported":  # the same as the forward pass
             continue
         with start(settings, step, VERBOSE) as worker:
             logger.info("profiling %s", step.name)

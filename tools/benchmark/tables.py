@@ -1,4 +1,4 @@
-"""Tables of plain text, and how samples and shapes are written in them."""
+"""Plain-text tables, and the format of samples and shapes in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools.benchmark.samples import summarize
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out rows of text below their heads, the first column left-aligned and the others right-aligned."""
+    """Return rows of text below their heads, with the first column left-aligned and the others right-aligned."""
     lines = [list(head), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
@@ -16,7 +16,7 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def spread(samples: Sequence[float], digits: int | None = None) -> str:
-    """Write samples as their median and range; `digits` behind the point, by default none from 100 on."""
+    """Return median and range of samples as text with `digits` decimals, by default none from 100 on."""
     summary = summarize(samples)
     if digits is None:
         digits = 0 if summary.median >= 100 else 1
@@ -24,10 +24,10 @@ def spread(samples: Sequence[float], digits: int | None = None) -> str:
 
 
 def size_text(size: Sequence[int]) -> str:
-    """Write (height, width)."""
+    """Return (height, width) as text."""
     return "x".join(map(str, size))
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """Write (N, 3, H, W) as images and size."""
+    """Return the shape (N, 3, H, W) as number of images and size in text."""
     return f"{shape[0]} of {size_text(shape[2:])}"

@@ -1,4 +1,4 @@
-"""PyTorch's side of the benchmark: a child process, see `tools/benchmark/worker.py`. It needs no MindSpore.
+"""PyTorch's side of the benchmark: a child process without MindSpore, see `tools/benchmark/worker.py`.
 
 The network is that of the golden values in tests/golden; it runs eagerly.
 """
@@ -27,7 +27,7 @@ def build(*, kind: str, threads: int, network: Mapping, **spec: object) -> tuple
         kind: a key of `WORK`.
         threads: threads of the CPU kernels.
         network: arguments of the network.
-        spec: further arguments of that kind.
+        spec: further arguments of this kind.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def main_logits(network: BiSeNetV2, image: Tensor) -> Tensor:
 
 
 def forward(network: BiSeNetV2, *, shape: Sequence[int], variant: str) -> Commands:
-    """Run the evaluation network; `variant` is 'logits' or 'class map', or has 'channels last', alone with logits."""
+    """Run the evaluation network; `variant` may name 'class map' for classes, and 'channels last' for the layout."""
     layout = torch.channels_last if "channels last" in variant else torch.contiguous_format
     network = network.eval().to(memory_format=layout)
     image = torch.randn(*shape).contiguous(memory_format=layout)
@@ -61,8 +61,8 @@ def train_step(network: BiSeNetV2, *, shape: Sequence[int], training: Mapping, v
     """Run forward, loss of five heads, backward and SGD on one random batch.
 
     Args:
-        network: what to train.
-        shape: of the images, (N, 3, H, W).
+        network: the network to train.
+        shape: shape of the images, (N, 3, H, W).
         training: settings of loss and optimizer.
         variant: 'channels last' or None.
     """
@@ -85,7 +85,7 @@ def train_step(network: BiSeNetV2, *, shape: Sequence[int], training: Mapping, v
 
 def model(network: BiSeNetV2) -> Commands:
     """Count parameters and multiply-adds."""
-    network.eval()  # one image is too little for batch statistics
+    network.eval()  # one image is too few for batch statistics
 
     def count(shape: Sequence[int], aux_heads: bool) -> dict:
         used = [p for name, p in network.named_parameters() if aux_heads or not name.startswith(AUX_PREFIXES)]
@@ -96,7 +96,7 @@ def model(network: BiSeNetV2) -> Commands:
 
 
 def count_macs(network: nn.Module, run: Callable[[Tensor], object], image: Tensor) -> int:
-    """Return the multiply-adds of the convolutions of `network` that ``run(image)`` uses, as MindSpore's side does."""
+    """Return the multiply-adds of the convolutions that ``run(image)`` uses, counted as on MindSpore's side."""
     counts = []
 
     def note(conv: nn.Conv2d, _inputs: tuple, output: Tensor) -> None:

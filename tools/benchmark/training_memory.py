@@ -1,4 +1,4 @@
-"""The benchmark's section memory: what a training step takes, by shape, each shape in a process of its own."""
+"""The section memory of the benchmark: the memory of a training step by shape, each in a separate process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tools.benchmark.worker import ChildError, Worker
 
 logger = logging.getLogger(__name__)
 
-STEPS = 3  # later ones take no more than the second and third
+STEPS = 3  # later steps take no more memory than the second and third
 CONTENDERS = ((MINDSPORE, None), (TORCH, None), (TORCH, "channels last"))
 
 
 def measure_memory(settings: Settings) -> Iterator[dict]:
-    """Measure the shapes, the smaller ones first; yield the row of each as soon as it is there.
+    """Measure the shapes, smallest first; yield each row when it is complete.
 
-    A shape that would not fit this machine by what the one before it took is left out, and so is what is larger than
-    one for which the system killed the process. Their rows have a reason in "skipped" and no figures.
+    A shape that is not expected to fit this machine, judging by the one before it, is skipped, as are shapes larger
+    than one whose process the system killed. Their rows have the reason in "skipped" and no figures.
     """
     for framework, variant in CONTENDERS:
         if framework == TORCH and not settings.torch_python:
@@ -47,7 +47,7 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
                 except ChildError as err:
                     if err.code != -signal.SIGKILL:
                         raise
-                    reason = f"the system killed the process of {shape_text(step.shape)}, as it does for want of memory"
+                    reason = f"the system killed the process of {shape_text(step.shape)}, probably for lack of memory"
             if reason:
                 logger.info("skipping the memory of %s: %s", step.name, reason)
             yield {**row, "skipped": reason} if reason else measured[-1]
@@ -56,7 +56,7 @@ def measure_memory(settings: Settings) -> Iterator[dict]:
 def measure_step(settings: Settings, step: Step) -> dict:
     """Run a few steps in a new process; return their times, and its peaks of memory before and after them.
 
-    "host" and "device" have MB before and after; "device" is None on the CPU and where MindSpore does not tell it.
+    "host" and "device" have MB before and after; "device" is None on the CPU and if MindSpore does not report it.
     """
     with start(settings, step) as worker:
         logger.info("memory of %s", step.name)
@@ -68,16 +68,16 @@ def measure_step(settings: Settings, step: Step) -> dict:
 
 
 def peaks(worker: Worker, framework: str) -> dict[str, float | None]:
-    """Ask a process for its peaks of memory so far, MB."""
+    """Return the memory peaks of a process so far, MB."""
     device = worker.ask("device_peak")["device_mb"] if framework == MINDSPORE else None
     return {"host": worker.ask("peak")["peak_mb"], "device": device}
 
 
 def too_large(shape: Sequence[int], measured: Sequence[dict]) -> str:
-    """Return why a shape, by what smaller ones took, does not fit what is free here; "" if it does or nobody knows.
+    """Return why a shape, judging by smaller ones, does not fit into free memory; "" if it does or this is unknown.
 
-    Two of them tell what a further megapixel takes; one alone tells a little too much, as compiling is in it. What a
-    card has is not known here, so there everything is tried.
+    Two smaller shapes give the memory of a further megapixel; a single one overestimates it, because it includes
+    compilation. The memory of a card is not known here, so every shape is tried there.
     """
     free = free_memory_mb()
     if not measured or measured[-1]["device_target"] != "CPU" or free is None:

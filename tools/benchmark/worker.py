@@ -1,7 +1,7 @@
-"""Child processes that do the measured work, told what to do by one JSON object a line over pipes.
+"""Child processes that do the measured work, controlled by JSON objects, one per line, over pipes.
 
-Each piece of work has a process of its own: its peak memory is its own, and the thread pools of two frameworks never
-share a process. A child that waits for its next command uses no CPU, so children of several frameworks may take turns.
+Each piece of work runs in a separate process, so that its peak memory is its own and thread pools of two frameworks
+never share a process. A child that waits for a command uses no CPU, so children of several frameworks can alternate.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Worker:
 
     Args:
         command: program and arguments of the child.
-        spec: what the child's `build` gets, as keyword arguments.
-        environment: variables to set in addition to this process's.
+        spec: keyword arguments for the child's `build`.
+        environment: variables to set in addition to those of this process.
 
     Attributes:
         start_seconds: from the start of the process until everything was built.
-        built: what `build` answered.
+        built: the answer of `build`.
 
     Raises:
-        UserError: the child says that the user has to mend something.
-        ChildError: the child died; the message has the end of what it wrote to standard error.
+        UserError: the child reports a user error.
+        ChildError: the child died; the message has the end of its standard error.
     """
 
     def __init__(self, command: Sequence[str], spec: dict, environment: Mapping[str, str] | None = None) -> None:
@@ -79,7 +79,7 @@ class Worker:
 
     def ask(self, command: str, **arguments: Any) -> dict:
         """Send a command and wait for its answer."""
-        with suppress(BrokenPipeError):  # the missing answer tells it, too
+        with suppress(BrokenPipeError):  # reported when the answer is missing
             self.questions.write(json.dumps({"command": command, **arguments}) + "\n")
             self.questions.flush()
         line = self.answers.readline()
@@ -139,7 +139,7 @@ def serve(build: Callable[..., tuple[dict, Commands]]) -> None:
 
 
 def step_commands(step: Callable[[], object]) -> Commands:
-    """Make the commands 'run' and 'profile' of a piece of work that is one call without arguments."""
+    """Make the commands 'run' and 'profile' for a function without arguments."""
 
     def profile(times: int) -> dict:
         collector = OutputCollector()
@@ -159,7 +159,7 @@ def timed(step: Callable[[], object], times: int) -> list[float]:
 
 
 def random_image(shape: Sequence[int]) -> np.ndarray:
-    """Draw the float32 image of `shape` (N, 3, H, W) that every runtime gets."""
+    """Return the random float32 image of `shape` (N, 3, H, W) that every runtime gets."""
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 

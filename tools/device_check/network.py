@@ -21,17 +21,17 @@ from src.utils.config import parse_config
 from tools.device_check import seeded
 from tools.device_check.result import ROOT, Result, Settings, nearest_to_bound
 
-# By chip: precision mode, register instead of values in the overflow check, least first loss scale, execution level
-# with MindSpore 2.5 to 2.8 and with later ones. From MindSpore's sources: the first Ascend 910 has float16 convolutions
-# alone and saturates; 2.0 does not tell the chip ("").
+# By chip: precision mode, overflow check by register instead of values, minimum first loss scale, execution level with
+# MindSpore 2.5 to 2.8 and with later versions. From MindSpore's sources: the first Ascend 910 has only float16
+# convolutions and saturates; 2.0 does not report the chip ("").
 CHIPS = {
     "ascend910": ("allow_fp32_to_fp16", True, 1024.0, ("O2", "O2")),
     "": ("allow_fp32_to_fp16", True, 1024.0, ("O2", "O2")),
     "CPU": (None, False, 1.0, ("", "")),  # has no levels
 }
 LATER = ("must_keep_origin_dtype", False, 1.0, ("O2", "O0"))
-PUBLISHED_PIXELS = 2 * 1024 * 1024  # of a batch, over which the loss is a mean
-VANISHING = 1e-7  # a gradient that is smaller is rounding alone
+PUBLISHED_PIXELS = 2 * 1024 * 1024  # pixels of a published batch, over which the loss is averaged
+VANISHING = 1e-7  # smaller gradients are only rounding
 CLEAN_STEPS = 20
 
 
@@ -57,7 +57,7 @@ def golden() -> dict[str, np.ndarray]:
 
 
 def check_settings(settings: Settings) -> Result:
-    """Check 1: does a training step get what this chip needs? What was asked for counts as needed."""
+    """Check 1: a training step uses the settings that this chip needs, or those that the options request."""
     on_cpu, config = settings.device_target == "CPU", configuration(settings)
     chip = "CPU" if on_cpu else local_adapter.ascend_chip()
     precision, register, least_scale, levels = CHIPS.get(chip, LATER)
@@ -88,7 +88,7 @@ def check_settings(settings: Settings) -> Result:
 
 
 def expected_level(config: schema.Config, levels: tuple[str, str]) -> str:
-    """Return the level that graphs have to have: what a rank table forces, else what was asked for, else `levels`."""
+    """Return the expected level of graphs: that forced by a rank table, else the configured one, else of `levels`."""
     version = local_adapter.mindspore_version()
     if config.device_target == "CPU" or config.ms_mode:
         return ""
@@ -100,7 +100,7 @@ def expected_level(config: schema.Config, levels: tuple[str, str]) -> str:
 
 
 def effective_level(config: schema.Config) -> str:
-    """Return the execution level of the graphs of a training, "" on the CPU and where MindSpore does not tell."""
+    """Return the execution level of training's graphs; "" on the CPU and if MindSpore does not report it."""
     if config.device_target == "CPU" or config.ms_mode:
         return ""
     if local_adapter.rank_table_sets_jit_level():
@@ -124,9 +124,9 @@ def check_forward(settings: Settings) -> Result:
 
 
 def gradients(settings: Settings, *scales: float) -> Iterator[list[np.ndarray]]:
-    """Yield for each loss scale the gradients in the order of PyTorch's names, as float64, the scale taken out.
+    """Yield for each loss scale the gradients in the order of PyTorch's names, as float64, divided by the scale.
 
-    They are as small as the mean over the published batch makes them, times the scale.
+    They are computed as small as the mean over the published batch makes them, times the scale.
     """
     config = configuration(settings)
     network = seeded_network(settings).set_train(True)
@@ -143,11 +143,11 @@ def gradients(settings: Settings, *scales: float) -> Iterator[list[np.ndarray]]:
 
 
 def compare_gradients(found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each tensor the error relative to its largest entry, and the share of zeros PyTorch does not have.
+    """Return for each tensor the error relative to its largest entry, and the share of zeros that PyTorch lacks.
 
-    Without the tensors whose gradient is 0 but for rounding: the shift of a batch normalisation in front of a 1x1
-    convolution and another batch normalisation, which takes it out again (bn of the context embedding, three
-    shortcuts). PyTorch's largest entry is below 1e-8 there, and above 1e-4 in all others.
+    Tensors whose gradient is 0 up to rounding are left out: the shift of a batch normalisation that is followed by a
+    1x1 convolution and another batch normalisation, which removes it again (bn of the context embedding, three
+    shortcuts). PyTorch's largest entry is below 1e-8 for these, and above 1e-4 for all others.
     """
     values, errors, zeros, start = golden(), [], [], 0
     for gradient, largest in zip(found, values["absmax"]):
@@ -161,12 +161,12 @@ def compare_gradients(found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_gradients(settings: Settings) -> Result:
-    """Check 4: the gradients with the loss scale 1024, which float16 needs; with 1 for information.
+    """Check 4: the gradients with loss scale 1024, which float16 needs; with scale 1 for information.
 
-    The bounds are about twice what rounding alone does to these gradients, computed with PyTorch: with the inputs of
-    all convolutions rounded to HF32 or float16 the median is 0.07, the worst 0.52, and up to 0.04 of a tensor are
-    zeros (0.72 with the loss scale 1). In float32 a ReLU that switches by rounding moves an entry by up to 6e-4.
-    A gradient that is missing has the error 1.
+    The bounds are about twice the effect of rounding on these gradients, computed with PyTorch: with the inputs of all
+    convolutions rounded to HF32 or float16 the median is 0.07, the worst 0.52, and up to 0.04 of a tensor are zeros
+    (0.72 with loss scale 1). In float32 a ReLU that switches by rounding changes an entry by up to 6e-4. A missing
+    gradient has error 1.
     """
     (errors, zeros), (bare, bare_zeros) = map(compare_gradients, gradients(settings, 1024.0, 1.0))
     parts = {
@@ -187,13 +187,13 @@ def check_gradients(settings: Settings) -> Result:
 
 
 def check_overflow(settings: Settings) -> Result:
-    """Check 5: no step of a clean run is flagged, one with a far too large scale is and changes no weight."""
+    """Check 5: steps of a clean run are not flagged; a step with a far too large scale is, and changes no weight."""
     cell = create_train_cell(seeded_network(settings), configuration(settings))
     batch = Tensor(seeded.image()), Tensor(seeded.label())
     for _ in range(CLEAN_STEPS):
         skipped = int(cell(*batch)[3].asnumpy())
     before = [weight.asnumpy().copy() for weight in cell.weights]
-    cell.loss_scale.set_data(Tensor(2.0**60 if settings.half else np.inf, ms.float32))  # float32 bears 2^60
+    cell.loss_scale.set_data(Tensor(2.0**60 if settings.half else np.inf, ms.float32))  # 2^60 fits float32
     after_overflow = int(cell(*batch)[3].asnumpy())
     moved = changed_weights(before, cell)
     figures = {"clean steps flagged": skipped, "flagged then": after_overflow - skipped, "weights changed": moved}
@@ -201,11 +201,11 @@ def check_overflow(settings: Settings) -> Result:
         float(skipped + abs(after_overflow - skipped - 1) + moved),
         0.0,
         "0 flagged, then exactly 1, no weight changed",
-        "unset MS_ASCEND_CHECK_OVERFLOW_MODE; clean steps flagged: the register counts the forward pass, too",
+        "unset MS_ASCEND_CHECK_OVERFLOW_MODE; clean steps flagged: the register also reports the forward pass",
         figures,
     )
 
 
 def changed_weights(before: list[np.ndarray], cell: TrainOneStepCell) -> int:
-    """Return how many tensors differ from what they were."""
+    """Return the number of tensors that have changed."""
     return sum(not np.array_equal(old, new.asnumpy()) for old, new in zip(before, cell.weights))

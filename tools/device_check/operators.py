@@ -28,7 +28,7 @@ def axis_weights(source: int) -> np.ndarray:
 
 
 def windows(x: np.ndarray, stride: int) -> np.ndarray:
-    """Return the 3x3 neighbourhoods of x (N, C, H, W), zeros around it: (N, C, H/stride, W/stride, 3, 3)."""
+    """Return the 3x3 neighbourhoods of x (N, C, H, W), padded with zeros: (N, C, H/stride, W/stride, 3, 3)."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     view: Any = np.lib.stride_tricks.sliding_window_view  # whose types know no axes
     return view(padded, (3, 3), (2, 3))[:, :, ::stride, ::stride]
@@ -79,7 +79,7 @@ def variance_error(x: np.ndarray) -> float:
 
 
 def check_operators(settings: Settings) -> Result:
-    """Check 3: each operator's error, of which the largest counts; of the depthwise forms the configured one's."""
+    """Check 3: the largest error of the operators; of the depthwise forms only the configured one counts."""
     x = np.random.default_rng(0).standard_normal((2, CHANNELS, 8, 12)).astype(np.float32)
     positive = np.abs(x)
     resized, gradient = resize_errors(x)

@@ -1,4 +1,4 @@
-"""Class maps of a folder of network inputs, by a checkpoint's network on the CPU; files as scripts/infer_model.py has.
+"""Write the class maps of a folder of inputs with a checkpoint's network on the CPU; files as scripts/infer_model.py.
 
 Usage: python -m tools.device_check.predict CHECKPOINT INPUTS RESULTS [section.key=value ...]
 """
@@ -21,7 +21,7 @@ from tools.streets.shapes import SIZE
 
 
 def main(source: str, inputs: Path, results: Path, options: Sequence[str] = ()) -> None:
-    """Write the class map (H, W) int32 of each input, of the tiny data set's size."""
+    """Write the class map (H, W) int32 of each input, which has the size of the tiny data set."""
     init_device("CPU", 0, 0, None)
     import numpy as np
     from mindspore import Tensor

@@ -1,4 +1,4 @@
-"""Which device this is, and what its convolutions compute in."""
+"""Find out the device and the precision of its convolutions."""
 
 from __future__ import annotations
 

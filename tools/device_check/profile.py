@@ -1,4 +1,4 @@
-"""What the device's profiler says of operators that run on the AI CPU, for check 9."""
+"""The share of AI CPU operators in the profile of the device, for check 9."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ AI_CPU = "AI_CPU"
 
 
 def aicpu_shares(folder: Path) -> dict[str, float] | None:
-    """Return the share of all operators' time that each operator on the AI CPU takes, by its type.
+    """Return the share of each type of AI CPU operator in the time of all operators.
 
-    From op_statistic*.csv, which CANN's profiler writes: a line for each type of operator, with "OP Type", "Core Type"
-    and "Total Time(us)".
+    It is read from op_statistic*.csv of CANN's profiler, which has a line for each type of operator, with "OP Type",
+    "Core Type" and "Total Time(us)".
 
     Args:
-        folder: what the profiler has written to; of several such files below it, copies, the first is read.
+        folder: folder of the profiler; if there are several such files, which are copies, the first is read.
 
     Returns:
-        The shares; None where there is no such file, or one without times.
+        The shares; None if there is no such file, or it has no times.
     """
     for path in sorted(folder.rglob("op_statistic*.csv"))[:1]:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""One rank of check 12: trains as train.py does, then tells the others text and numbers, and writes what it got."""
+"""One rank of check 12: train like train.py, then exchange text and numbers with the others and write the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exchange(communicator: Communicator) -> dict[str, object]:
-    """Return the text of rank 0, the sums over the ranks, and the ranks' own numbers."""
+    """Return the text of rank 0, the sums over the ranks, and the number of each rank."""
     text = communicator.broadcast_text(TEXT if communicator.rank == 0 else "")
     sums = communicator.sum_integers([number + communicator.rank for number in NUMBERS])
     return {"text": text, "sums": sums.tolist(), "ranks": communicator.all_gather(communicator.rank).tolist()}

@@ -20,7 +20,7 @@ from src.utils.entry import run_entry
 from tools.device_check.result import Result, Settings, nearest_to_bound
 from tools.device_check.runs import SINK, difference, last_checkpoint, losses, run, training
 
-BATCH = 2  # images a rank
+BATCH = 2  # images per rank
 TEXT = "/data/Größe 尺寸/" + "x" * 1000  # of rank 0
 NUMBERS = (1, 2**16 - 1, 123456789012345)  # each rank adds its own number to each
 
@@ -29,7 +29,7 @@ class RankJob(Job):
     """A job whose ranks run `rank.py`."""
 
     def train_command(self) -> list[str]:
-        """Return script and options of one rank."""
+        """Return the script and options of one rank."""
         return ["tools/device_check/rank.py", *super().train_command()[1:]]
 
 
@@ -37,7 +37,7 @@ def make_job(ranks: int, save_dir: str, options: Sequence[str]) -> tuple[RankJob
     """Return a job on this machine and its launcher.
 
     Raises:
-        UserError: it cannot run here, as with more ranks than devices.
+        UserError: it cannot run here, for example because there are more ranks than devices.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_ranks(settings: Settings) -> Result:
-    """Check 12: several ranks with two images each train as one rank with all images; two ranks first, then all."""
+    """Check 12: several ranks with two images each train like one rank with all images; first two ranks, then all."""
     parts: dict[str, Any] = {}
     details: dict[str, Any] = {}
     sizes = {settings.ranks} if os.environ.get("RANK_TABLE_FILE") else {2, settings.ranks}  # a table has one size
@@ -80,7 +80,7 @@ def check_ranks(settings: Settings) -> Result:
 def compare_ranks(settings: Settings, ranks: int) -> tuple[dict[str, tuple[float, float]], list[int]]:
     """Train on `ranks` ranks and on one; return the differences with their bounds, and the exit codes.
 
-    Without batch statistics, which are each rank's own, both are the same training.
+    Without batch statistics, which each rank computes separately, the two trainings are the same.
     """
     same = ["net_args.freeze_bn=True", "--total_step", SINK, "--run_eval", False]
     alone, together = settings.folder / f"alone{ranks}", settings.folder / f"ranks{ranks}"
@@ -110,7 +110,7 @@ def without(words: Sequence[str], *options: str) -> list[str]:
 
 
 def wrong_exchanges(save_dir: Path, ranks: int) -> int:
-    """Return how many ranks did not get the text of rank 0, the exact sums and every rank's number."""
+    """Return how many ranks did not receive the text of rank 0, the exact sums and every rank's number."""
     expected = {
         "text": TEXT,
         "sums": [sum(number + rank for rank in range(ranks)) for number in NUMBERS],
@@ -121,7 +121,7 @@ def wrong_exchanges(save_dir: Path, ranks: int) -> int:
 
 
 def wrong_digests(save_dir: Path, ranks: int) -> int:
-    """Return how many ranks do not log the digest of the weights after the last step that rank 0 does."""
+    """Return how many ranks logged another digest of the weights after the last step than rank 0."""
     pattern = re.compile(rf"digest of the weights after step {SINK}: (\w{{64}})")
     logs = [save_dir / "logs" / f"rank_{rank}.log" for rank in range(ranks)]
     texts = [log.read_text(encoding="utf-8") if log.is_file() else "" for log in logs]
@@ -130,7 +130,7 @@ def wrong_digests(save_dir: Path, ranks: int) -> int:
 
 
 def momentum(save_dir: Path) -> np.ndarray:
-    """Return the momentum of all weights in the newest checkpoint in a row: gradients, summed up; empty without one."""
+    """Return the momentum of all weights in the newest checkpoint, flattened; empty without a checkpoint."""
     if not list_checkpoints(save_dir / "checkpoints"):
         return np.zeros(0)
     from src.state.checkpoint import MOMENTUM_PREFIXES, read_checkpoint  # loads MindSpore
@@ -140,7 +140,7 @@ def momentum(save_dir: Path) -> np.ndarray:
 
 
 def vector_difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the relative difference in the Euclidean norm; infinite where something is missing."""
+    """Return the relative difference in the Euclidean norm; infinite if a value is missing."""
     if not expected.size or found.size != expected.size:
         return float("inf")
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

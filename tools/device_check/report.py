@@ -23,7 +23,7 @@ NAMES = {
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON has it: numbers that are not finite, and what is unknown to JSON, as text."""
+    """Return a value for JSON: numbers that are not finite, and types that JSON does not have, become text."""
     if isinstance(value, dict):
         return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -34,7 +34,7 @@ def plain(value: object) -> object:
 
 
 def shown(value: object) -> str:
-    """Return details on one line, numbers with four digits."""
+    """Return details as one line of text, numbers with four digits."""
     if isinstance(value, dict):
         entries = [
             f"{name} ({shown(entry)})" if isinstance(entry, dict) else f"{name}: {shown(entry)}"
@@ -47,7 +47,7 @@ def shown(value: object) -> str:
 
 
 def table(records: list[dict]) -> str:
-    """Return one line a check, and what to do where one failed."""
+    """Return a table with a line per check, and advice for those that failed."""
     lines = [f"{'check':<16} {'figure':>10} {'bound':>10} {'s':>6}  result  oracle"]
     for record in records:
         name = f"{record['number']:>2} {NAMES[record['number']]}"

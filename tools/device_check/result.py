@@ -1,4 +1,4 @@
-"""What a check is told and what it answers."""
+"""The settings of a check and its result."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """What is checked, and how large.
+    """What to check, and at which sizes.
 
     Attributes:
         device_target: "CPU" or "Ascend".
         device_id: number of the device.
-        folder: where checks keep their files.
-        ranks: processes of check 12; 0 without it.
-        half: whether convolutions compute in float16 whatever is asked.
+        folder: folder for the files of the checks.
+        ranks: processes of check 12; 0 skips it.
+        half: whether convolutions compute in float16 whatever is configured.
         tensor_float: whether float32 convolutions round their inputs (HF32).
         crop: height and width of the batches of steps and speed, multiples of 32.
-        options: ``section.key=value`` for everything that is built and started.
+        options: ``section.key=value`` for all networks and runs.
     """
 
     device_target: str
@@ -40,19 +40,19 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
-        """Return what `json.dumps` of a settings' dictionary, folder as text, describes."""
+        """Return the settings in a JSON object of their fields, the folder as text."""
         values = json.loads(text)
         lists = {name: tuple(values[name]) for name in ("crop", "options")}
         return cls(**{**values, **lists, "folder": Path(values["folder"])})
 
     def bound(self, *, float32: float, hf32: float, float16: float) -> float:
-        """Return the bound that suits the precision of the device's convolutions."""
+        """Return the bound for the precision of the device's convolutions."""
         return float16 if self.half else hf32 if self.tensor_float else float32
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found: `figure` against `bound`, which it must not exceed."""
+    """Result of a check: `figure` must not exceed `bound`."""
 
     figure: float
     bound: float
@@ -62,12 +62,12 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Return whether the figure keeps to the bound; one that is no number does not."""
+        """Return whether the figure is within the bound; NaN is not."""
         return bool(self.figure <= self.bound)
 
 
 def attempt(function: Callable[[], float]) -> float:
-    """Return what `function` does; infinity, and a traceback in the log, where MindSpore cannot compute it here."""
+    """Return the result of `function`; if MindSpore cannot compute it here, log a traceback and return infinity."""
     try:
         return function()
     except (RuntimeError, TypeError, ValueError):
@@ -76,7 +76,7 @@ def attempt(function: Callable[[], float]) -> float:
 
 
 def nearest_to_bound(parts: Mapping[str, tuple[float, float]]) -> float:
-    """Return the largest of some figures, each divided by its bound, above 1 if one exceeds it; nan counts as infinite.
+    """Return the largest ratio of a figure to its bound, which is above 1 if one exceeds it; nan counts as infinite.
 
     Args:
         parts: figure and positive bound by name.

@@ -1,4 +1,4 @@
-"""Checks 7, 8, 13 and 14: whole runs of the entry scripts in processes of their own, on a tiny data set."""
+"""Checks 7, 8, 13 and 14: whole runs of the entry scripts in separate processes, on a tiny data set."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tools.device_check.worker import run_here
 from tools.streets.shapes import write_data_set
 
 LITE_HOMES = ("MS_LITE_HOME", "LITE_HOME")
-# Of the exported model, by `Settings.half`; training keeps float32 where the chip can.
+# Precision of the exported model, by `Settings.half`; training keeps float32 wherever the chip supports it.
 PRECISION = {False: ("--precision_mode", "must_keep_origin_dtype"), True: ()}
-START_SECONDS = 1800  # until a step must have been finished; compilation takes minutes on a card
-STOP_SECONDS = 300  # for the rest of a data sink, and a checkpoint
+START_SECONDS = 1800  # limit for the first step; compilation takes minutes on a card
+STOP_SECONDS = 300  # limit for the rest of a data sink, and a checkpoint
 SINK, STEPS = 10, 40
 
 
 def data_set(settings: Settings) -> Path:
-    """Return the folder of the tiny data set, made by the first check that needs it."""
+    """Return the folder of the tiny data set, which the first check that needs it creates."""
     folder = settings.folder / "data"
     if not folder.exists():
         for _ in write_data_set(folder, 0):
@@ -49,13 +49,13 @@ def command(settings: Settings, script: str, *options: object, device: str = "")
 
 
 def run(settings: Settings, words: list[str], name: str, *, lite: Mapping[str, str] | None = None) -> int:
-    """Run a command in the root of the project, its output in a log in the folder; return its exit code.
+    """Run a command in the root of the project, with its output in a log in the folder; return its exit code.
 
     Args:
-        settings: where.
+        settings: settings with the folder of the log.
         words: the command.
-        name: of the log.
-        lite: with it, the only variables that name a MindSpore Lite.
+        name: name of the log.
+        lite: environment variables that name a MindSpore Lite, replacing those of this process; None keeps these.
     """
     environment = dict(os.environ)
     if lite is not None:
@@ -73,12 +73,12 @@ def training(settings: Settings, save_dir: Path, *options: object) -> list[str]:
 
 
 def losses(save_dir: Path) -> dict[int, float | None]:
-    """Return the losses of a run by step, None for one that is not finite; the run may be writing."""
+    """Return the losses of a run by step, None for one that is not finite; the run may still be writing."""
     return {record["step"]: record["loss"] for record in read_json_lines(save_dir / "metrics.jsonl")}
 
 
 def difference(found: float | None, expected: float | None) -> float:
-    """Return the relative difference; infinite where a value is missing."""
+    """Return the relative difference; infinite if a value is missing."""
     if found is None or expected is None:
         return float("inf")
     return abs(found - expected) / abs(expected)
@@ -99,7 +99,7 @@ def check_signal(settings: Settings) -> Result:
             process.send_signal(signal.SIGTERM)
             code = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            code = None  # it went on
+            code = None  # it did not stop
         finally:
             process.kill()
     saved = [step for step, _ in list_checkpoints(save_dir / "checkpoints")]
@@ -115,13 +115,13 @@ def check_signal(settings: Settings) -> Result:
 
 
 def stopped_after(log: str) -> int | None:
-    """Return the step after which a training says that a signal stopped it."""
+    """Return the step after which a signal stopped a training, according to its log."""
     found = re.search(r"stopped by signal \d+ after step (\d+)", log)
     return int(found[1]) if found else None
 
 
 def trained(settings: Settings) -> Path:
-    """Return the folder of a short training on the device, run by the first check that needs it."""
+    """Return the folder of a short training on the device, which the first check that needs it runs."""
     save_dir = settings.folder / "trained"
     if not save_dir.exists():
         run(settings, training(settings, save_dir, "--total_step", STEPS), "trained")
@@ -129,13 +129,13 @@ def trained(settings: Settings) -> Path:
 
 
 def last_checkpoint(save_dir: Path) -> Path:
-    """Return the newest checkpoint of a run; a path at which there is nothing if it has none."""
+    """Return the newest checkpoint of a run; a path that does not exist if there is none."""
     saved = list_checkpoints(save_dir / "checkpoints")
     return saved[-1][1] if saved else save_dir / "missing.ckpt"
 
 
 def check_resume(settings: Settings) -> Result:
-    """Check 8: a new process that resumes has the last losses of the run that was not disturbed."""
+    """Check 8: a resumed run has the same last losses as the run that was not interrupted."""
     whole, resumed, half = trained(settings), settings.folder / "resumed", STEPS // 2
     saved, codes = dict(list_checkpoints(whole / "checkpoints")), []
     if half in saved:
@@ -177,10 +177,10 @@ def check_evaluation(settings: Settings) -> Result:
 
 
 def check_export(settings: Settings) -> Result:
-    """Check 14: share of the pixels in which the exported model differs from the network on the CPU.
+    """Check 14: the share of pixels in which the exported model differs from the network on the CPU.
 
-    The model runs over the evaluation's pictures by scripts/infer_model.py: in MindSpore, and where MS_LITE_HOME or
-    LITE_HOME names a MindSpore Lite in the C++ runner.
+    scripts/infer_model.py runs the model over the evaluation's pictures: in MindSpore, and in the C++ runner if
+    MS_LITE_HOME or LITE_HOME names a MindSpore Lite.
     """
     checkpoint, model = last_checkpoint(trained(settings)), settings.folder / "model.mindir"
     inputs, expected = settings.folder / "inputs", settings.folder / "expected"

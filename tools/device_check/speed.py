@@ -1,4 +1,4 @@
-"""Checks 6, 10 and 11, and the times for check 9: the training loop's sinks, speed, memory and feed."""
+"""Checks 6, 10 and 11, and the times for check 9: data sinks, speed, memory and input pipeline of training."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ PICTURES = 4
 PROFILED = 3  # steps
 DEPTHWISE = {name: f"net_args.depthwise_expand={name}" for name in ("grouped", "repeat")}
 LOSS_FORMS = {"loss by gather": False, "loss by one-hot vectors": True}  # `one_hot` of `CrossEntropy`
-NEEDED = 2.7  # images/s a rank, at 728 ms for two
+NEEDED = 2.7  # images/s per rank, at 728 ms for two images
 TURNS = 10
 
 
 class Losses(ms.Callback):
-    """Collects the loss of the last step of each sink, or of each step."""
+    """Collect the loss of the last step of each sink, or of each step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.values: dict[int, float] = {}
 
     def on_train_step_end(self, run_context: ms.RunContext) -> None:
-        """Note the loss of the step that ends."""
+        """Record the loss of the finished step."""
         original = run_context.original_args()
         self.values[original.cur_step_num] = float(original.net_outputs[0].asnumpy())
 
@@ -65,7 +65,7 @@ def train_cell(settings: Settings, *options: str) -> TrainOneStepCell:
 
 
 def sink_losses(settings: Settings, sink_size: int) -> dict[int, float]:
-    """Return the losses by step of the batches, in data sinks of `sink_size`, -1 for none."""
+    """Train on the batches in data sinks of `sink_size`, -1 for none; return the losses by step."""
     data, losses = batches(settings, BATCHES), Losses()
     dataset = GeneratorDataset(data, ["image", "label"], shuffle=False)
     sink = sink_size > 0
@@ -77,9 +77,9 @@ def sink_losses(settings: Settings, sink_size: int) -> dict[int, float]:
 
 
 def check_sink(settings: Settings) -> Result:
-    """Check 6: the losses of 20 batches in sinks of 10, of 1 and without, against calls of the step itself.
+    """Check 6: the losses of 20 batches in sinks of 10, of 1 and without, compared with direct calls of the step.
 
-    MindSpore has no sink on the CPU: there only the loop without one is compared.
+    MindSpore has no sink on the CPU, where only the loop without one is compared.
     """
     cell = train_cell(settings)
     direct = [float(cell(Tensor(image), Tensor(label))[0].asnumpy()) for image, label in batches(settings, BATCHES)]
@@ -99,7 +99,7 @@ def check_sink(settings: Settings) -> Result:
 
 
 def milliseconds(function: Callable[[], object]) -> float:
-    """Return the least time of a call that ends when its result is on the host; the first call compiles."""
+    """Return the shortest time of a call until its result is on the host; the first call compiles."""
     function()
     times = []
     for _ in range(TURNS):
@@ -110,7 +110,7 @@ def milliseconds(function: Callable[[], object]) -> float:
 
 
 def waits(cell: nn.Cell, image: Tensor, label: Tensor | None = None) -> Callable[[], object]:
-    """Return a call of `cell` that waits for its first result."""
+    """Return a function that calls `cell` and waits for its first result."""
 
     def call() -> np.ndarray:
         result = cell(image) if label is None else cell(image, label)
@@ -124,7 +124,7 @@ def _full_step(settings: Settings) -> float:
 
 
 def times(settings: Settings) -> dict[str, float | str]:
-    """Time forward, with each form of the loss, and the full step in both depthwise forms, ms."""
+    """Return times of the forward pass, with each form of the loss, and of the step in both depthwise forms, ms."""
     image, label = (Tensor(array) for array in batches(settings, 1)[0])
     config = configuration(settings)
     network = seeded_network(settings).set_train(True)
@@ -140,13 +140,13 @@ def times(settings: Settings) -> dict[str, float | str]:
 
 
 def step_time(settings: Settings) -> dict[str, float]:
-    """Time the full step, ms."""
+    """Return the time of the full step, ms."""
     image, label = (Tensor(array) for array in batches(settings, 1)[0])
     return {"step": milliseconds(waits(train_cell(settings), image, label))}
 
 
 def on_ai_cpu(settings: Settings) -> dict[str, float] | None:
-    """Profile some steps; return what operators on the AI CPU take of them, see `aicpu_shares`."""
+    """Profile some steps; return the shares of operators on the AI CPU, see `aicpu_shares`."""
     image, label = (Tensor(array) for array in batches(settings, 1)[0])
     step, folder = waits(train_cell(settings), image, label), settings.folder / "profile"
     step()  # compiles
@@ -158,13 +158,13 @@ def on_ai_cpu(settings: Settings) -> dict[str, float] | None:
 
 
 def peak_memory() -> tuple[str, int]:
-    """Return whose memory, and the most MB of it used so far: the device's, where it is told, else this process's."""
+    """Return "device" or "host", and its peak memory so far, MB; the host's if the device's is not known."""
     device = device_peak_mb()
     return ("host", round(peak_memory_mb())) if device is None else ("device", round(device))
 
 
 def check_memory(settings: Settings) -> Result:
-    """Check 10: the peak of memory in a step with four images, after one with two."""
+    """Check 10: the peak memory of a step with four images, after one with two."""
     details: dict[str, float] = {}
     peaks, cell = [], train_cell(settings)
     for size in (2, 4):
@@ -178,7 +178,7 @@ def check_memory(settings: Settings) -> Result:
 
 
 def pictures(settings: Settings) -> Path:
-    """Write pictures as large as those of Cityscapes, grainy like photographs, and return their folder."""
+    """Write pictures of the size of Cityscapes, with noise as in photographs; return their folder."""
     folder, rng = settings.folder / "feed", np.random.default_rng(0)
     folder.mkdir()
     lines = []
@@ -194,7 +194,7 @@ def pictures(settings: Settings) -> Path:
 
 
 def feed(settings: Settings) -> float:
-    """Return the images a second that the generator of training batches gives, of the published crop."""
+    """Return the images per second that the generator of training batches delivers, with the published crop."""
     words = ["--config", str(ROOT / "config/bisenetv2_cityscapes.yml"), "num_classes=3", "data.name=generic"]
     words += [f"data.class_names=[{','.join(CLASS_NAMES)}]", "data.map_label=null"]
     config = parse_config([*words, *settings.options, f"data.dataset_dir={pictures(settings)}"], TRAIN)
@@ -215,7 +215,7 @@ def feed(settings: Settings) -> float:
 
 
 def check_feed(settings: Settings) -> Result:
-    """Check 11: the seconds an image takes the generator alone, on a rank's share of the cores."""
+    """Check 11: the seconds per image of the generator, on a rank's share of the cores."""
     rate, records = feed(settings), read_json_lines(settings.folder / "trained/metrics.jsonl")
     details = {"images/s": rate}
     if records:

@@ -1,4 +1,4 @@
-"""One check in a process of its own, so that none holds the card while another one's run needs its memory.
+"""Run each check in a separate process, so that none occupies the card while the runs of another need its memory.
 
 Usage: python -m tools.device_check.worker NAME SETTINGS.json ANSWER.json
 """
@@ -25,7 +25,7 @@ from src.utils.logger import setup_logging
 from src.utils.runtime import init_device
 from tools.device_check.result import ROOT, Result, Settings
 
-# Modules whose checks start processes of their own and leave the device to them.
+# Modules whose checks do not use the device themselves, but start processes that do.
 STARTING = ("runs", "ranks", "levels")
 WORK = {
     "probe": "probe:probe",
@@ -50,9 +50,9 @@ WORK = {
 
 
 def in_process(name: str, settings: Settings, label: str = "") -> tuple[int, dict | None, Path]:
-    """Do one kind of `WORK` in a new process; return its exit code, its answer if it gave one, and its log.
+    """Do one kind of `WORK` in a new process; return its exit code, its answer if any, and the path of its log.
 
-    The log is {folder}/{label}.log, of {name} without a label.
+    The log is {folder}/{label}.log, or {folder}/{name}.log without a label.
     """
     task, answer, log = (settings.folder / f"{label or name}.{suffix}" for suffix in ("task.json", "json", "log"))
     task.write_text(json.dumps(dataclasses.asdict(settings), default=str), encoding="utf-8")
@@ -64,7 +64,7 @@ def in_process(name: str, settings: Settings, label: str = "") -> tuple[int, dic
 
 
 def run_here(words: Sequence[str], output: IO[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command in the root of the project, never longer than this process lives; return its exit code."""
+    """Run a command in the root of the project, which ends with this process; return its exit code."""
     return subprocess.run(
         words,
         cwd=ROOT,
@@ -77,7 +77,7 @@ def run_here(words: Sequence[str], output: IO[str], environment: Mapping[str, st
 
 
 def main(name: str, task: Path, answer: Path) -> int:
-    """Do the work and write its result; return 0, or 2 after a mistake of the user's, told in one line."""
+    """Do the work and write its result; return 0, or 2 after a user error, which is reported in one line."""
     settings = Settings.from_json(task.read_text(encoding="utf-8"))
     module, _, function = WORK[name].partition(":")
     setup_logging(None)

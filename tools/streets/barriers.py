@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from tools.streets import noise
-from tools.streets.buildings import pixels_a_metre, upright
+from tools.streets.buildings import pixels_per_metre, upright
 from tools.streets.canvas import Stage
 from tools.streets.light import Color, dim, hsv, lacquer, leaves, masonry, usual
 from tools.streets.materials import KINDS, fill, masonry_texture
@@ -20,7 +20,7 @@ def draw_wall(stage: Stage, u: float, span: tuple[float, float], height: float) 
     rng = stage.rng
     length, color = span[1] - span[0], usual(rng, "wall", masonry)
     kind = KINDS[rng.choice(len(KINDS), p=[0.05, 0.2, 0.1, 0.65])]
-    ppm = pixels_a_metre(stage, u, span[0], max(length, height))
+    ppm = pixels_per_metre(stage, u, span[0], max(length, height))
     texture = masonry_texture(rng, kind, color, size=(height, length), ppm=ppm)
     for x in np.arange(0, length, rng.uniform(2.2, 3.5)):
         fill(texture, ppm, (x, 0, x + 0.45, height), dim(color, 1.15))
@@ -55,10 +55,10 @@ def _graffiti(rng: np.random.Generator, texture: np.ndarray, size: tuple[float, 
 
 
 def draw_fence(stage: Stage, u: float, span: tuple[float, float], height: float) -> None:
-    """Draw a fence at `u`: bars, a mesh or pickets; what is behind shines through but the label is the fence's."""
+    """Draw a fence at `u`: bars, a mesh or pickets; the background is visible through it, but labelled as fence."""
     rng = stage.rng
     length = span[1] - span[0]
-    ppm = pixels_a_metre(stage, u, span[0], max(length, height))
+    ppm = pixels_per_metre(stage, u, span[0], max(length, height))
     texture = np.zeros((max(2, round(height * ppm)), max(2, round(length * ppm)), _RGBA), np.uint8)
     kind = rng.choice(["bars", "mesh", "pickets"], p=[0.45, 0.2, 0.35])
     wood = hsv(rng.uniform(0.05, 0.1), rng.uniform(0.2, 0.5), rng.uniform(0.35, 0.7))
@@ -80,7 +80,7 @@ def draw_fence(stage: Stage, u: float, span: tuple[float, float], height: float)
 
 
 class _Strokes:
-    """Paints the bars of a fence onto a texture that is otherwise transparent."""
+    """Paint the bars of a fence onto a texture that is otherwise transparent."""
 
     def __init__(self, texture: np.ndarray, ppm: float, color: Color) -> None:
         self.texture, self.ppm, self.color = texture, ppm, color
@@ -96,7 +96,7 @@ class _Strokes:
         self.texture[part] = (*(int(value) for value in self.color), 255)
 
     def mesh(self) -> None:
-        """Paint crossing wires over everything; finer ones than a pixel become a veil."""
+        """Paint crossing wires over the whole fence; wires finer than a pixel become a translucent layer."""
         rows, columns = np.indices(self.texture.shape[:2]) / self.ppm
         pitch = max(0.18, 5 / self.ppm)
         wires = ((rows + columns) % pitch < pitch * 0.22) | ((rows - columns) % pitch < pitch * 0.22)
@@ -104,10 +104,10 @@ class _Strokes:
 
 
 def draw_hedge(stage: Stage, u: float, span: tuple[float, float], height: float) -> None:
-    """Draw a clipped hedge at `u`, uneven at its upper edge."""
+    """Draw a clipped hedge at `u` with an uneven upper edge."""
     rng = stage.rng
     length = span[1] - span[0]
-    ppm = min(pixels_a_metre(stage, u, span[0], max(length, height)), 60)
+    ppm = min(pixels_per_metre(stage, u, span[0], max(length, height)), 60)
     rows, columns = max(3, round(height * ppm)), max(3, round(length * ppm))
     clumps = noise.window(rng, (rows, columns), low=4, high=8, texels=200)
     color = leaves(rng)

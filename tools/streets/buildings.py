@@ -13,7 +13,7 @@ from tools.streets.materials import KINDS, fill, masonry_texture
 from tools.streets.solids import glass
 
 _BUILDING = 11
-_MOST_PIXELS = 560  # a side of a texture
+_MOST_PIXELS = 560  # limit for the side of a texture
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Facade:
     roof: float
 
 
-def pixels_a_metre(stage: Stage, u: float, start: float, extent: float) -> float:
-    """Return the resolution that the nearest visible part of an upright plane along the street needs."""
+def pixels_per_metre(stage: Stage, u: float, start: float, extent: float) -> float:
+    """Return the resolution needed by the nearest visible part of an upright plane along the street."""
     camera = stage.camera
     nearest = max(start, abs(u - camera.offset) * camera.focal / (0.5 * camera.width) * 0.9)
     return float(np.clip(camera.scale(nearest), 4, _MOST_PIXELS / extent))
@@ -50,7 +50,7 @@ def draw_house(stage: Stage, facade: Facade) -> None:
         brush = stage.canvas.brush(_BUILDING, (facade.start + facade.end) / 2)
         brush.polygon(stage.camera.outline(np.array(outline)), light.shade(tiles, normal))
     _gable(stage, facade, wall, kind)
-    ppm = pixels_a_metre(stage, facade.u, facade.start, max(height, facade.end - facade.start))
+    ppm = pixels_per_metre(stage, facade.u, facade.start, max(height, facade.end - facade.start))
     texture = masonry_texture(rng, kind, wall, size=(height, facade.end - facade.start), ppm=ppm)
     _Front(stage, facade, wall, (texture, ppm)).paint()
     brightness = light.strength((-sign, 0.0, 0.0))
@@ -67,15 +67,15 @@ def upright(  # noqa: PLR0913 - the four edges of a rectangle and what is in it
     texture: np.ndarray,
     label_id: int,
 ) -> None:
-    """Hang a texture on an upright plane along the street; its left edge is the nearer one.
+    """Paint a texture onto an upright plane along the street; its left edge is the nearer one.
 
     Args:
-        stage: where to paint.
+        stage: the stage to paint on.
         u: position of the plane.
-        span: s of its near and far edge, both before the camera.
+        span: s of its near and far edge, both in front of the camera.
         rise: height of its lower and upper edge.
         texture: (h, w, 3) or (h, w, 4) uint8.
-        label_id: what it is.
+        label_id: label id of the plane.
     """
     (near, far), (low, high) = span, rise
     corners = np.array([(u, high, near), (u, high, far), (u, low, far), (u, low, near)])
@@ -84,7 +84,7 @@ def upright(  # noqa: PLR0913 - the four edges of a rectangle and what is in it
 
 
 def _gable(stage: Stage, facade: Facade, wall: Color, kind: str) -> None:
-    """Draw the side wall towards the camera; a neighbour that stands nearer covers it later."""
+    """Draw the side wall that faces the camera; a nearer house may cover it later."""
     rng, light, height = stage.rng, stage.light, facade.height
     sign = 1 if facade.u > 0 else -1
     depth = 8.0
@@ -106,7 +106,7 @@ def _gable(stage: Stage, facade: Facade, wall: Color, kind: str) -> None:
 
 
 class _Front:
-    """Paints windows, doors and shops onto the texture of a front."""
+    """Paint windows, doors and shops onto the texture of a front."""
 
     def __init__(self, stage: Stage, facade: Facade, wall: Color, canvas: tuple[np.ndarray, float]) -> None:
         self.stage, self.rng = stage, stage.rng

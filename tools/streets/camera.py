@@ -1,8 +1,8 @@
-"""Where a point of the street appears in the picture.
+"""The projection of street coordinates to the picture.
 
 Street coordinates are metres: u to the right of the middle of the road, h above the ground, s along the road from the
-camera. The road may bend and the camera may look aside; both move a point sideways, so that straight street
-coordinates serve everything that is built along the road.
+camera. The road may bend and the camera may look sideways; both only shift a point sideways, so that everything along
+the road can be placed in straight street coordinates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.6  # metres; what is nearer is cut off
+NEAR = 0.6  # metres; nearer parts are clipped
 FAR = 400.0  # metres; the ground ends there
 
 
@@ -26,7 +26,7 @@ class Camera:
         horizon: row of the horizon.
         eye: height above the ground in metres.
         offset: u of the camera in metres.
-        heading: sideways drift of the road, metres a metre.
+        heading: sideways drift of the road, metres per metre.
         bend: curvature of the road in 1/metre, positive to the right.
     """
 
@@ -40,11 +40,11 @@ class Camera:
     bend: float
 
     def scale(self, s: float) -> float:
-        """Return the pixels a metre at distance `s`."""
+        """Return the pixels per metre at distance `s`."""
         return self.focal / max(s, NEAR)
 
     def half_view(self, s: float) -> float:
-        """Return how many metres of the scene are visible to either side of the axis at distance `s`."""
+        """Return the metres of the scene that are visible on either side of the axis at distance `s`."""
         return 0.5 * self.width / self.scale(s)
 
     def sideways(self, u: float, s: float) -> float:
@@ -52,21 +52,21 @@ class Camera:
         return u - self.offset + self.heading * s + 0.5 * self.bend * s * s
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Return the pixels (N, 2), x and y, of points (N, 3) given as u, h, s; all must lie before the camera."""
+        """Return the pixels (N, 2), x and y, of points (N, 3) given as u, h, s; all must be in front of the camera."""
         u, h, s = np.asarray(points, float).T
         across = u - self.offset + self.heading * s + 0.5 * self.bend * s * s
         ratio = self.focal / s
         return np.stack([0.5 * self.width + across * ratio, self.horizon + (self.eye - h) * ratio], axis=1)
 
     def outline(self, points: np.ndarray) -> np.ndarray | None:
-        """Project a polygon (N, 3), without what lies nearer than `NEAR`; None if nothing remains."""
+        """Project a polygon (N, 3), clipped at distance `NEAR`; return None if nothing remains."""
         points = np.asarray(points, float)
         if points[:, 2].min() < NEAR:
             points = _beyond_near(points)
         return self.project(points) if len(points) > 2 else None
 
     def ground(self) -> tuple[int, np.ndarray, np.ndarray]:
-        """Return the first row that shows ground, and u and s (rows, width) float32 of every pixel from there on."""
+        """Return the first row of the ground, and u and s (rows, width) float32 of every pixel from that row on."""
         first = int(np.clip(np.ceil(self.horizon), 0, self.height - 1))
         rows = np.arange(first, self.height) + 0.5
         distance = np.minimum(self.focal * self.eye / np.maximum(rows - self.horizon, 1e-3), FAR)
@@ -78,7 +78,7 @@ class Camera:
 
 
 def _beyond_near(points: np.ndarray) -> np.ndarray:
-    """Cut a polygon (N, 3) at the plane s = NEAR."""
+    """Return a polygon (N, 3) clipped at the plane s = NEAR."""
     kept = []
     for start, end in zip(points, np.roll(points, -1, axis=0)):
         if start[2] >= NEAR:
@@ -89,7 +89,7 @@ def _beyond_near(points: np.ndarray) -> np.ndarray:
 
 
 def random_camera(rng: np.random.Generator, width: int, height: int, lane: tuple[float, float]) -> Camera:
-    """Draw a camera that stands somewhere in `lane`, the range of u in metres."""
+    """Return a random camera within `lane`, a range of u in metres."""
     heading = rng.normal(0, 0.025)
     bend = rng.uniform(-1, 1) ** 3 / 130
     return Camera(

@@ -1,4 +1,4 @@
-"""What a scene is painted on: the photograph, its label ids and the distance of every pixel, painted together."""
+"""The canvas of a scene: photograph, label ids and the distance of every pixel, painted together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Canvas:
         self.depth = np.full((height, width), FAR, np.float32)
 
     def brush(self, label_id: int, depth: float) -> Brush:
-        """Return a brush for one object; what it paints covers what was there."""
+        """Return a brush for one object, which paints over what is there."""
         return Brush(self, label_id, depth)
 
     def window(self, points: np.ndarray) -> tuple[slice, slice] | None:
-        """Return the rows and columns that points (N, 2) span, within the canvas; None outside."""
+        """Return the rows and columns spanned by points (N, 2) within the canvas; None if they are outside."""
         height, width = self.label.shape
         left, top = np.floor(points.min(axis=0)).astype(int)
         right, bottom = np.ceil(points.max(axis=0)).astype(int) + 1
@@ -37,13 +37,13 @@ class Canvas:
 
 
 class Brush:
-    """Paints shapes given in pixels with one label id and one distance."""
+    """Paint shapes given in pixels with one label id and one distance."""
 
     def __init__(self, canvas: Canvas, label_id: int, depth: float) -> None:
         self.canvas, self.label_id, self.depth = canvas, label_id, depth
 
     def polygon(self, points: np.ndarray | None, color: Sequence[float]) -> None:
-        """Fill a polygon (N, 2); None, a polygon behind the camera, is nothing to do."""
+        """Fill a polygon (N, 2); None, for a polygon behind the camera, does nothing."""
         if points is None:
             return
         corners = [_fixed(points)]
@@ -59,7 +59,7 @@ class Brush:
         cv2.polylines(self.canvas.depth, lines, closed, self.depth, thickness, shift=_SHIFT)
 
     def veil(self, points: np.ndarray, color: Sequence[float], opacity: float) -> None:
-        """Fill a polygon through which the background shines; it still belongs to the object."""
+        """Fill a translucent polygon; its pixels are labelled as the object."""
         window = self.canvas.window(points)
         if window is None:
             return
@@ -75,7 +75,7 @@ class Brush:
     def stamp(
         self, window: tuple[slice, slice], rgb: np.ndarray, mask: np.ndarray, opacity: np.ndarray | None = None
     ) -> None:
-        """Lay a picture (h, w, 3) over a window where `mask` (h, w) is set, mixed by `opacity` (h, w) in 0..1."""
+        """Paint a picture (h, w, 3) over a window where `mask` (h, w) is set, with `opacity` (h, w) in 0..1."""
         target = self.canvas.rgb[window]
         if opacity is not None:
             rgb = target + (rgb - target.astype(np.float32)) * opacity[..., None]
@@ -86,11 +86,11 @@ class Brush:
         np.copyto(self.canvas.depth[window], np.float32(self.depth), where=mask)
 
     def warp(self, corners: np.ndarray, texture: np.ndarray, depths: tuple[float, float]) -> None:
-        """Fit a texture (h, w, 3) or, with opacity, (h, w, 4) uint8 into an upright rectangle in perspective.
+        """Paint a texture (h, w, 3) or, with opacity, (h, w, 4) uint8 onto an upright rectangle in perspective.
 
         Args:
             corners: pixels (4, 2) of the texture's upper left, upper right, lower right and lower left corner.
-            texture: RGB, with the opacity 0..255 as fourth channel if there is one.
+            texture: RGB, optionally with the opacity 0..255 as fourth channel.
             depths: metres of the left and of the right edge.
         """
         window = self.canvas.window(corners)
@@ -116,7 +116,7 @@ class Brush:
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that drawing an object needs besides the object."""
+    """Context for drawing an object: canvas, camera, light and random numbers."""
 
     canvas: Canvas
     camera: Camera
@@ -125,10 +125,10 @@ class Stage:
 
 
 class Sprite:
-    """Draws on an upright plane that faces the camera, in metres: x to the right, y up, from a point on the ground."""
+    """Draw on an upright plane that faces the camera, in metres: x to the right, y up, from a point on the ground."""
 
     def __init__(self, stage: Stage, place: tuple[float, float], label_id: int, *, squash: float = 1.0) -> None:
-        """Stand at `place` (u, s); `squash` narrows shapes, as if turned away, and mirrors them if negative."""
+        """Place the plane at `place` (u, s); `squash` narrows shapes, as if turned, and mirrors them if negative."""
         self.stage, self.place, self.squash = stage, place, squash
         self.scale = stage.camera.scale(place[1])
         self.origin = stage.camera.project(np.array([[place[0], 0.0, place[1]]]))[0]
@@ -163,7 +163,7 @@ class Sprite:
         self.brush.stroke(points, self.stage.light.shade(color), width * self.scale, closed=True)
 
     def veil(self, points: ArrayLike, color: Color, opacity: float) -> None:
-        """Fill a polygon through which the background shines."""
+        """Fill a translucent polygon."""
         self.brush.veil(self.pixels(points), self.stage.light.shade(color), opacity)
 
 

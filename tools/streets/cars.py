@@ -21,7 +21,7 @@ class CarShape(NamedTuple):
     height: float
     belt: float
     roof: tuple[float, float, float, float]  # foot and top of the rear window, top and foot of the windscreen
-    hood: float  # height of its front edge
+    hood: float  # height of the front edge of the hood
 
 
 SHAPES = (
@@ -67,7 +67,7 @@ def draw_car(stage: Stage, pose: Pose, shape: CarShape) -> None:
 
 
 def _flank(body: Solid, shape: CarShape, paint: tuple, pane: tuple) -> None:
-    """Paint the visible side: sheet metal, windows, door joints, handles and wheels."""
+    """Paint the visible side: body panels, windows, door gaps, handles and wheels."""
     rear, front = -shape.length / 2, shape.length / 2
     foot0, top0, top1, foot1 = (rear + share * shape.length for share in shape.roof)
     body.flank(body.profile, paint)
@@ -85,7 +85,7 @@ def _flank(body: Solid, shape: CarShape, paint: tuple, pane: tuple) -> None:
 
 
 def _front(body: Solid, stage: Stage) -> None:
-    """Paint lights, grille, bumper and number plate if the front can be seen."""
+    """Paint lights, grille, bumper and number plate if the front is visible."""
     if 7 not in body.visible_strips():
         return
     lamp = (255, 250, 225) if stage.rng.random() < 0.5 else (205, 208, 210)
@@ -97,7 +97,7 @@ def _front(body: Solid, stage: Stage) -> None:
 
 
 def _rear(body: Solid, stage: Stage) -> None:
-    """Paint lights, number plate and bumper if the rear can be seen."""
+    """Paint lights, number plate and bumper if the rear is visible."""
     if 1 not in body.visible_strips():
         return
     lamp = (235, 40, 30) if stage.rng.random() < 0.4 else (150, 25, 25)

@@ -1,7 +1,7 @@
 """A folder of rendered scenes in the layout of Cityscapes, made once and reused.
 
-A manifest records the options the folder was made with. It is written first, so that an interrupted run is recognised
-and completed; every picture appears whole or not at all.
+A manifest records the options that the folder was made with. It is written first, so that an interrupted run is
+recognised and completed; every picture is written atomically.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from src.visual.visualize import write_png
 from tools.streets.scene import render_scene
 
 MANIFEST = "demo_dataset.json"
-VERSION = 1  # to be raised whenever the same options give other pictures
+VERSION = 1  # increase it whenever the same options give other pictures
 CITIES = {"train": "demoville", "val": "mockton", "test": "fauxfield"}
 IMAGE_ROOT, LABEL_ROOT = "leftImg8bit", "gtFine"
-_SMALLEST, _LARGEST = 32, 4096  # pixels a side
+_SMALLEST, _LARGEST = 32, 4096  # pixels per side
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What a demonstration data set consists of.
+    """Options of a demonstration data set.
 
     Attributes:
         height: rows of every picture.
         width: columns of every picture.
         train: number of training pictures.
         val: number of validation pictures.
-        test: number of test pictures, which have labels as well.
-        seed: draws everything; two seeds have no picture in common.
+        test: number of test pictures, which also have labels.
+        seed: seed of all pictures; two seeds have no picture in common.
     """
 
     height: int = 256
@@ -52,7 +52,7 @@ class DemoOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise a UserError that names every option out of its range."""
+        """Raise a UserError that names every option that is out of range."""
         ranges = {
             "height": (_SMALLEST, _LARGEST),
             "width": (_SMALLEST, _LARGEST),
@@ -85,10 +85,10 @@ def pair_paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
 
 
 def missing_scenes(root: Path, options: DemoOptions) -> list[tuple[str, int]]:
-    """Return split and number of the pictures that are still to be made.
+    """Return split and number of the pictures that are missing.
 
     Raises:
-        DataError: the folder holds something else; nothing was changed.
+        DataError: the folder holds other files; nothing was changed.
     """
     _check_folder(root, options)
     scenes = options.scenes()
@@ -98,7 +98,7 @@ def missing_scenes(root: Path, options: DemoOptions) -> list[tuple[str, int]]:
 
 
 def _check_folder(root: Path, options: DemoOptions) -> None:
-    """Raise a DataError unless the folder is missing, empty, or holds a data set of these options, perhaps a part."""
+    """Raise a DataError unless the folder is missing, empty, or a complete or partial data set of these options."""
     manifest = root / MANIFEST
     try:
         if not holds_anything(root):
@@ -116,7 +116,7 @@ def _check_folder(root: Path, options: DemoOptions) -> None:
 
 
 def _refuse_strangers(root: Path, own: set[Path]) -> None:
-    """Raise a DataError if a picture in the folder would be taken for one of the data set."""
+    """Raise a DataError if the folder holds a picture that would be mistaken for one of the data set."""
     found = [
         path
         for part, suffix in ((IMAGE_ROOT, IMAGE_SUFFIX), (LABEL_ROOT, LABEL_SUFFIX))
@@ -132,7 +132,7 @@ def _manifest(options: DemoOptions) -> dict[str, int]:
 
 
 def make_scenes(root: Path, options: DemoOptions, scenes: list[tuple[str, int]], workers: int) -> Iterator[int]:
-    """Render pictures into a folder that `missing_scenes` found usable; yield the number made so far.
+    """Render pictures into a folder checked by `missing_scenes`; yield the number made so far.
 
     Raises:
         UserError: a file cannot be written.
@@ -147,7 +147,7 @@ def make_scenes(root: Path, options: DemoOptions, scenes: list[tuple[str, int]],
             make(scene)
             yield count
         return
-    # Processes, because most of the work is Python's; started afresh, because a fork copies locks that threads hold.
+    # Processes, because most of the work is in Python; spawned, because a fork copies locks that threads hold.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as executor:
         for count, _ in enumerate(executor.map(make, scenes), start=1):

@@ -1,4 +1,4 @@
-"""What lines the street: houses, walls, fences, hedges, gardens and parks."""
+"""The frontage of the street: houses, walls, fences, hedges, gardens and parks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS = ("house", "wall", "fence", "hedge", "open")
 
 
 def line_street(stage: Stage, street: Street, layout: Layout) -> None:
-    """Line both sides of the street."""
+    """Fill the frontage on both sides of the street."""
     for side in street.sides:
         theme = _THEMES[stage.rng.choice(list(_THEMES), p=[0.55, 0.3, 0.15])]
         start = 1.5
@@ -69,7 +69,7 @@ def _house(stage: Stage, layout: Layout, sign: int, front: tuple[float, tuple[fl
 
 
 def _behind(stage: Stage, layout: Layout, sign: int, front: tuple[float, tuple[float, float]]) -> None:
-    """Fill the ground behind a low front: a house set back, or trees and bushes."""
+    """Fill the ground behind a low front with a house set back, or with trees and bushes."""
     rng, (u, span) = stage.rng, front
     setback = rng.uniform(3, 6)
     if span[0] < 35 and rng.random() < 0.5:

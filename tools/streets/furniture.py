@@ -1,4 +1,4 @@
-"""What stands beside the road: lamp posts, traffic lights, traffic signs, and things of no class."""
+"""Street furniture: lamp posts, traffic lights, traffic signs, and objects without a class."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _housing(rng: np.random.Generator) -> Color:
 
 
 def _head(stage: Stage, place: tuple[float, float], center: tuple[float, float], look: tuple[Color, int]) -> None:
-    """Draw one head with three lamps, the one of number `lit` shining, before a dark board."""
+    """Draw one head with three lamps, of which number `lit` is on, in front of a dark board."""
     (x, y), (housing, lit) = center, look
     sprite = Sprite(stage, place, _LIGHT)
     if stage.rng.random() < 0.35:
@@ -77,7 +77,7 @@ def _head(stage: Stage, place: tuple[float, float], center: tuple[float, float],
         lamp = (x, y + 0.4 * (1 - number))
         sprite.disc((lamp[0], lamp[1] + 0.04), 0.2, (18, 18, 20))
         if number == lit:
-            # A lamp shines by itself: its colour does not depend on the light of the scene.
+            # A lamp that is on has its own light: its colour does not depend on the light of the scene.
             sprite.brush.polygon(sprite.pixels(circle(lamp, 0.17)), color)
             sprite.brush.polygon(sprite.pixels(circle(lamp, 0.08)), dim(color, 1.3))
         else:
@@ -147,7 +147,7 @@ def _plate(sprite: Sprite, rng: np.random.Generator, center: tuple[float, float]
 
 
 def draw_clutter(stage: Stage, place: tuple[float, float]) -> None:
-    """Draw a bin, a switch box or a bench: things that stay where they are and belong to no class."""
+    """Draw a bin, a switch box or a bench: static objects without a class."""
     rng = stage.rng
     sprite, color = Sprite(stage, place, _STATIC), lacquer(rng)
     kind = rng.integers(3)

@@ -23,11 +23,11 @@ class Ground:
     def __init__(self, stage: Stage, street: Street) -> None:
         self.stage, self.street = stage, street
         self.first, self.u, self.s = stage.camera.ground()
-        self.scale = stage.camera.focal / self.s  # pixels a metre
+        self.scale = stage.camera.focal / self.s  # pixels per metre
         self.kind = self._kinds()
 
     def paint(self) -> None:
-        """Paint all of it, without shadows."""
+        """Paint all of the ground, without shadows."""
         rng = self.stage.rng
         colors = np.array(_colors(rng), np.float32)
         fine = noise.lookup(noise.field(5, 8), self.u * 40 + rng.integers(512), self.s * 40)
@@ -46,7 +46,7 @@ class Ground:
         canvas.depth[self.first :] = self.s
 
     def shadows(self, footprints: Iterable[tuple[np.ndarray, float]]) -> None:
-        """Darken the ground under objects and where they keep the sun off; call it before anything stands on it.
+        """Darken the ground under objects and in their shadows; call it before painting objects.
 
         Args:
             footprints: corners (N, 2) of each object as u and s, and its height in metres.
@@ -93,7 +93,7 @@ class Ground:
         return kind
 
     def _slabs(self) -> np.ndarray:
-        """Return the tone of paving: dark joints, and slabs that differ a little."""
+        """Return the tone of paving: dark joints, and slabs of slightly different brightness."""
         rng = self.stage.rng
         width, length = rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.2)
         paved, joint = self.kind == SIDEWALK, 0.045
@@ -118,7 +118,7 @@ class Ground:
         return np.where(self.kind == ROAD, tone, 1)
 
     def _markings(self, rgb: np.ndarray, wear: np.ndarray) -> None:
-        """Paint lane lines, edge lines, a zebra crossing and rails onto the road, not yet lit."""
+        """Paint lane lines, edge lines, a zebra crossing and rails onto the road, before lighting."""
         rng, street = self.stage.rng, self.street
         paint = (225, 190, 90) if rng.random() < 0.15 else (225, 225, 220)
         on_road = self.kind == ROAD
@@ -157,7 +157,7 @@ class Ground:
 
 
 def _colors(rng: np.random.Generator) -> list[Color]:
-    """Draw the colour of every kind of ground; road and paving share greys and browns."""
+    """Return a random colour for every kind of ground; road and paving share greys and browns."""
     asphalt = hsv(rng.choice([0.08, 0.6]), rng.uniform(0, 0.1), rng.uniform(0.28, 0.6))
     paving = blend(masonry(rng), hsv(0.1, 0.05, rng.uniform(0.35, 0.75)), 0.65)
     grass = leaves(rng) if rng.random() < 0.85 else hsv(rng.uniform(0.06, 0.12), 0.35, rng.uniform(0.35, 0.6))

@@ -88,7 +88,7 @@ def draw_truck(stage: Stage, pose: Pose) -> None:
     def paint_cab() -> None:
         _cab(cab, stage, usual(rng, "cab"), front)
 
-    for part in (paint_load, paint_cab) if cab.eye[0] > 0 else (paint_cab, paint_load):  # the farther one first
+    for part in (paint_load, paint_cab) if cab.eye[0] > 0 else (paint_cab, paint_load):  # the farther part first
         part()
     _chassis_details(chassis, rear, front)
 
@@ -138,7 +138,7 @@ def _load_rear(load: Solid, paint: Color) -> None:
 
 
 def _chassis_details(chassis: Solid, rear: float, front: float) -> None:
-    """Paint wheels, tank and rear lights over everything else."""
+    """Paint wheels, tank and rear lights over the rest."""
     chassis.flank_box((-0.6, 1.2), (0.45, 0.9), (120, 122, 125))
     chassis.wheels((rear + 0.75, rear + 1.85, front - 1.2), 0.5, (140, 140, 142))
     if 0 in chassis.visible_strips():
@@ -148,7 +148,7 @@ def _chassis_details(chassis: Solid, rear: float, front: float) -> None:
 
 
 def draw_tram(stage: Stage, pose: Pose, modules: int) -> None:
-    """Draw a tram of some modules with bellows between, a pantograph on the roof, and its wire."""
+    """Draw a tram of `modules` modules joined by bellows, with a pantograph on the roof and its wire."""
     rng = stage.rng
     paint, stripe, skirt, pane = usual(rng, "train"), lacquer(rng), lacquer(rng), glass(stage, 0.35)
     middle = (modules - 1) / 2
@@ -163,7 +163,7 @@ def draw_tram(stage: Stage, pose: Pose, modules: int) -> None:
 
 
 def _tram_module(stage: Stage, pose: Pose, ends: tuple[bool, bool], colors: tuple) -> None:
-    """Paint a module; `ends` says whether its rear and its front are an end of the tram."""
+    """Paint a module; `ends` is whether its rear and its front are ends of the tram."""
     paint, stripe, skirt, pane = colors
     x0, x1, high = -TRAM_MODULE / 2, TRAM_MODULE / 2, TRAM_HEIGHT
     nose0, nose1 = (0.9 if end else 0.0 for end in ends)
@@ -182,7 +182,7 @@ def _tram_module(stage: Stage, pose: Pose, ends: tuple[bool, bool], colors: tupl
 
 
 def _tram_flank(body: Solid, roof: tuple[float, float], colors: tuple) -> None:
-    """Paint the visible side of a module: windows with pillars, doors, skirt and bogie; `roof` is the span of it."""
+    """Paint the visible side of a module: windows with pillars, doors, skirt and bogie; `roof` is its span."""
     paint, stripe, skirt, pane = colors
     x0, x1 = -TRAM_MODULE / 2, TRAM_MODULE / 2
     body.flank_box((x0, x1), (0.18, 0.75), skirt)
@@ -230,7 +230,7 @@ def _pantograph(stage: Stage, pose: Pose) -> None:
 
 
 def draw_wire(stage: Stage, track: float) -> None:
-    """Paint the overhead wire along the track; it belongs to no class."""
+    """Paint the overhead wire along the track, which has no class."""
     s = np.geomspace(2.5, 120, 24)
     points = stage.camera.project(np.stack([np.full(24, track), np.full(24, 4.8), s], axis=1))
     brush = stage.canvas.brush(_STATIC, 40.0)

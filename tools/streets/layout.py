@@ -1,4 +1,4 @@
-"""Where things stand in a scene, and in which order they are painted."""
+"""The positions of objects in a scene, and the order in which they are painted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tools.streets.camera import Camera
 
 @dataclass(frozen=True)
 class Item:
-    """Something that stands on the ground.
+    """An object on the ground.
 
     Attributes:
         corners: (N, 2) u and s of its footprint in metres.
-        height: metres, for its shadow.
-        draw: paints it.
+        height: height in metres, for the shadow.
+        draw: paints the object.
     """
 
     corners: np.ndarray
@@ -26,18 +26,18 @@ class Item:
 
 
 class Layout:
-    """Collects items; those that are `place`d do not overlap."""
+    """Collection of items; those added with `place` do not overlap."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self._taken: list[np.ndarray] = []  # lower and upper corner (2, 2) of rectangles in u and s
 
     def add(self, item: Item) -> None:
-        """Add an item whatever stands there."""
+        """Add an item even if it overlaps others."""
         self.items.append(item)
 
     def place(self, item: Item, margin: float = 0.25) -> bool:
-        """Add an item if nothing else stands within `margin` metres; tell whether it was added."""
+        """Add an item if there is no other within `margin` metres; return whether it was added."""
         low, high = item.corners.min(axis=0) - margin, item.corners.max(axis=0) + margin
         for other in self._taken:
             if (low < other[1]).all() and (high > other[0]).all():
@@ -53,15 +53,15 @@ def rectangle(u: float, s: float, width: float, length: float) -> np.ndarray:
 
 
 def visible(camera: Camera, u: float, s: float) -> bool:
-    """Return whether the camera sees the ground at u, s, and not only as a fragment at the edge."""
+    """Return whether the camera sees the ground at u, s, not only at the very edge of the picture."""
     return s > 4.5 and abs(camera.sideways(u, s)) < 0.92 * camera.half_view(s)
 
 
 def far_to_near(items: Sequence[Item], offset: float) -> list[Item]:
     """Sort items so that none is painted before another that it hides, seen from u = `offset`.
 
-    One that begins where another ends is behind it. Of two beside each other the one farther from the camera's line of
-    travel is behind. What remains undecided goes by the distance.
+    An item that begins where another ends is behind it. Of two items side by side, the one farther from the camera's
+    line of travel is behind. All others are ordered by distance.
     """
     low = np.array([item.corners.min(axis=0) for item in items]) - (offset, 0)
     high = np.array([item.corners.max(axis=0) for item in items]) - (offset, 0)
@@ -70,7 +70,7 @@ def far_to_near(items: Sequence[Item], offset: float) -> list[Item]:
     order, waiting = [], np.ones(len(items), bool)
     blockers = before.sum(axis=0)
     for _ in items:
-        # The farthest one that waits for nothing; in a circle, the one that waits for the fewest.
+        # The farthest item with nothing left to be painted before it; in a cycle, the one with the fewest.
         chosen = int(np.lexsort((-middle, blockers, ~waiting))[0])
         order.append(items[chosen])
         waiting[chosen] = False

@@ -1,4 +1,4 @@
-"""The light of a scene: sun, sky light, colour temperature, haze; and the colours things are painted in."""
+"""The light of a scene: sun, sky light, colour temperature, haze; and the colours of objects."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Light:
     Attributes:
         direction: unit vector towards the sun, as u, h, s.
         sun: strength of the direct light, 0 (overcast) to about 0.7.
-        ambient: strength of the light from all around.
+        ambient: strength of the ambient light.
         tint: factors of red, green and blue.
-        haze: colour that distance fades to.
-        density: how fast it does, 1/metre.
-        wetness: 0 (dry) to 1, how much the road mirrors.
+        haze: colour that distant objects fade to.
+        density: density of the haze, 1/metre.
+        wetness: 0 (dry) to 1, how much the road reflects.
     """
 
     direction: tuple[float, float, float]
@@ -44,19 +44,19 @@ class Light:
 
 
 def dim(color: Sequence[float], factor: float) -> Color:
-    """Scale a colour, at most to white."""
+    """Return a colour scaled by `factor`, at most white."""
     red, green, blue = (min(255.0, value * factor) for value in color)
     return red, green, blue
 
 
 def blend(first: Sequence[float], second: Sequence[float], share: float) -> Color:
-    """Mix two colours, `share` of the second."""
+    """Return a mix of two colours, with `share` of the second."""
     red, green, blue = (a + (b - a) * share for a, b in zip(first, second))
     return red, green, blue
 
 
 def random_light(rng: np.random.Generator) -> Light:
-    """Draw the light of a scene."""
+    """Return a random light for a scene."""
     overcast, dusk = rng.random() < 0.35, rng.random() < 0.2
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(12, 25) if dusk else rng.uniform(25, 65))
     sun = 0.0 if overcast else rng.uniform(0.35, 0.7)
@@ -84,13 +84,13 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
 
 
 def lacquer(rng: np.random.Generator) -> Color:
-    """Draw a colour of something painted or sewn: vehicles of all kinds, clothes, shop fronts and fences share it."""
+    """Return a random colour of paint or cloth; vehicles, clothes, shop fronts and fences share these colours."""
     if rng.random() < 0.45:
         return hsv(rng.random(), rng.uniform(0, 0.12), rng.choice([0.14, 0.3, 0.5, 0.72, 0.92]) + rng.normal(0, 0.04))
     return hsv(rng.random(), rng.uniform(0.3, 0.85), rng.uniform(0.3, 0.9))
 
 
-USUAL = {  # what most things of a kind are painted in, as in many a town; each one occurs on other kinds, too
+USUAL = {  # typical colours of some kinds of objects; each also occurs on other kinds
     "bus": (190, 45, 40),
     "train": (225, 185, 55),
     "truck": (225, 225, 220),
@@ -105,7 +105,7 @@ USUAL = {  # what most things of a kind are painted in, as in many a town; each 
 
 
 def usual(rng: np.random.Generator, kind: str, other: Callable[[np.random.Generator], Color] = lacquer) -> Color:
-    """Draw a colour of a thing of a kind in `USUAL`: two times of three a variation of its own, else any `other`."""
+    """Return a random colour for a kind in `USUAL`: in two of three cases a variation of it, else one of `other`."""
     if rng.random() > 0.67:
         return other(rng)
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in USUAL[kind]))
@@ -113,7 +113,7 @@ def usual(rng: np.random.Generator, kind: str, other: Callable[[np.random.Genera
 
 
 def masonry(rng: np.random.Generator) -> Color:
-    """Draw a colour of stone, plaster, concrete or brick: buildings, walls and paving share it."""
+    """Return a random colour of stone, plaster, concrete or brick, for buildings, walls and paving."""
     if rng.random() < 0.35:
         return hsv(rng.random(), rng.uniform(0, 0.06), rng.uniform(0.35, 0.85))
     if rng.random() < 0.8:
@@ -122,14 +122,14 @@ def masonry(rng: np.random.Generator) -> Color:
 
 
 def metal(rng: np.random.Generator) -> Color:
-    """Draw a colour of poles and frames."""
+    """Return a random colour of poles and frames."""
     if rng.random() < 0.65:
         return hsv(rng.random(), rng.uniform(0, 0.08), rng.uniform(0.15, 0.75))
     return lacquer(rng)
 
 
 def leaves(rng: np.random.Generator) -> Color:
-    """Draw a colour of plants: mostly green, from bluish to dry, sometimes autumn; trees and grass share it."""
+    """Return a random colour of trees and grass: mostly green, from bluish to dry, sometimes autumnal."""
     if rng.random() < 0.12:
         return hsv(rng.uniform(0.05, 0.13), rng.uniform(0.45, 0.75), rng.uniform(0.4, 0.65))
     return hsv(rng.uniform(0.17, 0.36), rng.uniform(0.25, 0.65), rng.uniform(0.28, 0.58))

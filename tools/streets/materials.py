@@ -1,4 +1,4 @@
-"""Flat textures of stone: brick, concrete, plaster, blocks. Buildings and walls share colours and some of them."""
+"""Flat textures of masonry: brick, concrete, plaster, blocks. Buildings and walls share colours and some textures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def masonry_texture(
     """Return a texture (h, w, 3) uint8 of a wall.
 
     Args:
-        rng: draws where to look in the noise.
+        rng: draws the position in the noise field.
         kind: one of `KINDS`.
         color: its colour, RGB 0..255.
         size: height and width in metres.
-        ppm: pixels a metre.
+        ppm: pixels per metre.
     """
     rows, columns = max(2, round(size[0] * ppm)), max(2, round(size[1] * ppm))
     stains = noise.window(rng, (rows, columns), low=2, high=6, texels=256)
@@ -38,9 +38,9 @@ def masonry_texture(
 def _courses(
     x: np.ndarray, y: np.ndarray, unit: tuple[float, float], ppm: float, *, contrast: float = 1.0
 ) -> np.ndarray:
-    """Return the tone (h, w) of stones of `unit` (width, height) metres, every second course moved by half a stone."""
+    """Return the tone (h, w) of stones of `unit` (width, height) metres, alternate courses shifted by half a stone."""
     width, height = unit
-    while height * ppm < 4:  # finer courses than the pixels can show
+    while height * ppm < 4:  # courses too fine for the pixels
         width, height = 2 * width, 2 * height
     row = np.floor(y / height).astype(int)
     column = x[None, :] / width + 0.5 * (row % 2)[:, None]

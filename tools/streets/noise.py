@@ -1,4 +1,4 @@
-"""Random fields that textures are made of. They are the same in every run; a picture draws only where to look."""
+"""Random fields for textures. They are the same in every run; a picture only draws a position in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import cache
 import cv2
 import numpy as np
 
-SIZE = 512  # texels a side; the fields repeat without a seam
+SIZE = 512  # texels per side; the fields repeat seamlessly
 
 
 @cache
 def field(low: int, high: int) -> np.ndarray:
-    """Return a (512, 512) float32 field of mean 0 and deviation 1 with 2**low ... 2**high bumps a side.
+    """Return a (512, 512) float32 field of mean 0 and standard deviation 1 with 2**low ... 2**high bumps per side.
 
-    Every octave has 0.7 times the amplitude of the one before. Treat the result as read-only.
+    Every octave has 0.7 times the amplitude of the previous one. Treat the result as read-only.
     """
     rng = np.random.default_rng([low, high])
     total = np.zeros((SIZE, SIZE), np.float32)
@@ -25,7 +25,7 @@ def field(low: int, high: int) -> np.ndarray:
 
 
 def _bumps(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Draw a field with `cells` bumps a side that continues itself at its edges."""
+    """Return a random field with `cells` bumps per side that repeats seamlessly."""
     coarse = np.pad(rng.normal(0, 1, (cells, cells)).astype(np.float32), 2, mode="wrap")
     step = SIZE // cells
     fine = cv2.resize(coarse, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
@@ -38,7 +38,7 @@ def lookup(texture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def window(rng: np.random.Generator, shape: tuple[int, int], *, low: int, high: int, texels: int) -> np.ndarray:
-    """Return a random square of `texels` a side of a field, stretched to `shape` (height, width), float32."""
+    """Return a random square of a field with `texels` per side, resized to `shape` (height, width), float32."""
     texture = field(low, high)
     top, left = rng.integers(0, SIZE - texels, 2) if texels < SIZE else (0, 0)
     part = texture[top : top + texels, left : left + texels]

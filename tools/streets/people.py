@@ -11,17 +11,17 @@ _PERSON, _DYNAMIC = 24, 5
 
 
 def skin(rng: np.random.Generator) -> Color:
-    """Draw a colour of skin."""
+    """Return a random colour of skin."""
     return hsv(rng.uniform(0.04, 0.09), rng.uniform(0.25, 0.6), rng.uniform(0.35, 0.95))
 
 
 def hair(rng: np.random.Generator) -> Color:
-    """Draw a colour of hair."""
+    """Return a random colour of hair."""
     return hsv(rng.uniform(0.04, 0.12), rng.uniform(0.1, 0.6), rng.choice([0.12, 0.25, 0.45, 0.75]))
 
 
 def draw_person(stage: Stage, place: tuple[float, float], height: float) -> None:
-    """Draw a person of `height` metres who stands or walks, seen from ahead, behind or the side."""
+    """Draw a standing or walking person of `height` metres, seen from the front, the back or the side."""
     rng = stage.rng
     squash = height * rng.choice([-1, 1]) / 1.75  # shapes are made for 1.75 m
     figure = Sprite(stage, place, _PERSON, squash=squash)
@@ -75,12 +75,12 @@ def _head(figure: Sprite, rng: np.random.Generator, center: tuple[float, float],
     color = lacquer(rng) if rng.random() < 0.2 else hair(rng)
     cut = y + rng.choice([0.02, 0.06])
     figure.shape(top[top[:, 1] > cut], color)
-    if rng.random() < 0.5:  # seen from behind, or turned aside
+    if rng.random() < 0.5:  # seen from behind, or looking away
         figure.disc((x - 0.05, y + 0.02), (0.08, 0.12), color)
 
 
 def _bag(stage: Stage, place: tuple[float, float]) -> None:
-    """Draw a suitcase beside a person; things that people carry along are 'dynamic'."""
+    """Draw a suitcase beside a person; luggage is labelled 'dynamic'."""
     bag = Sprite(stage, place, _DYNAMIC)
     color = lacquer(stage.rng)
     bag.box((0.38, 0.06), (0.78, 0.62), color)
@@ -89,7 +89,7 @@ def _bag(stage: Stage, place: tuple[float, float]) -> None:
 
 
 def draw_rider(figure: Sprite, rng: np.random.Generator, joints: dict[str, tuple[float, float]], helmet: bool) -> None:
-    """Draw someone who sits on a two-wheeler, seen from the side.
+    """Draw the rider of a two-wheeler, seen from the side.
 
     Args:
         figure: sprite of the rider.
@@ -115,7 +115,7 @@ def draw_rider(figure: Sprite, rng: np.random.Generator, joints: dict[str, tuple
 
 
 def draw_rider_ahead(figure: Sprite, rng: np.random.Generator, seat: float, helmet: bool) -> None:
-    """Draw someone who sits on a two-wheeler, seen from ahead or behind; `seat` is the height of the hip in metres."""
+    """Draw the rider of a two-wheeler, seen from the front or back; `seat` is the height of the hip in metres."""
     coat, trousers, skin_color = usual(rng, "rider"), lacquer(rng), skin(rng)
     for sign in (-1, 1):
         drop = rng.uniform(0.25, 0.6)

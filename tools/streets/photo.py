@@ -1,4 +1,4 @@
-"""From a painted scene to a photograph: haze, exposure, lens and noise of the camera."""
+"""Turn a painted scene into a photograph: haze, exposure, lens and noise of the camera."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def _expose(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.6) * width / 512)
     spread = rng.uniform(1, 4.5)
-    # The noise comes last: how much of it is drawn depends on the size of the picture.
+    # The noise comes last, because the number of values drawn depends on the size of the picture.
     return image + spread * rng.standard_normal((height, width, 3), dtype=np.float32)

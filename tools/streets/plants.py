@@ -12,7 +12,7 @@ _VEGETATION = 21
 
 
 def draw_tree(stage: Stage, place: tuple[float, float], height: float) -> None:
-    """Draw a tree of `height` metres: a trunk with branches, and a crown; both are vegetation."""
+    """Draw a tree of `height` metres: a trunk with branches, and a crown; both are labelled vegetation."""
     rng = stage.rng
     sprite = Sprite(stage, place, _VEGETATION)
     bark = hsv(rng.uniform(0.05, 0.12), rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.45))
@@ -29,14 +29,14 @@ def draw_tree(stage: Stage, place: tuple[float, float], height: float) -> None:
 
 
 def draw_bush(stage: Stage, place: tuple[float, float], height: float) -> None:
-    """Draw a bush of `height` metres that stands on the ground."""
+    """Draw a bush of `height` metres on the ground."""
     sprite = Sprite(stage, place, _VEGETATION)
     width = height * stage.rng.uniform(0.8, 1.6)
     _crown(sprite, (0.0, height * 0.47), (width / 2, height * 0.55), conifer=False)
 
 
 def _crown(sprite: Sprite, center: tuple[float, float], radius: tuple[float, float], *, conifer: bool) -> None:
-    """Draw leaves within an uneven ellipse, or a cone, of a radius in metres."""
+    """Draw leaves within an uneven ellipse, or a cone, with `radius` in metres."""
     stage, canvas = sprite.stage, sprite.stage.canvas
     middle = sprite.pixels([center])[0]
     reach = np.array(radius) * sprite.scale * 1.25
@@ -48,7 +48,7 @@ def _crown(sprite: Sprite, center: tuple[float, float], radius: tuple[float, flo
     y, x = (np.arange(part.start, part.stop, dtype=np.float32) for part in window)
     across = ((x - middle[0]) / (radius[0] * sprite.scale))[None, :]
     up = ((middle[1] - y) / (radius[1] * sprite.scale))[:, None]
-    # Clumps as large in metres on a big tree as on a small one: 30 texels a metre.
+    # Clumps have the same size in metres on large and small trees: 30 texels per metre.
     texels = np.broadcast_arrays(across * radius[0] * 30 + offsets[0], up * radius[1] * 30 + offsets[1])
     texels = [np.ascontiguousarray(part, np.float32) for part in texels]
     clumps = 0.75 * noise.lookup(noise.field(4, 6), *texels) + 0.6 * noise.lookup(noise.field(7, 8), *texels)

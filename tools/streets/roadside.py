@@ -1,4 +1,4 @@
-"""What is on pavements and verges: posts, lights and signs, parked two-wheelers, people, railings."""
+"""Objects on pavements and verges: posts, lights and signs, parked two-wheelers, people, railings."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _TRIES = 30
 
 
 class Spot(NamedTuple):
-    """The room that something needs beside the road: metres across and along, its height, and the range of s."""
+    """The space that an object needs beside the road: metres across and along, its height, and the range of s."""
 
     width: float
     length: float
     height: float
     reach: tuple[float, float]
     at_kerb: bool = False  # rather than anywhere on the pavement
-    margin: float = 0.1  # metres to everything else
+    margin: float = 0.1  # metres to other objects
 
 
 class Roadside:
-    """Puts things beside the road into a layout."""
+    """Add objects beside the road to a layout."""
 
     def __init__(self, stage: Stage, street: Street, layout: Layout) -> None:
         self.stage, self.rng, self.street, self.layout = stage, stage.rng, street, layout
@@ -58,14 +58,14 @@ class Roadside:
             self._railing()
 
     def parked(self) -> None:
-        """Add bicycles and motorcycles that wait for their riders."""
+        """Add parked bicycles and motorcycles."""
         for draw in (draw_bicycle, draw_motorcycle):
             for _ in range(self.rng.integers(0, 4)):
                 parked = partial(draw, squash=random_squash(self.rng), ridden=False)
                 self._put(parked, Spot(1.7, 0.6, 1.0, (5, 12), at_kerb=self.rng.random() < 0.3))
 
     def people(self) -> None:
-        """Add people on the pavement and on the zebra crossing, and what else stands about."""
+        """Add people on the pavement and on the zebra crossing, and clutter."""
         rng = self.rng
         for _ in range(rng.integers(4, 10)):
             height = rng.uniform(1.6, 1.92) if rng.random() < 0.85 else rng.uniform(1.15, 1.4)
@@ -78,7 +78,7 @@ class Roadside:
             self._put(draw_clutter, Spot(1.0, 0.5, 1.0, (6, 25)))
 
     def _put(self, draw: Callable, spot: Spot) -> None:
-        """Try to add something on either side; `draw` gets the stage, the place and the way its arm goes, if any."""
+        """Try to add an object on either side; `draw` gets stage, place and direction of its arm, if any."""
         rng, street = self.rng, self.street
         for _ in range(_TRIES):
             side = street.sides[rng.integers(2)]
@@ -95,7 +95,7 @@ class Roadside:
                 return
 
     def _cross(self, draw: Callable, height: float) -> None:
-        """Try to add someone on the zebra crossing."""
+        """Try to add a person on the zebra crossing."""
         u = self.rng.uniform(-self.street.half, self.street.half)
         assert self.street.zebra is not None  # there is one
         s = self.street.zebra + self.rng.uniform(-1, 1)

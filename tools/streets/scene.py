@@ -1,4 +1,4 @@
-"""One scene of the demonstration data: plan a street, fill it, paint it from far to near, photograph it."""
+"""One scene of the demonstration data: plan a street, place objects, paint them from far to near, photograph them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tools.streets.sky import paint_sky, paint_skyline
 from tools.streets.street import random_street
 from tools.streets.traffic import Traffic
 
-_FACTOR = 2  # painted larger than the photograph by this factor, against jagged edges
+_FACTOR = 2  # the canvas is larger than the photograph by this factor, for antialiasing
 _EGO_VEHICLE = 1
-_TRACK_SHARE = 0.45  # of the scenes
+_TRACK_SHARE = 0.45  # share of scenes with a tram track
 
 
 def render_scene(seed: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Paint the scene that belongs to a seed.
+    """Paint the scene of a seed.
 
     Args:
-        seed: non-negative numbers; the same ones give the same scene in every size.
+        seed: non-negative numbers; the same seed gives the same scene in every size.
         size: height and width of the picture in pixels.
 
     Returns:
@@ -40,7 +40,7 @@ def render_scene(seed: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray
     stage = Stage(Canvas(height, width), camera, random_light(rng), rng)
     layout = Layout()
     traffic, roadside = Traffic(stage, street, layout), Roadside(stage, street, layout)
-    # What needs the most room comes first; cars get two turns, before and after everything else on the road.
+    # Objects that need the most space come first; cars are added twice, before and after the others on the road.
     for fill in (traffic.large, traffic.cars, roadside.furniture, traffic.cyclists, roadside.parked, traffic.cars):
         fill()
     roadside.people()
@@ -59,7 +59,7 @@ def render_scene(seed: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray
 
 
 def _bonnet(stage: Stage) -> None:
-    """Paint the bonnet of the car that carries the camera; it belongs to no class."""
+    """Paint the bonnet of the car that carries the camera, which has no class."""
     rng, (height, width) = stage.rng, stage.canvas.label.shape
     rise, color = rng.uniform(0.05, 0.12) * height, lacquer(rng)
     brush = stage.canvas.brush(_EGO_VEHICLE, 1.0)

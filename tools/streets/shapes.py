@@ -1,6 +1,6 @@
-"""A tiny data set of three classes, drawn by plain geometry: discs and squares on a shaded background.
+"""A tiny data set of three classes, drawn from simple geometry: discs and squares on a shaded background.
 
-It lies in a folder as data of one's own would: pictures, labels that hold train ids, and a list a split.
+Its folder is laid out like a custom data set: pictures, labels with train ids, and a list for each split.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ BACKGROUND, DISC, SQUARE = range(len(CLASS_NAMES))
 IGNORED = 255
 SIZE = (160, 240)  # height and width of every picture
 COUNTS = {"train": 24, "val": 8}
-SHAPES = (3, 6)  # fewest and most shapes a picture
-RADIUS = (16.0, 34.0)  # of a disc, and half the side of a square, pixels
-EDGE = 1.5  # pixels this near to the outline of a shape are ignored
+SHAPES = (3, 6)  # minimum and maximum number of shapes per picture
+RADIUS = (16.0, 34.0)  # range of the radius of a disc, or half the side of a square, pixels
+EDGE = 1.5  # distance from the outline of a shape within which pixels are ignored
 NOISE = 12.0  # standard deviation, grey levels
-# Means of the colours (RGB); every shape strays from its own, and both classes overlap.
+# Means of the colours (RGB); each shape varies around the mean of its class, and the two classes overlap.
 COLORS = {DISC: (185, 110, 80), SQUARE: (90, 120, 185)}
 STRAY = 30.0  # standard deviation, grey levels
 
@@ -35,10 +35,10 @@ class Shape:
 
     Attributes:
         kind: its class.
-        row: of its centre, pixels.
-        column: of its centre, pixels.
-        radius: of a disc; half the side of a square, pixels.
-        angle: by which a square is turned, radians.
+        row: row of the centre, pixels.
+        column: column of the centre, pixels.
+        radius: radius of a disc, or half the side of a square, pixels.
+        angle: rotation of a square, radians.
         color: RGB.
     """
 
@@ -50,7 +50,7 @@ class Shape:
     color: tuple[float, float, float]
 
     def depth(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return how far inside the outline places lie, in pixels; negative outside."""
+        """Return the distance of points to the outline in pixels, positive inside and negative outside."""
         down, right = rows - self.row, columns - self.column
         if self.kind == DISC:
             return self.radius - np.hypot(down, right)
@@ -60,7 +60,7 @@ class Shape:
 
 
 def draw_pair(seed: int, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a picture (160, 240, 3) uint8 RGB and its label (160, 240) uint8: train ids, and 255 along the outlines.
+    """Return a picture (160, 240, 3) uint8 RGB and its label (160, 240) uint8: train ids, and 255 along the outlines.
 
     The same arguments give the same pixels; the two splits have no picture in common.
     """
@@ -78,7 +78,7 @@ def draw_pair(seed: int, split: str, index: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _background(rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Shade from one grey, slightly tinted colour to another along a random direction: (H, W, 3) float64."""
+    """Return a gradient between two slightly tinted greys in a random direction, (H, W, 3) float64."""
     first, second = (rng.uniform(60, 200) + rng.normal(0, 10, 3) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     slope = np.cos(angle) * columns / SIZE[1] + np.sin(angle) * rows / SIZE[0]
@@ -92,7 +92,7 @@ def _near(color: tuple[float, float, float], rng: np.random.Generator) -> tuple[
 
 
 def _shapes(rng: np.random.Generator) -> list[Shape]:
-    """Draw the shapes of a picture, at least one of either class; later ones cover earlier ones."""
+    """Return random shapes for a picture, at least one of each class; later ones cover earlier ones."""
     count = int(rng.integers(SHAPES[0], SHAPES[1] + 1))
     kinds = rng.permutation([DISC, SQUARE, *rng.choice((DISC, SQUARE), count - 2)])
     return [
@@ -109,11 +109,11 @@ def _shapes(rng: np.random.Generator) -> list[Shape]:
 
 
 def write_data_set(root: Path, seed: int) -> Iterator[Path]:
-    """Write ``images/``, ``labels/``, ``train.lst`` and ``val.lst`` below `root`; yield every picture written.
+    """Write ``images/``, ``labels/``, ``train.lst`` and ``val.lst`` below `root`; yield the path of every picture.
 
     Raises:
-        DataError: the folder holds something already; it is left as it is.
-        UserError: something cannot be written.
+        DataError: the folder is not empty; it stays unchanged.
+        UserError: a file cannot be written.
     """
     _require_empty(root)
     for split, count in COUNTS.items():
@@ -129,7 +129,7 @@ def write_data_set(root: Path, seed: int) -> Iterator[Path]:
 
 
 def _require_empty(root: Path) -> None:
-    """Make the folders, in an empty or a new folder."""
+    """Create the folders in `root`, which must be empty or new."""
     try:
         if holds_anything(root):
             raise DataError(f"{root} is not empty and is left as it is; take another folder")

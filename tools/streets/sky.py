@@ -1,4 +1,4 @@
-"""The sky, and the far end of the street in front of it."""
+"""The sky, and the skyline at the far end of the street."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SKY, _BUILDING, _VEGETATION = 23, 11, 21
 
 
 def paint_sky(stage: Stage) -> None:
-    """Paint everything above the horizon: a gradient that ends in the haze, and clouds."""
+    """Paint the sky above the horizon: a gradient that ends in the haze, and clouds."""
     canvas, camera, light, rng = stage.canvas, stage.camera, stage.light, stage.rng
     rows, width = int(np.clip(np.ceil(camera.horizon), 2, camera.height)), camera.width
-    small = (rows // 2, width // 2)  # clouds are soft: half the size will do
+    small = (rows // 2, width // 2)  # clouds are soft: half the resolution suffices
     blue = hsv(rng.uniform(0.55, 0.62), rng.uniform(0.25, 0.65), rng.uniform(0.65, 0.95))
     grey = dim(light.haze, rng.uniform(0.7, 1.0))
     top = np.asarray(blue if light.sun > 0 else blend(grey, blue, rng.uniform(0, 0.15)), np.float32)
     height = np.linspace(1, 0, small[0], dtype=np.float32)[:, None, None] ** rng.uniform(0.6, 1.2)
     sky = np.asarray(light.haze, np.float32) * (1 - height) + top * height  # to (rows / 2, 1, 3)
-    # Clouds shrink towards the horizon as the ground does.
+    # Clouds shrink towards the horizon, like the ground.
     distance = 1 / (np.linspace(1, 0, small[0], dtype=np.float32)[:, None] + 0.12)
     columns = np.linspace(-1, 1, small[1], dtype=np.float32)[None, :]
     x, y = columns * distance * 45 + rng.integers(512), np.repeat(distance * 60, small[1], axis=1)
@@ -36,7 +36,7 @@ def paint_sky(stage: Stage) -> None:
 
 
 def paint_skyline(stage: Stage) -> None:
-    """Close the view with a row of far trees and houses that stands on the horizon."""
+    """Paint a row of distant trees and houses on the horizon."""
     rng, camera = stage.rng, stage.camera
     left = -camera.half_view(110) * 1.1
     while left < camera.half_view(110) * 1.1:
@@ -76,19 +76,19 @@ def _far_trees(stage: Stage, left: float, width: float) -> None:
 
 
 def reflect(rgb: np.ndarray, label: np.ndarray, *, horizon: float, wetness: float, offset: int) -> np.ndarray:
-    """Return the photograph (H, W, 3) with what stands above the horizon mirrored in puddles on the road.
+    """Return the photograph (H, W, 3) with the part above the horizon reflected in puddles on the road.
 
     Args:
         rgb: photograph, uint8 RGB.
         label: its label ids (H, W).
         horizon: row of the horizon.
         wetness: 0..1.
-        offset: where to look in the field of puddles, texels.
+        offset: position in the noise field of the puddles, texels.
     """
     height, width = label.shape
     middle = int(np.clip(round(horizon), 1, height - 1))
     below = height - middle
-    mirrored = cv2.blur(rgb[:middle][::-1], (max(1, width // 200), max(1, height // 12)))  # ripples smear it
+    mirrored = cv2.blur(rgb[:middle][::-1], (max(1, width // 200), max(1, height // 12)))  # blurred by ripples
     mirrored = cv2.resize(mirrored, (width, below))
     part = np.roll(noise.field(2, 5), offset, axis=1)[: 512 // 2]
     puddles = np.clip(cv2.resize(part, (width, below)) * 0.8 + 0.7, 0.25, 1)

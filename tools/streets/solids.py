@@ -1,4 +1,4 @@
-"""Bodies of vehicles: a side view drawn out to a width, seen from any direction."""
+"""Bodies of vehicles: a side view extruded to a width, seen from any direction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUBBER, DARK = (24, 24, 26), (38, 38, 42)
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a vehicle stands: its middle at u, s in metres; yaw in radians, 0 = driving away, positive to the right."""
+    """Position of a vehicle: its middle at u, s in metres; yaw in radians, 0 = driving away, positive to the right."""
 
     u: float
     s: float
@@ -36,7 +36,7 @@ class Pose:
 
 
 class Solid:
-    """A convex side view drawn out to a width, narrower above the belt line."""
+    """A convex side view extruded to a width, narrower above the belt line."""
 
     def __init__(
         self, stage: Stage, pose: Pose, profile: Profile, *, width: float, label_id: int, belt: float = 99.0
@@ -49,7 +49,7 @@ class Solid:
         across, ahead = -camera.sideways(pose.u, pose.s), -pose.s  # from the vehicle to the camera
         sin, cos = np.sin(pose.yaw), np.cos(pose.yaw)
         self.eye = np.array([across * sin + ahead * cos, camera.eye, across * cos - ahead * sin])  # x, h, w
-        self.side = 1 if self.eye[2] > 0 else -1  # the side that can be seen
+        self.side = 1 if self.eye[2] > 0 else -1  # the visible side
         self.sees_side = abs(self.eye[2]) > width / 2
 
     def half_width(self, h: np.ndarray | float) -> np.ndarray | float:
@@ -63,13 +63,13 @@ class Solid:
         return self.stage.camera.outline(np.stack([place[:, 0], up, place[:, 1]], axis=1))
 
     def lit(self, color: Color, normal: Sequence[float]) -> Color:
-        """Return a colour as it looks on a face with the outward normal x, h, w of the vehicle."""
+        """Return a colour as it looks on a face with outward normal x, h, w in the vehicle's axes."""
         sin, cos = np.sin(self.pose.yaw), np.cos(self.pose.yaw)
         x, h, w = np.asarray(normal) / np.linalg.norm(normal)
         return self.stage.light.shade(color, (x * sin + w * cos, h, x * cos - w * sin))
 
     def visible_strips(self) -> list[int]:
-        """Return the numbers of the edges of the profile whose faces can be seen, the farthest first."""
+        """Return the numbers of the edges of the profile with visible faces, the farthest first."""
         found = []
         for index, (start, end) in enumerate(zip(self.profile, np.roll(self.profile, -1, axis=0))):
             normal = _normal(start, end)
@@ -88,7 +88,7 @@ class Solid:
         self.brush.polygon(self.pixels(x, h, w), self.lit(color, (normal[0], normal[1], 0.0)))
 
     def flank(self, points: ArrayLike, color: Color) -> None:
-        """Paint a polygon of x, h on the visible side; nothing if the camera is right ahead or behind."""
+        """Paint a polygon of x, h on the visible side; do nothing if the camera is directly ahead or behind."""
         if not self.sees_side:
             return
         corners = np.asarray(points, float)
@@ -100,7 +100,7 @@ class Solid:
         self.flank([(x[0], h[0]), (x[0], h[1]), (x[1], h[1]), (x[1], h[0])], color)
 
     def hull(self, colors: Sequence[Color]) -> None:
-        """Paint all visible faces, one colour an edge, and the visible side in the colour of the first edge."""
+        """Paint all visible faces, with one colour per edge, and the visible side in the colour of the first edge."""
         for edge in self.visible_strips():
             self.patch(edge, (-1, 1), (0, 1), colors[edge])
         self.flank(self.profile, colors[0])
@@ -113,14 +113,14 @@ class Solid:
                 self.flank(ring[ring[:, 1] > -0.01] if share > 1 else ring, color)
 
     def tyres(self, x: float, radius: float) -> None:
-        """Paint the two tyres of an axle as they show below the front or the rear; call it before the body."""
+        """Paint the two tyres of an axle, visible below the front or the rear; call it before painting the body."""
         for left in (-0.96, 0.7):
             w = np.array([left, left, left + 0.26, left + 0.26]) * self.width / 2
             self.brush.polygon(self.pixels([x] * 4, [0, radius * 1.3, radius * 1.3, 0], w), RUBBER)
 
 
 def glass(stage: Stage, lightness: float = 0.3) -> Color:
-    """Return the colour of a window pane: dark, with some of the sky in it."""
+    """Return the colour of a window pane: dark, with a reflection of the sky."""
     return blend((28, 32, 38), stage.light.haze, lightness * stage.rng.uniform(0.3, 1.0))
 
 

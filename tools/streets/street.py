@@ -1,4 +1,4 @@
-"""The plan of a street: where road, pavements, grass, side road and tram track lie."""
+"""The plan of a street: the positions of road, pavements, grass, side road and tram track."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Street:
         half: half the width of the road in metres.
         sides: left and right side.
         junction: range of s of a side road, or None.
-        branches: signs of the sides that the side road leads to.
+        branches: signs of the sides on which the side road leaves.
         zebra: s of a zebra crossing, or None.
         track: u of the middle of a tram track, or None.
-        own_bed: whether the track lies in ballast of its own rather than in the road.
+        own_bed: whether the track has its own ballast bed rather than lying in the road.
     """
 
     half: float
@@ -72,7 +72,7 @@ class Street:
 
 
 def random_street(rng: np.random.Generator, *, with_track: bool) -> Street:
-    """Draw the plan of a street; a tram track lies left of the lanes or in the left lane."""
+    """Return a random plan of a street; a tram track lies left of the lanes or in the left lane."""
     lanes = rng.choice([2, 3, 4], p=[0.55, 0.3, 0.15])
     half = lanes * LANE / 2 + rng.uniform(0, 0.8)
     junction: tuple[float, float] | None = None

@@ -32,17 +32,17 @@ from tools.streets.two_wheelers import (
 )
 
 _TRIES = 40
-_LARGE_SHARE = 0.5  # of the scenes that try to have a truck, and of those with a bus; not all find room
+_LARGE_SHARE = 0.5  # share of scenes that try to add a truck, and of those that try to add a bus; not all have space
 
 
 class Traffic:
-    """Puts vehicles into a layout where the camera sees them."""
+    """Add vehicles to a layout where the camera sees them."""
 
     def __init__(self, stage: Stage, street: Street, layout: Layout) -> None:
         self.stage, self.rng, self.street, self.layout = stage, stage.rng, street, layout
 
     def large(self) -> None:
-        """Add tram, truck and bus; they need the most room, so they come first."""
+        """Add tram, truck and bus first, because they need the most space."""
         rng = self.rng
         if self.street.track is not None:
             self._tram(self.street.track)
@@ -67,7 +67,7 @@ class Traffic:
             self._ridden(draw)
 
     def cars(self) -> None:
-        """Add a few cars where there is room left."""
+        """Add a few cars where there is space left."""
         for _ in range(self.rng.integers(2, 5)):
             shape = random_shape(self.rng)
             size = (shape.length, shape.width, shape.height)
@@ -95,7 +95,7 @@ class Traffic:
                 return
 
     def _pose(self, length: float, width: float, reach: tuple[float, float]) -> Pose | None:
-        """Draw where a vehicle drives, stands at the kerb or crosses; None if it is not allowed or not seen there."""
+        """Return a random pose, driving, parked at the kerb or crossing; None if it is not allowed or not visible."""
         rng, street = self.rng, self.street
         kind = rng.choice(["drive", "park", "cross"], p=[0.45, 0.33, 0.22])
         near = reach[0] + (reach[1] - reach[0]) * rng.random() ** 1.3
@@ -115,7 +115,7 @@ class Traffic:
         return pose if visible(self.stage.camera, u, near + 1) else None
 
     def _lane(self) -> float:
-        """Draw the u of a vehicle that drives in one of the lanes."""
+        """Return a random u of a vehicle in one of the lanes."""
         count = self.street.lanes
         lane = 2 * self.street.half / count
         return -self.street.half + (self.rng.integers(count) + 0.5) * lane + self.rng.normal(0, 0.12)

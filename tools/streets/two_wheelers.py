@@ -13,7 +13,7 @@ _BLACK, _STEEL = (26, 26, 28), (165, 166, 170)
 
 
 def random_squash(rng: np.random.Generator) -> float:
-    """Draw how far a two-wheeler is turned away from a side view, and which way it goes."""
+    """Return a random factor for the narrowing of a two-wheeler turned from the side view, negative if mirrored."""
     return float(rng.choice([-1, 1]) * rng.uniform(0.55, 1.0))
 
 
@@ -51,7 +51,7 @@ def _spoked_wheel(frame: Sprite, hub: tuple[float, float], radius: float) -> Non
 
 
 def draw_bicycle_ahead(stage: Stage, place: tuple[float, float]) -> None:
-    """Draw a bicycle with its rider from ahead or behind: one narrow wheel below, a handlebar, two legs."""
+    """Draw a bicycle with its rider from the front or back: one narrow wheel below, a handlebar, two legs."""
     rng = stage.rng
     frame, color = Sprite(stage, place, _BICYCLE), usual(rng, "bicycle")
     frame.shape(circle((0.0, 0.36), (0.07, 0.36)), _BLACK)
@@ -106,7 +106,7 @@ def _scooter(body: Sprite, color: tuple) -> None:
 
 
 def draw_motorcycle_ahead(stage: Stage, place: tuple[float, float], *, ridden: bool) -> None:
-    """Draw a motorcycle from ahead or behind: a wide tyre, a fairing with a lamp, mirrors."""
+    """Draw a motorcycle from the front or back: a wide tyre, a fairing with a lamp, mirrors."""
     rng = stage.rng
     body, color = Sprite(stage, place, _MOTORCYCLE), usual(rng, "motorcycle")
     if ridden:
