@@ -163,6 +163,9 @@ def publish(converted: Path, model: Path, record: dict | None, description: Path
 
 def main(argv: list[str]) -> int:
     """Run with model, target, and converter; return the exit code."""
+    if len(argv) < 3 or argv[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     source, (model, description) = user_path(argv[0]), new_targets(user_path(argv[1]))
     hold_file(model, "conversion", "name", description)
     new_targets(model)  # again: another process may have written them meanwhile

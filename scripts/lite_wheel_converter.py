@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 
-import mindspore_lite
-
 
 def main() -> None:
     """Convert; the library reports the outcome on standard output."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(__doc__.strip())
+        return
+    import mindspore_lite
+
     options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
     converter = mindspore_lite.Converter()
     converter.optimize = options.get("optimize", "general")

@@ -42,7 +42,8 @@ def match_model(config: schema.Config) -> schema.Config:
     for name in ("input", "image_size", "num_classes"):
         given, has = getattr(config, name), getattr(model, name)
         if given is not None and has is not None and given != has:
-            raise ConfigError(f"{name} is {given}, but {model.source} says that the model has {has}")
+            hint = "; give the model's configuration with --config" if name == "num_classes" else ""
+            raise ConfigError(f"{name} is {given}, but {model.source} says that the model has {has}{hint}")
     configured = json.loads(json.dumps(dataclasses.asdict(normalization(config))))
     if model.input == "float32" and model.normalize is not None and not same_normalization(configured, model.normalize):
         raise ConfigError(

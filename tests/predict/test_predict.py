@@ -152,7 +152,9 @@ def prediction_of_both(model: Path, weights: Path) -> tuple[np.ndarray, np.ndarr
 def test_an_exported_model_predicts_what_its_checkpoint_does(weights, tmp_path, options, caplog):
     model = export(weights, tmp_path / "model", "--fold_bn", "False", *options)
     image, found = prediction_of_both(model, weights)
-    with pytest.raises(ConfigError, match="num_classes is 3, but .*model.json says that the model has 19"):
+    with pytest.raises(
+        ConfigError, match="num_classes is 3, but .*model.json says that the model has 19; give .* with --config"
+    ):
         model_predictor(settings(model, "num_classes=3", "data.name=generic", "data.map_label=null"), model)
     description = model.with_suffix(".json")
     description.unlink()
