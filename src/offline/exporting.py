@@ -78,8 +78,7 @@ def check_device(config: schema.Config, runtime: Runtime) -> None:
 def deployed_network(config: schema.Config, values: dict[str, np.ndarray]) -> BiSeNetV2:
     """Make the network for deployment with the weights of a checkpoint, batch normalisation folded if configured."""
     network = create_network(dataclasses.replace(config, mix=False), aux_heads=False).set_train(False)
-    assert config.checkpoint_file is not None  # where the values are from
-    checkpoint.restore_network(network, values, config.checkpoint_file)
+    checkpoint.restore_network(network, values, config.checkpoint_file or "the checkpoint")
     if config.fold_bn:
         logger.info("folded %d batch normalisations into convolutions", fold_batch_norm(network))
     resize_by_products(network, ms.float16 if config.mix else ms.float32)

@@ -156,7 +156,7 @@ def plan_steps(settings: Settings) -> list[list[Step]]:
         count, height, width = settings.train_shape
         groups.append([Step(framework, "train", (count, 3, height, width)) for framework in frameworks])
         if settings.torch_python:
-            groups[-1].append(Step(TORCH, "train", (count, 3, *size), "channels last"))
+            groups[-1].append(Step(TORCH, "train", (count, 3, height, width), "channels last"))
     return groups
 
 
