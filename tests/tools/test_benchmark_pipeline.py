@@ -97,7 +97,7 @@ def test_the_section_measures_a_data_set_of_the_users(cityscapes, tmp_path):
     ],
 )
 def test_a_bad_option_is_told_before_anything_is_measured(options, message, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "begin", None)
+    monkeypatch.setattr(benchmark, "initial_results", None)
     assert benchmark.main(options) == 2
     out, err = capsys.readouterr()
     assert message in err
