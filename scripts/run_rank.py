@@ -36,14 +36,17 @@ STACKS_SECONDS = 5.0  # from the request for stacks to the end; longer than the 
 def main(argv: Sequence[str]) -> int:
     """Run the rank to its end; return its exit code, 128 + number if a signal ended it."""
     hang_seconds = math.inf
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv and argv[0] in ("-h", "--help"):
         print(__doc__.strip())
-        return 0 if argv else 2
+        return 0
     if argv[:1] == ["--hang_minutes"]:
         hang_seconds, argv = 60 * float(argv[1]), argv[2:]
     end_with_parent(signal.SIGTERM)  # msrun leaves its workers behind when it is stopped
     if is_scheduler():
         become_scheduler(scheduler_answer_delay())
+    if not argv:
+        sys.stderr.write(f"error: no script was given; see python {sys.argv[0]} --help\n")
+        return 2
     child = subprocess.Popen(
         [sys.executable, *argv],
         env={**os.environ, WATCHED: "1"},
