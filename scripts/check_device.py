@@ -114,7 +114,7 @@ def selected_checks(args: argparse.Namespace) -> list[int]:
 def probe_device(settings: Settings, *, temporary: bool) -> tuple[Settings, dict]:
     """Return the settings with the device's precision, which decides the bounds, and a description of the machine.
 
-    A `temporary` folder is removed after a user's mistake, as it holds nothing of interest then.
+    After a user's mistake a `temporary` folder is removed and another one emptied: the logs hold nothing of interest.
 
     Raises:
         UserError: there is no such device, or no MindSpore.
@@ -127,6 +127,9 @@ def probe_device(settings: Settings, *, temporary: bool) -> tuple[Settings, dict
             raise UserError(f"{last}; see {log}")
         if temporary:
             shutil.rmtree(settings.folder)
+        else:  # was empty, and can be given again
+            for left in settings.folder.glob("probe.*"):
+                left.unlink()
         raise UserError(last)
     crop = settings.crop if settings.device_target == "CPU" else CROP
     kinds = {name: machine[name] for name in ("half", "tensor_float")}

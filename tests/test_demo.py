@@ -25,7 +25,7 @@ def run_demo(*arguments: object, **options) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--out"], ["--out", ""], ["--verbose"], ["demo"], ["-h"]])
+@pytest.mark.parametrize("arguments", [["--out"], ["--out", ""], ["--verbose"], ["demo"]])
 def test_wrong_arguments_get_the_usage(arguments, tmp_path):
     done = run_demo(*arguments, cwd=tmp_path)
     assert done.returncode == 2

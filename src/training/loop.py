@@ -81,6 +81,8 @@ def run_training(
     if runtime.device_target == "Ascend" and config.ms_mode == 0:
         option = "--total_step" if state.last_step == state.total_step else "--stop_step"
         segments = plan_sinks(state.step, state.last_step, config.log_interval, config.checkpoint_interval, option)
+    if config.ms_mode == 0:
+        logger.info("the first step compiles the graph, which takes from half a minute to several minutes")
     for segment in segments:
         if state.stopping:
             return

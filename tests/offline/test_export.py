@@ -123,7 +123,7 @@ def test_what_is_no_valid_onnx_is_not_kept(weights, tmp_path):
     model = onnx.load(path)
     model.graph.node[3].op_type = "Konv"
     onnx.save(model, path)
-    with pytest.raises(UserError, match="MindSpore wrote no valid ONNX: .*Konv"):
+    with pytest.raises(UserError, match="MindSpore wrote invalid ONNX: .*Konv"):
         onnx_export.complete(path, {"output": "logits"})
 
 

@@ -61,6 +61,21 @@ def test_without_ranks_and_quick(monkeypatch, tmp_path):
     assert run_numbers(run(monkeypatch, tmp_path / "b", "--quick")[1]) == [1, 2, 3, 4, 5]
 
 
+def test_a_folder_can_be_given_again_after_a_mistake(monkeypatch, tmp_path):
+    """Without the device that was asked for the folder stays as it was: empty."""
+
+    def in_process(name: str, settings) -> tuple:
+        log = settings.folder / f"{name}.log"
+        log.write_text("error: MindSpore finds no such device\n")
+        (settings.folder / f"{name}.task.json").write_text("{}")
+        return 2, None, log
+
+    monkeypatch.setattr(check_device, "in_process", in_process)
+    with pytest.raises(UserError, match="^MindSpore finds no such device$"):
+        check_device.main(["--folder", str(tmp_path)])
+    assert not [path for path in tmp_path.iterdir() if path.name != ".claim"]
+
+
 def test_the_first_failure_ends_the_run(monkeypatch, tmp_path, capsys):
     code, results = run(monkeypatch, tmp_path, failing=4)
     assert code == 1
