@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options += ["--num_threads", str(args.num_threads)] if args.num_threads is not None else []
     model = args.checkpoint_path or args.model
     config = load_settings(model, args.config, keys=[*options, *args.keys], **protocol)
+    if args.checkpoint_path and not args.image_size:
+        args.image_size = config.image_size
     palette, names = class_palette(config), class_names(config)
     if args.palette:
         palette, names = read_palette(args.palette, names)

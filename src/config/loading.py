@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import enum
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from src.config.schema_base import problem_unless, refuse
 from src.config.yaml_files import ROOT, merge, read_yaml, set_path
 
 DEFAULT_CONFIG = ROOT / "config" / "bisenetv2_cityscapes.yml"
+_VALUES = "_values"  # attribute of a configuration: the merged values that it was built from
 
 
 def load_config(
@@ -37,10 +40,13 @@ def load_config(
     """
     if not isinstance(path, (str, os.PathLike, schema.Config, type(None))):
         raise ConfigError(f"path: expected the name of a YAML file, got {type(path).__name__}; changes are overrides")
+    if path == "":
+        raise ConfigError("path: is empty; give a YAML file, or None for the default one")
     if not isinstance(overrides, (Mapping, type(None))):
         raise ConfigError(f"overrides: expected a mapping such as {{'batch_size': 4}}, got {overrides!r}")
     if isinstance(path, schema.Config):
-        source, values = "as given", to_dict(path)
+        # Not what `build_config` has derived: without single_scale the scales are those of the file again.
+        source, values = "as given", copy.deepcopy(getattr(path, _VALUES, None)) or _plain(to_dict(path))
     else:
         file = DEFAULT_CONFIG if path is None else find_config(user_path(os.fspath(path)))
         source, values = str(file), read_yaml(file)
@@ -68,8 +74,10 @@ def build_from(
         ConfigError: all problems of the values at once, a line each.
     """
     try:
+        given = copy.deepcopy(values)
         config = build_config(values)
         refuse(check(config))
+        object.__setattr__(config, _VALUES, given)
         return config
     except ConfigError as err:
         lines = str(err).splitlines()
@@ -91,7 +99,7 @@ def head_problems(config: schema.Config) -> list[str]:
 def _changed(values: dict, path: str, value: Any) -> dict:
     if not isinstance(path, str):
         raise ConfigError(f"overrides: a key is text such as 'data.dataset_dir', got {path!r}")
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) and value is not False:  # which leaves a transform out of its list
         set_path(values, path, value)
         return values
     change: dict = {}
@@ -101,6 +109,8 @@ def _changed(values: dict, path: str, value: Any) -> dict:
 
 def _plain(value: Any) -> Any:
     """Return a value as YAML could hold it."""
+    if isinstance(value, enum.Enum):
+        value = value.value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

@@ -158,7 +158,8 @@ def _change(entries: list, changes: dict, where: str) -> list:
             changed.append(entry)
         elif changes[name] is not False:
             own = entry[name] if isinstance(entry, dict) else None
-            changed.append(merge({name: own or {}}, {name: changes[name] or {}}))
+            arguments = {} if changes[name] is None else changes[name]
+            changed.append(merge({name: own or {}}, {name: arguments}))
     return changed
 
 

@@ -36,7 +36,7 @@ def load_predictor(
         config: configuration or its file; None for ``<model>.yml`` beside the model if it is there, else Cityscapes'.
         overrides: changes to it as in `load_config`, such as device_target, num_threads, or weights of a checkpoint.
         image_size: of a checkpoint: height and width to run at, to which images are fitted as in evaluation; None runs
-            each at its own size.
+            each at its own size, unless the configuration has an image_size.
         multi_scale: of a checkpoint: average over the configured scales.
         flip: of a checkpoint: average with the mirrored image.
 
@@ -57,12 +57,14 @@ def load_predictor(
             use_device(config)
         return model_predictor(config, path)
     use_device(config)
-    return checkpoint_predictor(config, path, None if image_size is None else config.image_size)
+    return checkpoint_predictor(config, path, config.image_size)
 
 
 def _existing(model: str | os.PathLike[str]) -> Path:
     if not isinstance(model, (str, os.PathLike)):
         raise ConfigError(f"model: expected the path of a checkpoint or an exported model, got {type(model).__name__}")
+    if not os.fspath(model):
+        raise ConfigError("model: is empty; give the path of a checkpoint or an exported model")
     path = user_path(os.fspath(model))
     require_model_file(path)
     return path

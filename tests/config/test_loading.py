@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,41 @@ def test_a_mapping_changes_what_it_names():
     assert config.data.train_transforms.item_transforms[1].prob == 0.25
     assert (config.optimizer.lr_init, config.optimizer.momentum) == (0.5, 0.9)
     assert load_config() == default  # nothing stays
+
+
+def test_a_configuration_is_changed_as_its_file_would_be():
+    """What follows from another key, single_scale for instance, does not stay when that key is changed."""
+    plain, evaluation = load_config(), "data.eval_transforms"
+    single = load_config(plain, {"single_scale": True, "image_size": [64, 96]})
+    assert (single.data.eval_transforms.multi_scale, single.data.eval_transforms.flip) == (False, False)
+    assert load_config(single, {"single_scale": False, "image_size": None}) == plain
+    assert load_config(single, {f"{evaluation}.flip": False, "single_scale": False}) == load_config(
+        None, {f"{evaluation}.flip": False, "image_size": [64, 96]}
+    )
+    for start in (None, plain):
+        with pytest.raises(ConfigError, match=r"optimizer\.lr_init: required with adamw"):
+            load_config(start, {"optimizer.type": "adamw"})
+    assert load_config(dataclasses.replace(plain, batch_size=np.int64(8))).batch_size == 8
+
+
+@pytest.mark.parametrize("value", [0, "", [], True])
+def test_only_false_leaves_a_transform_out(value):
+    transforms = "data.train_transforms.item_transforms"
+    with pytest.raises(ConfigError, match="RandomFlip"):
+        load_config(None, {transforms: {"RandomFlip": value}})
+    for overrides in ({transforms: {"RandomFlip": False}}, {f"{transforms}.RandomFlip": False}):
+        found = load_config(None, overrides).data.train_transforms.item_transforms
+        assert "RandomFlip" not in [type(transform).__name__ for transform in found]
+
+
+def test_an_enumeration_stands_for_its_value():
+    folders = enum.Enum("Folders", {"VAL": "/data"})
+    assert load_config(None, {"data.dataset_dir": folders.VAL}).data.dataset_dir == "/data"
+
+
+def test_an_empty_name_is_no_file():
+    with pytest.raises(ConfigError, match="path: is empty"):
+        load_config("")
 
 
 def test_maps_of_labels_may_have_numbers_as_keys():

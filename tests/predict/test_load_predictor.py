@@ -65,6 +65,13 @@ def own(weights, tmp_path) -> Path:
     return tmp_path / "own.ckpt"
 
 
+def test_the_size_may_come_from_the_configuration(own, recorded):
+    assert load_predictor(own, image_size=(64, 96)).made[3] == (64, 96)
+    assert load_predictor(own, overrides={"image_size": (64, 96)}).made[3] == (64, 96)
+    assert load_predictor(own, load_config(None, {"image_size": (64, 96)})).made[3] == (64, 96)
+    assert load_predictor(own).made[3] is None
+
+
 def test_the_configuration_is_the_one_given_or_the_one_beside(own, weights, recorded):
     assert load_predictor(own).made[1].batch_size == 7
     assert load_predictor(own, own.with_name("other.yml")).made[1].batch_size == 8
