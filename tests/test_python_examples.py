@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cityscapesscripts.helpers import labels as cityscapes
 from mindspore import Tensor
 
 from src.modules.bisenetv2 import BiSeNetV2
@@ -21,28 +22,8 @@ from tests.dataset_helpers import MEAN, STD, write_cityscapes
 from tests.golden_weights import load_seeded
 from tests.run_helpers import ROOT
 
-NAMES = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-)
-LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+CLASSES = [label for label in cityscapes.labels if 0 <= label.trainId < 19]  # as the official evaluation has them
+NAMES, LABEL_IDS = [label.name for label in CLASSES], [label.id for label in CLASSES]
 SIZE = (50, 70)
 
 
