@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import src  # noqa: F401 - before OpenCV, whose absence it explains
+
+# isort: split
 import cv2
 import numpy as np
 

@@ -64,7 +64,13 @@ def bare_python(tmp_path_factory) -> str:
     return str(folder / "bin" / "python")
 
 
-@pytest.mark.parametrize("script", ["train.py", "eval.py", "postprocess.py", "scripts/predict.py", "scripts/report.py"])
+ENTRIES = [f"{name}.py" for name in ("train", "eval", "export", "preprocess", "postprocess")]
+OTHERS = [
+    path.name for path in (ROOT / "scripts").glob("*.py") if path.name not in (*WITHOUT_PARSER, "launch_ranks.py")
+]
+
+
+@pytest.mark.parametrize("script", [*ENTRIES, *sorted(f"scripts/{name}" for name in OTHERS)])
 def test_missing_packages_are_one_line(bare_python, script, tmp_path):
     done = run([bare_python, str(ROOT / script), "--help"], tmp_path)
     assert done.returncode == 2, done.stderr
