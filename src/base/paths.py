@@ -34,6 +34,20 @@ def user_path(text: str) -> Path:
     return Path(expand_path(text))
 
 
+def path_argument(value: object, name: str) -> Path:
+    """Return the path that a Python function was given as its argument `name`, with ``~`` expanded.
+
+    Raises:
+        ConfigError: it is neither text nor a path, or empty.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise ConfigError(f"{name}: expected the path of a file, got {type(value).__name__}")
+    if not text:
+        raise ConfigError(f"{name}: is empty; give the path of a file")
+    return user_path(text)
+
+
 def user_program(text: str) -> str:
     """Return the absolute path of a program that a user names, so that it can be run from any folder.
 

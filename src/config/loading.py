@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from src.base.errors import ConfigError
-from src.base.paths import user_path
+from src.base.paths import path_argument
 from src.config import schema
 from src.config.builder import build_config, shown
 from src.config.registry import NETWORKS
@@ -40,19 +40,23 @@ def load_config(
     """
     if not isinstance(path, (str, os.PathLike, schema.Config, type(None))):
         raise ConfigError(f"path: expected the name of a YAML file, got {type(path).__name__}; changes are overrides")
-    if path == "":
-        raise ConfigError("path: is empty; give a YAML file, or None for the default one")
     if not isinstance(overrides, (Mapping, type(None))):
         raise ConfigError(f"overrides: expected a mapping such as {{'batch_size': 4}}, got {overrides!r}")
     if isinstance(path, schema.Config):
         # Not what `build_config` has derived: without single_scale the scales are those of the file again.
         source, values = "as given", copy.deepcopy(getattr(path, _VALUES, None)) or _plain(to_dict(path))
     else:
-        file = DEFAULT_CONFIG if path is None else find_config(user_path(os.fspath(path)))
+        file = DEFAULT_CONFIG if path is None else find_config(path_argument(path, "path"))
         source, values = str(file), read_yaml(file)
     for name, value in (overrides or {}).items():
         values = _changed(values, name, _plain(value))
     return build_from(values, source)
+
+
+def require_config(config: object) -> None:
+    """Raise a ConfigError unless `config` is a configuration."""
+    if not isinstance(config, schema.Config):
+        raise ConfigError(f"config: expected what load_config returns, got {type(config).__name__}")
 
 
 def find_config(path: Path) -> Path:

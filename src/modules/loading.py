@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from src.base.paths import path_argument
 from src.config import schema
+from src.config.loading import require_config
 from src.modules.base_modules import Network
 from src.modules.factory import create_network
 from src.modules.origin import compare_origin
@@ -19,8 +21,11 @@ def load_network(config: schema.Config, path: str | Path) -> Network:
         path: the checkpoint.
 
     Raises:
+        ConfigError: an argument is of the wrong type.
         CheckpointError: the checkpoint cannot be read, belongs to another network or lacks those weights.
     """
+    require_config(config)
+    path = path_argument(path, "path")
     values = checkpoint.read_checkpoint(path)
     compare_origin(config, values, path)
     values = checkpoint.choose_weights(values, config.weights, path)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from src.base.errors import ConfigError
 from src.base.file_kinds import kind_of_file
-from src.base.paths import user_path
+from src.base.paths import path_argument
 from src.config import schema
 from src.config.loading import load_config
 from src.modules.device import use_device
@@ -35,8 +34,8 @@ def load_predictor(
         model: a checkpoint, or what export.py wrote: .mindir, which MindSpore runs, or .onnx, which ONNX Runtime does.
         config: configuration or its file; None for ``<model>.yml`` beside the model if it is there, else Cityscapes'.
         overrides: changes to it as in `load_config`, such as device_target, num_threads, or weights of a checkpoint.
-        image_size: of a checkpoint: height and width to run at, to which images are fitted as in evaluation; None runs
-            each at its own size, unless the configuration has an image_size.
+        image_size: of a checkpoint: height and width to run at, to which images are fitted as in evaluation; None: that
+            of the configuration, or else each image's own.
         multi_scale: of a checkpoint: average over the configured scales.
         flip: of a checkpoint: average with the mirrored image.
 
@@ -45,12 +44,12 @@ def load_predictor(
         CheckpointError: the checkpoint cannot be read, belongs to another network or lacks those weights.
         ModelError: the model cannot be used.
     """
-    path = _existing(model)
-    is_exported = path.suffix in SUFFIXES or kind_of_file(path) in SUFFIXES.values()
+    path = path_argument(model, "model")
+    require_model_file(path)
     given: dict[str, Any] = {"data.eval_transforms.multi_scale": multi_scale, "data.eval_transforms.flip": flip}
     given |= {} if image_size is None else {"image_size": image_size}
     config = load_config(configuration_beside(path) if config is None else config, {**given, **(overrides or {})})
-    if is_exported:
+    if path.suffix in SUFFIXES or kind_of_file(path) in SUFFIXES.values():
         if multi_scale or flip or image_size is not None or config.weights != "model":
             raise ConfigError(f"{path}: runs as it was exported; no image_size, multi_scale, flip or weights with it")
         if check_suffix(path) != ".onnx":  # which does not run on MindSpore's device
@@ -58,13 +57,3 @@ def load_predictor(
         return model_predictor(config, path)
     use_device(config)
     return checkpoint_predictor(config, path, config.image_size)
-
-
-def _existing(model: str | os.PathLike[str]) -> Path:
-    if not isinstance(model, (str, os.PathLike)):
-        raise ConfigError(f"model: expected the path of a checkpoint or an exported model, got {type(model).__name__}")
-    if not os.fspath(model):
-        raise ConfigError("model: is empty; give the path of a checkpoint or an exported model")
-    path = user_path(os.fspath(model))
-    require_model_file(path)
-    return path

@@ -59,8 +59,12 @@ def write_atomically(parameters: dict[str, np.ndarray], path: Path) -> None:
     """Write a checkpoint; it never appears incomplete under its name.
 
     Raises:
-        CheckpointError: it cannot be written; nothing is left behind.
+        CheckpointError: it cannot be written, or its name does not end in .ckpt; nothing is left behind.
     """
+    if path.suffix != ".ckpt":  # MindSpore would add it, and write to another file
+        raise CheckpointError(f"{path}: the name of a checkpoint ends in .ckpt")
+    if kind := special_kind(path):
+        raise CheckpointError(f"{path}: is {kind}, which a checkpoint cannot replace; give another name")
     tensors = [{"name": name, "data": Tensor(value)} for name, value in parameters.items()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
 from src.base.errors import DataError, TrainingError
+from src.base.paths import path_argument
 from src.config import schema
-from src.config.loading import head_problems
+from src.config.loading import head_problems, require_config
 from src.config.schema_base import refuse
 from src.data.transforms_factory import create_transforms
 from src.modules.device import use_device
@@ -37,11 +37,12 @@ class ArrayTrainer:
         step: steps that are done.
 
     Raises:
-        ConfigError: not every head of the network has a weight, or accumulate_steps is not 1.
+        ConfigError: it is not a configuration, not every head has a weight, or accumulate_steps is not 1.
         CheckpointError: the checkpoint to fine-tune from cannot be used.
     """
 
     def __init__(self, config: schema.Config) -> None:
+        require_config(config)
         several = ["accumulate_steps: must be 1 here: a batch is a step"] if config.accumulate_steps > 1 else []
         refuse(head_problems(config) + several)
         use_device(config)
@@ -68,6 +69,8 @@ class ArrayTrainer:
         if self.step == self.config.total_step:
             raise TrainingError(f"all total_step = {self.step} steps are done; the learning rate is planned for these")
         require_batch(images, labels, self.config)
+        if not self.network.training:  # a prediction in between has set it so
+            self.train_cell.set_train(True)
         pairs = [
             self.transforms(image, label.astype(np.uint8), np.random.default_rng((self.config.seed, self.step, place)))
             for place, (image, label) in enumerate(zip(images, labels))
@@ -81,11 +84,13 @@ class ArrayTrainer:
         """Write a checkpoint for evaluation, prediction, export and fine-tuning.
 
         Raises:
-            CheckpointError: it cannot be written.
+            ConfigError: `path` is not a path.
+            CheckpointError: its name does not end in .ckpt, or it cannot be written.
         """
+        target = path_argument(path, "path")
         seed, last = self.config.seed, self.config.total_step
         info = checkpoint.RunInfo(self.step, last, self.batch_size, seed, origin_of(self.config))
-        checkpoint.write_atomically(checkpoint.training_parameters(self.train_cell, info), Path(path))
+        checkpoint.write_atomically(checkpoint.training_parameters(self.train_cell, info), target)
 
 
 def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: schema.Config) -> None:
@@ -95,12 +100,17 @@ def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], co
         DataError: it is something else; the line says which array, and why.
     """
     least = 1 if config.net_args.freeze_bn else 2
+    for name, arrays in (("images", images), ("labels", labels)):
+        if not isinstance(arrays, (Sequence, np.ndarray)):
+            raise DataError(f"{name}: expected a list of arrays, got {type(arrays).__name__}")
     if len(images) != len(labels) or len(images) < least:
         raise DataError(f"{len(images)} images and {len(labels)} labels: a batch has as many of both, at least {least}")
     for place, (image, label) in enumerate(zip(images, labels)):
-        if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+        if not is_array or image.shape[2] != 3 or not image.size:
             raise DataError(f"image {place}: expected an array (H, W, 3) uint8, got {_described(image)}")
-        if not np.issubdtype(getattr(label, "dtype", object), np.integer) or label.shape != image.shape[:2]:
+        has_numbers = isinstance(label, np.ndarray) and np.issubdtype(label.dtype, np.integer)
+        if not has_numbers or label.shape != image.shape[:2]:
             raise DataError(
                 f"label {place}: expected integers {image.shape[:2]}, as its image, got {_described(label)}"
             )

@@ -28,6 +28,11 @@ class Segment(NamedTuple):
     end: int
     sink_size: int  # 1: no sink, because MindSpore handles sinks of one step differently (dynamic shapes)
 
+    @property
+    def sinks(self) -> int:
+        """Number of data sinks."""
+        return (self.end - self.start) // self.sink_size
+
 
 def sink_segments(first: int, last: int, sink_size: int) -> list[Segment]:
     """Cut steps first + 1 ... last so that every multiple of `sink_size` ends a sink.
@@ -86,8 +91,7 @@ def run_training(
     for segment in segments:
         if state.stopping:
             return
-        sink = segment.sink_size > 1
-        state.feed = Feed() if sink else None
+        state.feed = Feed() if (sink := segment.sink_size > 1) else None
         dataset = create_train_dataset(
             config.data,
             num_classes=config.num_classes,
@@ -100,8 +104,7 @@ def run_training(
             ranks_on_host=runtime.ranks_sharing_cores,
             feed=state.feed,
         )
-        sinks = (segment.end - segment.start) // segment.sink_size
-        epochs, size = (sinks, passes * segment.sink_size) if sink else (1, -1)
+        epochs, size = (segment.sinks, passes * segment.sink_size) if sink else (1, -1)
         try:
             with StepBar(state) as bar:
                 shown = [*callbacks, bar]

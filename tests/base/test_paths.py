@@ -12,7 +12,7 @@ import pytest
 
 from src.base import claims
 from src.base.errors import ConfigError
-from src.base.paths import expand_path, fitting, user_path, user_program
+from src.base.paths import expand_path, fitting, path_argument, user_path, user_program
 from src.data.eval_samples import unique_stems
 from src.predict.inputs import list_inputs
 from src.predict.video import legend_name
@@ -116,3 +116,22 @@ def test_the_shell_scripts_refuse_a_user_who_is_not_there():
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "no such home folder; write the whole path, or ./~nobody_is_called_so/x" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "^model: expected the path of a file, got NoneType$"),
+        (3, "^model: expected the path of a file, got int$"),
+        (b"x", "^model: expected the path of a file, got bytes$"),
+        ("", "^model: is empty; give the path of a file$"),
+    ],
+)
+def test_an_argument_that_is_no_path(value, message):
+    with pytest.raises(ConfigError, match=message):
+        path_argument(value, "model")
+
+
+def test_an_argument_may_begin_with_a_tilde():
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert path_argument(Path("~/x"), "model") == Path(os.environ.get("HOME", home)) / "x"

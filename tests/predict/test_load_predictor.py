@@ -119,7 +119,7 @@ def test_what_is_no_model_is_one_line(weights, tmp_path):
             CheckpointError,
             r"is a PyTorch file, not a checkpoint; scripts/convert_torch_checkpoint\.py",
         ),
-        ((IMAGE,), {}, ConfigError, "^model: expected the path of a checkpoint or an exported model, got ndarray$"),
+        ((IMAGE,), {}, ConfigError, "^model: expected the path of a file, got ndarray$"),
         ((weights, "none.yml"), {}, ConfigError, "^cannot read configuration none.yml: No such file"),
         ((weights,), {"image_size": 512}, ConfigError, "image_size: expected a list, got 512$"),
         ((weights,), {"image_size": (16, 64)}, ConfigError, r"image_size: must be at least 32, got \[16, 64\]$"),

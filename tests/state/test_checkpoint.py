@@ -237,3 +237,21 @@ def test_what_mindspore_logs_of_a_file_that_it_cannot_read_is_left_out(tmp_path)
     finally:
         ms.log._get_logger().removeHandler(handler)
     assert [record.msg for record in records] == ["another line"]
+
+
+@pytest.mark.parametrize("name", ["own", "own.mindir", "own.yml"])
+def test_a_checkpoint_gets_the_name_it_is_given_or_none(tmp_path, name):
+    """MindSpore adds .ckpt to every other name; what the user has under that name stays."""
+    path = tmp_path / name
+    path.write_text("of the user's")
+    with pytest.raises(CheckpointError, match=r"the name of a checkpoint ends in \.ckpt"):
+        checkpoint.write_atomically({"x": np.ones(3, np.float32)}, path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "of the user's")]
+
+
+def test_a_pipe_is_not_replaced_by_a_checkpoint(tmp_path):
+    path = tmp_path / "pipe.ckpt"
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="is a named pipe, which a checkpoint cannot replace"):
+        checkpoint.write_atomically({"x": np.ones(3, np.float32)}, path)
+    assert [found.is_fifo() for found in tmp_path.iterdir()] == [True]

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 from src.base.errors import ConfigError, DataError
 from src.config.loading import load_config
@@ -45,11 +46,37 @@ def test_a_batch_is_two_images_with_labels_of_their_sizes():
             r"^label 1: holds 3, which is neither a class \(0\.\.2\) nor data\.ignore_label = 255$",
         ),
         ([IMAGE] * 2, [LABEL - 1, LABEL], r"^label 0: holds -1, "),
+        ([IMAGE] * 2, [LABEL, Tensor(LABEL)], r"^label 1: expected integers \(4, 5\), .*, got Tensor$"),
+        ([IMAGE[:0]] * 2, [LABEL[:0]] * 2, r"^image 0: expected an array \(H, W, 3\) uint8, got \(0, 5, 3\) uint8$"),
+        ((image for image in [IMAGE]), [LABEL], "^images: expected a list of arrays, got generator$"),
+        ([IMAGE], None, "^labels: expected a list of arrays, got NoneType$"),
     ],
 )
 def test_every_other_batch_is_one_line(images, labels, message):
     with pytest.raises(DataError, match=message):
         require_batch(images, labels, CONFIG)
+
+
+def test_a_step_after_a_prediction_trains_as_before(monkeypatch):
+    trainer, labels = ArrayTrainer(CONFIG), [LABEL.astype(np.uint8)] * 2
+    trainer.network.set_train(False)
+
+    class TrainCell:
+        """Notes in which mode the network is when a step is trained."""
+
+        def set_train(self, mode: bool) -> None:
+            trainer.network.set_train(mode)
+
+        def __call__(self, *_batch: Tensor) -> tuple[Tensor]:
+            return (Tensor(float(trainer.network.training)),)
+
+    monkeypatch.setattr(trainer, "train_cell", TrainCell())
+    assert trainer.train_step([IMAGE] * 2, labels) == 1.0
+
+
+def test_only_a_configuration_is_one():
+    with pytest.raises(ConfigError, match="^config: expected what load_config returns, got str$"):
+        ArrayTrainer("config/bisenetv2_tiny.yml")
 
 
 def test_what_does_not_fit_the_configuration_is_told_before_anything_is_made():
