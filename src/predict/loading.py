@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from src.base.errors import ConfigError
@@ -50,10 +51,15 @@ def load_predictor(
     given |= {} if image_size is None else {"image_size": image_size}
     config = load_config(configuration_beside(path) if config is None else config, {**given, **(overrides or {})})
     if path.suffix in SUFFIXES or kind_of_file(path) in SUFFIXES.values():
-        if multi_scale or flip or image_size is not None or config.weights != "model":
-            raise ConfigError(f"{path}: runs as it was exported; no image_size, multi_scale, flip or weights with it")
+        _require_nothing_of_a_checkpoint(config, path, image_size or (overrides or {}).get("image_size"))
         if check_suffix(path) != ".onnx":  # which does not run on MindSpore's device
             use_device(config)
         return model_predictor(config, path)
     use_device(config)
     return checkpoint_predictor(config, path, config.image_size)
+
+
+def _require_nothing_of_a_checkpoint(config: schema.Config, path: Path, image_size: object) -> None:
+    evaluation = config.data.eval_transforms
+    if evaluation.multi_scale or evaluation.flip or image_size is not None or config.weights != "model":
+        raise ConfigError(f"{path}: runs as it was exported; no image_size, multi_scale, flip or weights with it")

@@ -40,7 +40,7 @@ def write_dataset_report(
 
     Args:
         path: the file.
-        tree: the result of `report_tree`.
+        tree: the result of `report_as_json`.
         splits: facts about the readable splits, by name.
         problems: problems found, by split.
         palette: RGB colour of each class.

@@ -24,6 +24,8 @@ from tests.run_helpers import ROOT
 
 pytestmark = pytest.mark.once  # of the other versions the example of the README, in tests/test_python_examples.py
 
+SIZE = {"image_size": (64, 96)}
+FLIP = {"data.eval_transforms.flip": True}
 MINDIR = ROOT / "tests" / "golden" / "tiny_2_0_0.mindir"
 
 
@@ -98,7 +100,13 @@ def test_a_file_is_taken_for_what_it_is(recorded, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\x07\x12\x07pytorch")
     assert load_predictor(tmp_path / "model.onnx").made[0] == "model_predictor"
     assert recorded.devices == [None]  # which is MindSpore's
-    for options in ({"flip": True}, {"image_size": (64, 96)}, {"overrides": {"weights": "ema"}}):
+    for options in (
+        {"flip": True},
+        {"image_size": (64, 96)},
+        {"overrides": {"weights": "ema"}},
+        {"overrides": FLIP},
+        {"overrides": SIZE},
+    ):
         with pytest.raises(ConfigError, match=r"model\.mindir: runs as it was exported; no image_size"):
             load_predictor(model, **options)
     unnamed = shutil.copy(MINDIR, tmp_path / "model.bin")
