@@ -13,6 +13,7 @@ from mindspore import Tensor, nn
 
 from src.config import schema
 from src.config.builder import with_image_size
+from src.data.arrays import require_image
 from src.data.eval_samples import restore_class_map
 from src.data.picture_sizes import size_of
 from src.data.transforms.resize import pad
@@ -22,7 +23,6 @@ from src.modules.loading import load_network
 from src.offline.models import load_model
 from src.offline.preparing import match_file
 from src.offline.tensors import ModelError, input_size
-from src.predict.arrays import require_image
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from src.base.paths import path_argument
 from src.config import schema
 from src.config.loading import head_problems, require_config
 from src.config.schema_base import refuse
+from src.data.arrays import require_image
 from src.data.transforms_factory import create_transforms
 from src.modules.device import use_device
 from src.modules.factory import create_network, create_train_cell
@@ -68,7 +69,7 @@ class ArrayTrainer:
         """
         if self.step == self.config.total_step:
             raise TrainingError(f"all total_step = {self.step} steps are done; the learning rate is planned for these")
-        require_batch(images, labels, self.config)
+        images = require_batch(images, labels, self.config)
         if not self.network.training:  # a prediction in between has set it so
             self.train_cell.set_train(True)
         pairs = [
@@ -93,8 +94,10 @@ class ArrayTrainer:
         checkpoint.write_atomically(checkpoint.training_parameters(self.train_cell, info), target)
 
 
-def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: schema.Config) -> None:
-    """Check a batch: images (H, W, 3) uint8, at least two unless freeze_bn, and labels (H, W) that mean something.
+def require_batch(
+    images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: schema.Config
+) -> list[np.ndarray]:
+    """Return the images of a batch, at least two unless freeze_bn, once they and their labels (H, W) are right.
 
     Raises:
         DataError: it is something else; the line says which array, and why.
@@ -105,10 +108,8 @@ def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], co
             raise DataError(f"{name}: expected a list of arrays, got {type(arrays).__name__}")
     if len(images) != len(labels) or len(images) < least:
         raise DataError(f"{len(images)} images and {len(labels)} labels: a batch has as many of both, at least {least}")
-    for place, (image, label) in enumerate(zip(images, labels)):
-        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
-        if not is_array or image.shape[2] != 3 or not image.size:
-            raise DataError(f"image {place}: expected an array (H, W, 3) uint8, got {_described(image)}")
+    checked = [require_image(image, f"image {place}: ") for place, image in enumerate(images)]
+    for place, (image, label) in enumerate(zip(checked, labels)):
         has_numbers = isinstance(label, np.ndarray) and np.issubdtype(label.dtype, np.integer)
         if not has_numbers or label.shape != image.shape[:2]:
             raise DataError(
@@ -119,6 +120,7 @@ def require_batch(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], co
         if unknown.size:
             classes = f"a class (0..{config.num_classes - 1}) nor data.ignore_label = {config.data.ignore_label}"
             raise DataError(f"label {place}: holds {unknown[0]}, which is neither {classes}")
+    return checked
 
 
 def _described(value: object) -> str:

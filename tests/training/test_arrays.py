@@ -15,6 +15,7 @@ from src.training.arrays import ArrayTrainer, require_batch
 pytestmark = pytest.mark.once
 
 CONFIG = load_config(overrides={"num_classes": 3, "data": {"name": "generic", "map_label": None}})
+WANTED = r"an image is an array \(H, W, 3\) uint8 in RGB order, got"
 IMAGE, LABEL = np.zeros((4, 5, 3), np.uint8), np.array([[0, 1, 2, 255, 0]] * 4)
 
 
@@ -23,6 +24,10 @@ def test_a_batch_is_two_images_with_labels_of_their_sizes():
     require_batch([IMAGE, small[0]], (LABEL, small[1]), CONFIG)
     frozen = dataclasses.replace(CONFIG, net_args=dataclasses.replace(CONFIG.net_args, freeze_bn=True))
     require_batch([IMAGE], [LABEL], frozen)
+    bgr = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    images = require_batch([bgr[..., ::-1], IMAGE], [LABEL] * 2, CONFIG)  # OpenCV takes no view that runs backwards
+    np.testing.assert_array_equal(images[0], bgr[:, :, [2, 1, 0]])
+    assert images[0].flags.c_contiguous
 
 
 @pytest.mark.parametrize(
@@ -30,9 +35,9 @@ def test_a_batch_is_two_images_with_labels_of_their_sizes():
     [
         ([IMAGE], [LABEL], "^1 images and 1 labels: a batch has as many of both, at least 2$"),
         ([IMAGE] * 3, [LABEL] * 2, "^3 images and 2 labels: "),
-        ([IMAGE, IMAGE / 255], [LABEL] * 2, r"^image 1: expected an array \(H, W, 3\) uint8, got \(4, 5, 3\) float64$"),
-        ([IMAGE, "a.png"], [LABEL] * 2, r"^image 1: expected an array \(H, W, 3\) uint8, got str$"),
-        ([IMAGE[..., 0]] * 2, [LABEL] * 2, r"^image 0: .* got \(4, 5\) uint8$"),
+        ([IMAGE, IMAGE / 255], [LABEL] * 2, rf"^image 1: {WANTED} \(4, 5, 3\) float64; give values 0\.\.255"),
+        ([IMAGE, "a.png"], [LABEL] * 2, rf"^image 1: {WANTED} the path 'a\.png'; src\.data\.image_files\.read_image"),
+        ([IMAGE[..., 0]] * 2, [LABEL] * 2, rf"^image 0: {WANTED} \(4, 5\) uint8; of grey, "),
         (
             [IMAGE] * 2,
             [LABEL, LABEL[:, :4]],
@@ -47,7 +52,7 @@ def test_a_batch_is_two_images_with_labels_of_their_sizes():
         ),
         ([IMAGE] * 2, [LABEL - 1, LABEL], r"^label 0: holds -1, "),
         ([IMAGE] * 2, [LABEL, Tensor(LABEL)], r"^label 1: expected integers \(4, 5\), .*, got Tensor$"),
-        ([IMAGE[:0]] * 2, [LABEL[:0]] * 2, r"^image 0: expected an array \(H, W, 3\) uint8, got \(0, 5, 3\) uint8$"),
+        ([IMAGE[:0]] * 2, [LABEL[:0]] * 2, rf"^image 0: {WANTED} \(0, 5, 3\) uint8$"),
         ((image for image in [IMAGE]), [LABEL], "^images: expected a list of arrays, got generator$"),
         ([IMAGE], None, "^labels: expected a list of arrays, got NoneType$"),
     ],

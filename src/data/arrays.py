@@ -1,4 +1,4 @@
-"""What a predictor takes: an image as an array; for everything else, what makes one of it."""
+"""Images that Python code hands over as arrays; for everything else, what makes an image of it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from src.base.errors import DataError
 WANTED = "an image is an array (H, W, 3) uint8 in RGB order"
 
 
-def require_image(image: Any) -> np.ndarray:
+def require_image(image: Any, which: str = "") -> np.ndarray:
     """Return an image, (H, W, 3) uint8, whose rows lie one after the other in memory.
+
+    Args:
+        image: what should be one.
+        which: begins the line about anything else, such as "image 1: ".
 
     Raises:
         DataError: it is anything else; the line says what would make an image of it.
     """
     if not isinstance(image, np.ndarray):
-        raise DataError(f"{WANTED}, got {_described(image)}")
+        raise DataError(f"{which}{WANTED}, got {_described(image)}")
     advice = _advice(image)
     if advice or image.size == 0:
-        raise DataError(f"{WANTED}, got {image.shape} {image.dtype}{'; ' if advice else ''}{advice}")
+        raise DataError(f"{which}{WANTED}, got {image.shape} {image.dtype}{'; ' if advice else ''}{advice}")
     return np.ascontiguousarray(image)
 
 
